@@ -1,0 +1,61 @@
+"""One Spark Connect server for the whole suite, or the one that SPARK_REMOTE names."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+DATACO = REPO.parent / "shared" / "data" / "DataCoSupplyChainDataset.csv.xz"
+
+
+@pytest.fixture(scope="session")
+def dataco() -> Path:
+    """The real data set, compressed; skips where it is not to be had."""
+    if not DATACO.exists():
+        pytest.skip("the DataCo data set is not here (../shared/data)")
+    return DATACO
+
+
+@pytest.fixture(scope="session")
+def spark_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The connection string of a Spark Connect server with Delta."""
+    if remote := os.environ.get("SPARK_REMOTE"):
+        yield remote
+        return
+    from local_workspace.spark_server import SparkServer
+
+    project_state = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
+    state = tmp_path_factory.mktemp("spark-state")
+    (state / "jars").symlink_to(project_state / "jars")
+    if (project_state / "java").exists():
+        (state / "java").symlink_to(project_state / "java")
+    (state / "secrets").mkdir(mode=0o700)
+    token = state / "secrets" / "spark_token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(16))
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = SparkServer(state, port)
+    server.start()
+    try:
+        yield f"sc://localhost:{port}/;token={token.read_text()}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(spark_remote: str):  # noqa: ANN201 - pyspark is imported only where a test asks for it
+    from pyspark.sql.connect.session import SparkSession
+
+    session = SparkSession.builder.remote(spark_remote).getOrCreate()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    yield session
+    session.stop()
