@@ -1,0 +1,21 @@
+"""The Spark session of a job task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def spark_session() -> SparkSession:
+    """The platform's session: on Databricks its own, elsewhere the one that SPARK_REMOTE names.
+
+    Sets only what serverless compute lets a session set (design, section 1).
+    """
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.ansi.enabled", "true")
+    return spark
