@@ -1,0 +1,85 @@
+"""Airflow's configuration on one machine, made of environment variables and three files that only the owner can read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from laptop.keys import private_folder, write_private
+from laptop.state import HOST, REPO, State
+
+USER = "admin"
+# As many job runs at a time as two cores can feed; deferred tasks count, because their jobs are running.
+POOL, POOL_SLOTS = "databricks", 3
+# A commit waits for another writer as long as this, instead of failing with "database is locked".
+SQLITE_PATIENCE_SECONDS = 60
+
+
+def write_files(state: State) -> None:
+    """The login, and the connection to the local workspace, as files."""
+    private_folder(state.airflow_home)
+    passwords = json.dumps({USER: state.secret("airflow_password")})
+    write_private(state.airflow_home / "passwords.json", passwords)
+    connection = {
+        "conn_type": "databricks",
+        "host": HOST,
+        "port": state.workspace_port,
+        "schema": "http",
+        "password": state.secret("workspace_token"),
+    }
+    write_private(state.airflow_home / "connections.json", json.dumps({"databricks_default": connection}))
+
+
+def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
+    """Everything that differs from Airflow's defaults."""
+    home = state.airflow_home
+    secrets_backend = {"connections_file_path": str(home / "connections.json")}
+    settings = {
+        "core": {
+            "dags_folder": repo / "dags",
+            "plugins_folder": repo / "plugins",
+            "executor": "LocalExecutor",
+            "parallelism": 8,
+            "load_examples": False,
+            "dags_are_paused_at_creation": True,
+            "default_timezone": "utc",
+            "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "simple_auth_manager_users": f"{USER}:admin",
+            "simple_auth_manager_passwords_file": home / "passwords.json",
+            "fernet_key": state.secret("airflow_fernet_key"),
+            "execution_api_server_url": f"{state.airflow_url}/execution/",
+        },
+        "api": {
+            "host": HOST,
+            "port": state.airflow_port,
+            "base_url": state.airflow_url,
+            "workers": 1,
+            "secret_key": state.secret("airflow_api_secret"),
+        },
+        "api_auth": {"jwt_secret": state.secret("airflow_jwt_secret")},
+        "database": {
+            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout={SQLITE_PATIENCE_SECONDS}",
+        },
+        "secrets": {
+            "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
+            "backend_kwargs": json.dumps(secrets_backend),
+        },
+        "logging": {"base_log_folder": home / "logs"},
+        "scheduler": {"enable_health_check": False},
+        "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},
+        "usage_data_collection": {"enabled": False},
+    }
+    variables = {
+        f"AIRFLOW__{section}__{key}".upper(): str(value)
+        for section, values in settings.items()
+        for key, value in values.items()
+    }
+    return variables | {
+        "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": str(repo),
+        "PATH": f"{state.venv('airflow') / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "TZ": "UTC",
+        # Nothing phones home: not Airflow, and not what its packages bring.
+        "SCARF_ANALYTICS": "false",
+        "DO_NOT_TRACK": "1",
+    }

@@ -1,0 +1,62 @@
+"""Delta's jars for Spark, resolved once into the state folder (design section 11)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from laptop.problems import Problem
+from laptop.state import State
+
+PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
+# Spark brings Hadoop itself; without these the download is 38 MB instead of 90.
+EXCLUDED = "org.apache.hadoop:hadoop-client-api,org.apache.hadoop:hadoop-client-runtime"
+
+
+def ensure_jars(state: State) -> bool:
+    """Resolve the jars, all or none of them; False if there was nothing to do."""
+    if any(state.jars.glob("io.delta_delta-spark*-4.4.0.jar")):
+        return False
+    print(f"  Spark jars: resolving {PACKAGE} ...", flush=True)
+    begun = time.monotonic()
+    state.root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".jars-", dir=state.root) as scratch:
+        folder = Path(scratch)
+        _resolve(state, folder)
+        found = sorted((folder / "ivy" / "jars").glob("*.jar"))
+        complete = folder / "complete"
+        complete.mkdir()
+        for jar in found:
+            shutil.move(jar, complete / jar.name)
+        if state.jars.exists():
+            shutil.rmtree(state.jars)
+        complete.rename(state.jars)
+    print(f"  Spark jars: {len(found)} jars after {time.monotonic() - begun:.0f} s", flush=True)
+    return True
+
+
+def _resolve(state: State, folder: Path) -> None:
+    script = folder / "nothing.py"
+    script.write_text("", encoding="utf-8")
+    command = [str(state.venv("workspace") / "bin" / "spark-submit"), "--master", "local[1]"]
+    command += ["--packages", PACKAGE, "--exclude-packages", EXCLUDED]
+    command += ["--conf", f"spark.jars.ivy={folder / 'ivy'}", "--conf", "spark.ui.enabled=false"]
+    # Spark's launcher asks for `python3` on the search path, and for its own folder through SPARK_HOME only.
+    search = f"{state.venv('workspace') / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
+    environment |= state.environment() | {"PATH": search, "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(
+        [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=1800
+    )
+    if done.returncode or not any((folder / "ivy" / "jars").glob("io.delta_delta-spark*.jar")):
+        words = ("unresolved", "not found", "Exception", "ERROR", "SERVER ERROR")
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if any(w in line for w in words)]
+        raise Problem(
+            f"Spark could not fetch {PACKAGE}. Is a Maven repository reachable from here? Behind a mirror, name it "
+            "in ~/.m2/settings.xml's stead by an Ivy settings file (spark.jars.ivySettings in the file that "
+            "SPARK_CONF_DIR names). It said:\n" + "\n".join(said[:8])
+        )

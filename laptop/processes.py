@@ -1,0 +1,176 @@
+"""Services as processes: each in a session of its own, known by id and start time, ended with all that they started.
+
+Nothing is ever ended by its name. A service's processes are found by its session, and by a mark that every
+process it starts inherits through its environment, so that those of a crashed service are found as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from laptop.keys import private_folder, write_private
+from laptop.state import State
+from local_workspace.processes import ProcessIdentity
+
+MARK = "LAKEHOUSE_SERVICES_OF"
+# Variables of the shell that would change how a service behaves.
+UNWANTED = ("AIRFLOW", "SPARK_", "PYSPARK_", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "DATABRICKS_", "_AIRFLOW")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One started service, as its file in `pids/` remembers it."""
+
+    name: str
+    identity: ProcessIdentity
+    port: int | None
+
+    @property
+    def alive(self) -> bool:
+        return self.identity.is_alive()
+
+
+def start(
+    state: State,
+    name: str,
+    command: list[str],
+    environment: Mapping[str, str],
+    cwd: Path,
+    port: int | None = None,
+) -> Service:
+    """Start a service that outlives us, with its output in `logs/<name>.log`."""
+    private_folder(state.logs)
+    private_folder(state.pids)
+    log = state.logs / f"{name}.log"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env={**clean_environment(), **environment, MARK: str(state.root)},
+            start_new_session=True,
+        )
+    identity = ProcessIdentity.of(process.pid)
+    note = {"name": name, "pid": identity.pid, "started": identity.started, "port": port}
+    write_private(_note(state, name), json.dumps(note))
+    return Service(name, identity, port)
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what would change how a service behaves."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(UNWANTED)}
+
+
+def known(state: State) -> list[Service]:
+    """The services that were started and not stopped, dead ones included, in the order of their start."""
+    services = []
+    for path in state.pids.glob("service-*.json"):
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+            identity = ProcessIdentity(int(note["pid"]), float(note["started"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # a file that a crash cut short; the mark still finds its processes
+        services.append(Service(str(note["name"]), identity, note["port"]))
+    return sorted(services, key=lambda service: (service.identity.started, service.name))
+
+
+def log_tail(state: State, name: str, lines: int = 12) -> str:
+    """The end of a service's log."""
+    path = state.logs / f"{name}.log"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def stop(state: State, services: Iterable[Service], grace: float = 20.0) -> None:
+    """Ask the services to end, wait, and end by force whatever is left of them."""
+    services = list(services)
+    # Taken now: a child that outlives its parent can no longer be found through it.
+    family = {process.pid: process for service in services for process in _family(service)}
+    for service in services:
+        if service.alive:
+            _signal(psutil.Process(service.identity.pid), signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while any(service.alive for service in services) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    _end([*family.values(), *(process for service in services for process in _family(service))])
+    for service in services:
+        _note(state, service.name).unlink(missing_ok=True)
+
+
+def end_leftovers(state: State) -> int:
+    """End by force every process that carries this state folder's mark; the number of them."""
+    leftovers = marked(state)
+    _end(leftovers)
+    return len(leftovers)
+
+
+def marked(state: State) -> list[psutil.Process]:
+    """All processes that a service of this state folder started, found by the environment that they inherited."""
+    marks = {f"{MARK}={state.root}", f"LAKEHOUSE_SECRETS_DIR={state.secrets}"}
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue  # another user's process, or one that has just ended
+        if process.pid not in own and marks & {f"{name}={value}" for name, value in environment.items()}:
+            found.append(process)
+    return found
+
+
+def _family(service: Service) -> list[psutil.Process]:
+    """The service's process, its descendants, and all other processes of its session.
+
+    The session outlives its leader, and its id is not given to another process as long as one member lives;
+    a member older than the leader would belong to somebody else's.
+    """
+    found: dict[int, psutil.Process] = {}
+    if service.alive:
+        leader = psutil.Process(service.identity.pid)
+        found[leader.pid] = leader
+        found |= {child.pid: child for child in leader.children(recursive=True)}
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) != service.identity.pid:
+                continue
+            if process.create_time() < service.identity.started - 0.1:
+                continue
+            if process.pid == service.identity.pid and not service.alive:
+                continue  # its id was given to a new leader of a session
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            continue
+        found[process.pid] = process
+    return list(found.values())
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    for number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        for process in processes:
+            _signal(process, number)
+        _, processes = psutil.wait_procs(processes, timeout=patience)
+        if not processes:
+            return
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)  # psutil checks the start time first
+    except psutil.Error:
+        pass
+
+
+def _note(state: State, name: str) -> Path:
+    return state.pids / f"service-{name}.json"
