@@ -63,6 +63,7 @@ class TaskParameters:
 class BuildParameters(TaskParameters):
     """Of the tasks `build` and `audit`; equal for all layers, so that publish can build again with them."""
 
+    layer: str
     interval_start: str
     interval_end: str
     landing_root: str
@@ -71,6 +72,10 @@ class BuildParameters(TaskParameters):
     allow_missing_dates: str
     max_quarantined_percent: str
     max_quarantined_lines: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layer(self.layer)
 
     @property
     def interval(self) -> Interval:
@@ -113,15 +118,6 @@ class BuildParameters(TaskParameters):
                 "max_quarantined_lines",
             )
         }
-
-
-@dataclass(frozen=True)
-class AuditParameters(BuildParameters):
-    layer: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_layer(self.layer)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The task `build` of each layer: reads published versions, writes staging (design, section 2)."""

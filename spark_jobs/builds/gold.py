@@ -1,0 +1,113 @@
+"""Gold: enriched orders of what changed in silver, and both 360 tables (design, section 7)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+
+from spark_jobs.builds.inputs import as_base, newest_below, published, readable
+from spark_jobs.builds.record import Base, Build
+from spark_jobs.builds.staged_changes import counted, stage_changes
+from spark_jobs.gold.customers360 import customers360
+from spark_jobs.gold.orders_enriched import orders_enriched
+from spark_jobs.gold.products360 import products360
+from spark_jobs.parameters import BuildParameters
+from spark_jobs.published_schemas import KEYS
+from spark_jobs.publishing.publications import Publications
+from spark_jobs.silver.changes import changed_rows
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+SILVER_TABLES = ("silver.orders", "silver.dim_customers", "silver.dim_products")
+
+
+def as_of(spark: SparkSession, tables: Tables, publications: Publications, silver: Base) -> date | None:
+    """1 day + the greatest landing date with a row in the bronze behind that silver; None without any row."""
+    bronze_seq = publications.get("silver", silver.seq).below_seq
+    if bronze_seq is None:
+        raise LookupError(f"publication {silver.seq} of silver does not say from which bronze it was built")
+    bronze = as_base(publications.get("bronze", bronze_seq))
+    newest = published(spark, tables, bronze, "bronze.order_items").agg(F.max("landing_date")).collect()[0][0]
+    return newest + timedelta(days=1) if newest else None
+
+
+def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) -> Build:
+    """Stages the changes of the three gold tables. Raises BaseMissing."""
+    tables = parameters.tables
+    publications = Publications(spark, tables)
+    base = as_base(publications.newest("gold"))
+    below = as_base(newest_below(publications, "gold"))
+    before = publications.inputs_of("gold")
+    below_before = as_base(before) if before and readable(spark, tables, as_base(before)) else None
+    changes: dict[str, DataFrame] = {}
+    if below_before is None or below_before.seq != below.seq:
+        changes = _changes(spark, tables, base, below, below_before, as_of(spark, tables, publications, below))
+    staged = stage_changes(spark, tables, "gold", build_id, changes)
+    return Build(
+        layer="gold",
+        build_id=build_id,
+        job_run_id=parameters.job_run_id,
+        parameters=parameters,
+        base=base,
+        below=below,
+        below_before=below_before,
+        whole=below_before is None,
+        staged=staged,
+        rows=counted(spark, staged),
+    )
+
+
+def touched_items(
+    spark: SparkSession, tables: Tables, below: Base, below_before: Base | None
+) -> DataFrame | None:
+    """Keys of the order items that changed in silver, or whose customer or product did; None for all of them."""
+    if below_before is None:
+        return None
+    now = {table: published(spark, tables, below, table) for table in SILVER_TABLES}
+    before = {table: published(spark, tables, below_before, table) for table in SILVER_TABLES}
+    identity = ["order_item_id", "landing_date", "source_file", "row_hash"]
+    orders_now, orders_before = (side["silver.orders"].select(identity) for side in (now, before))
+    items = orders_now.join(orders_before, identity, "left_anti").unionByName(
+        orders_before.join(orders_now, identity, "left_anti")
+    ).select("order_item_id")
+    for table, key, natural_key in (
+        ("silver.dim_customers", "customer_key", "customer_id"),
+        ("silver.dim_products", "product_key", "product_id"),
+    ):
+        keys = changed_rows(now[table], before[table], key).select(natural_key).distinct()
+        for side in (now, before):
+            items = items.unionByName(
+                side["silver.orders"].join(F.broadcast(keys), natural_key, "left_semi").select("order_item_id")
+            )
+    return items.distinct()
+
+
+def _changes(
+    spark: SparkSession,
+    tables: Tables,
+    base: Base,
+    below: Base,
+    below_before: Base | None,
+    today: date | None,
+) -> dict[str, DataFrame]:
+    orders, customers, products = (published(spark, tables, below, table) for table in SILVER_TABLES)
+    enriched = orders_enriched(orders, customers, products)
+    items = touched_items(spark, tables, below, below_before)
+
+    def touched(frame: DataFrame) -> DataFrame:
+        return frame if items is None else frame.join(F.broadcast(items), "order_item_id", "left_semi")
+
+    # Without any row in bronze there is no order either, and so nothing that a day could be counted from.
+    reference = today or date(1970, 1, 1)
+    new = {
+        "gold.orders_enriched": orders_enriched(touched(orders), customers, products),
+        "gold.customers360": customers360(enriched, customers, reference),
+        "gold.products360": products360(enriched, products, reference),
+    }
+    current = {table: published(spark, tables, base, table) for table in new}
+    current["gold.orders_enriched"] = touched(current["gold.orders_enriched"])
+    return {table: changed_rows(new[table], current[table], KEYS[table]) for table in new}

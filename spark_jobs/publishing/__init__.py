@@ -1,0 +1,1 @@
+"""What is published, and how a build becomes so (design, section 9)."""

@@ -1,0 +1,120 @@
+"""The commits of a publication: each table changes in one (design, section 9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spark_jobs.builds.record import Build
+from spark_jobs.errors import PublicationConflict
+from spark_jobs.published_schemas import KEYS, SCHEMAS
+from spark_jobs.publishing import delta
+from spark_jobs.publishing.publications import Publication
+from spark_jobs.publishing.staging import DELETED, staged
+from spark_jobs.tables import LAYER_TABLES, Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+COMMENTS = {
+    "bronze.landed_files": "Landed order files with the number of their lines",
+    "bronze.order_items": "Landed order items, typed: one row a valid line",
+    "bronze.quarantine": "Landed lines that are not valid, with their reasons",
+    "silver.dim_customers": "Customers, SCD2: one row a version",
+    "silver.dim_products": "Products, SCD2: one row a version",
+    "silver.orders": "Order items, the newest valid delivery of each",
+    "gold.customers360": "Customers with their orders, RFM scores and segment",
+    "gold.products360": "Products with their orders, tier, margin, health and priority",
+    "gold.orders_enriched": "Order items with the customer and product versions valid at the order's time",
+}
+
+
+class ConcurrentCommit(Exception):
+    """Another writer committed to a table of the layer meanwhile: begin again."""
+
+
+def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publication | None) -> dict[str, int]:
+    """Makes every table of the layer what the newest publication says; returns the versions of their heads.
+
+    A head that differs is a publish that died half-way. Tables that nothing was published to are made, and are
+    what they were when they were made.
+    """
+    heads = {}
+    for table in LAYER_TABLES[layer]:
+        name = tables.name(table)
+        delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table])
+        version = delta.head_version(spark, name)
+        published = newest.tables[table] if newest else 0
+        if version != published:
+            delta.restore(spark, name, published)
+            version = delta.head_version(spark, name)
+        heads[table] = version
+    return heads
+
+
+def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, int]) -> dict[str, int]:
+    """Brings the staged changes into the layer's tables; returns their new versions.
+
+    Raises ConcurrentCommit where a commit did not come right behind the expected head, since the table may then
+    hold another run's rows too.
+    """
+    versions = {}
+    for table in LAYER_TABLES[build.layer]:
+        name = tables.name(table)
+        try:
+            committed = (
+                _replace_dates(spark, build, table, name)
+                if build.layer == "bronze"
+                else _merge(spark, build, table, name)
+            )
+        except Exception as error:
+            if delta.is_concurrency_conflict(error):
+                raise ConcurrentCommit(table) from error
+            raise
+        versions[table] = delta.head_version(spark, name)
+        if versions[table] != heads[table] + int(committed):
+            raise ConcurrentCommit(table)
+    return versions
+
+
+def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> bool:
+    columns = [f"`{column}`" for column in SCHEMAS[table].names]
+    source = "bronze.landed_files" if table == "bronze.landed_files" else "bronze.lines"
+    which = {"bronze.order_items": "WHERE size(reasons) = 0", "bronze.quarantine": "WHERE size(reasons) > 0"}
+    start, end = build.interval.start, build.interval.end
+    condition = f"landing_date >= DATE'{start}' AND landing_date < DATE'{end}'"
+    if build.missing_dates:
+        missing = ", ".join(f"DATE'{day}'" for day in build.missing_dates)
+        condition += f" AND landing_date NOT IN ({missing})"
+    staged_table = build.staged[source]
+    spark.sql(
+        f"INSERT INTO {name} REPLACE WHERE {condition}"  # noqa: S608 - checked names and dates only
+        f" SELECT {', '.join(columns)} FROM {staged_table.name} VERSION AS OF {staged_table.version}"
+        f" {which.get(table, '')}"
+    ).collect()
+    return True
+
+
+def _merge(spark: SparkSession, build: Build, table: str, name: str) -> bool:
+    staged_table = build.staged.get(table)
+    if staged_table is None or staged_table.rows == 0:
+        return False  # a MERGE without rows would make no commit
+    columns, key = SCHEMAS[table].names, KEYS[table]
+    updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
+    names, values = ", ".join(f"`{c}`" for c in columns), ", ".join(f"staged.`{c}`" for c in columns)
+    view = f"staged_{table.replace('.', '_')}"
+    staged(spark, staged_table).createOrReplaceTempView(view)
+    spark.sql(
+        f"MERGE INTO {name} AS published USING {view} AS staged"  # noqa: S608 - checked names only
+        f" ON published.`{key}` = staged.`{key}`"
+        f" WHEN MATCHED AND staged.{DELETED} THEN DELETE"
+        f" WHEN MATCHED THEN UPDATE SET {updates}"
+        f" WHEN NOT MATCHED AND NOT staged.{DELETED} THEN INSERT ({names}) VALUES ({values})"
+    ).collect()
+    return True
+
+
+def check_staged(build: Build) -> None:
+    """Raises PublicationConflict for a build that stages what the layer does not have."""
+    known = {*LAYER_TABLES[build.layer], "bronze.lines"}
+    if unknown := sorted(set(build.staged) - known):
+        raise PublicationConflict(f"build {build.build_id} of {build.layer} stages {', '.join(unknown)}")

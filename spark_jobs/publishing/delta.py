@@ -1,0 +1,109 @@
+"""The few things said to Delta tables in SQL: heads, versions, creation, restore (design, sections 9 and 11)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+KEPT_FOR = "interval 90 days"
+"""How long published tables keep deleted files and logs."""
+
+_CONFLICTS = ("DELTA_CONCURRENT", "CONCURRENT_", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentAppend")
+_UNREADABLE = ("DELTA_VERSION_NOT_FOUND", "DELTA_CANNOT_RESTORE", "DELTA_LOG_FILE_NOT_FOUND", "DELTA_TIME_TRAVEL",
+               "FAILED_READ_FILE", "TABLE_OR_VIEW_NOT_FOUND", "VersionNotFound")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest state of a Delta table."""
+
+    table_id: str
+    version: int
+
+
+def head(spark: SparkSession, name: str) -> Head:
+    """Two tables that were made under one name differ in the id (design, section 11)."""
+    detail = spark.sql(f"DESCRIBE DETAIL {name}").select("id").collect()[0]
+    history = spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version").collect()[0]
+    return Head(detail["id"], int(history["version"]))
+
+
+def head_version(spark: SparkSession, name: str) -> int:
+    return int(spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version").collect()[0]["version"])
+
+
+def at_version(spark: SparkSession, name: str, version: int) -> DataFrame:
+    return spark.sql(f"SELECT * FROM {name} VERSION AS OF {int(version)}")  # noqa: S608 - a checked name
+
+
+def can_read(spark: SparkSession, name: str, version: int) -> bool:
+    """Whether that version is still to be had: its log, and each of its files."""
+    try:
+        at_version(spark, name, version).schema  # noqa: B018 - asks the server
+    except Exception as error:
+        if any(mark in str(error) for mark in _UNREADABLE):
+            return False
+        raise
+    return True
+
+
+def exists(spark: SparkSession, name: str) -> bool:
+    return bool(spark.catalog.tableExists(name))
+
+
+def restore(spark: SparkSession, name: str, version: int) -> None:
+    spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}").collect()
+
+
+def create_schema(spark: SparkSession, schema: str) -> None:
+    _patiently(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+
+
+def create_table(spark: SparkSession, name: str, columns: str, comment: str) -> None:
+    """A published table, empty at version 0, where it does not exist yet."""
+    if exists(spark, name):
+        return
+    create_schema(spark, name.rpartition(".")[0])
+    _patiently(
+        lambda: spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING delta COMMENT '{comment}'"
+            f" TBLPROPERTIES ('delta.deletedFileRetentionDuration' = '{KEPT_FOR}',"
+            f" 'delta.logRetentionDuration' = '{KEPT_FOR}')"
+        )
+    )
+
+
+def ddl(schema: StructType) -> str:
+    """The columns of a struct as SQL, comments included."""
+    columns = []
+    for field in schema.fields:
+        comment = field.metadata.get("comment", "").replace("'", "’")
+        null = "" if field.nullable else " NOT NULL"
+        columns.append(
+            f"`{field.name}` {field.dataType.simpleString()}{null}" + (f" COMMENT '{comment}'" if comment else "")
+        )
+    return ", ".join(columns)
+
+
+def is_concurrency_conflict(error: Exception) -> bool:
+    """Whether Delta refused a commit because another one came first."""
+    return any(mark in str(error) for mark in _CONFLICTS)
+
+
+def _patiently(create: object, tries: int = 5) -> None:
+    """Two runs that create the same thing at once: one may be refused although the thing is there then."""
+    for attempt in range(1, tries + 1):
+        try:
+            create()  # type: ignore[operator]
+        except Exception as error:
+            known = is_concurrency_conflict(error) or "ALREADY_EXISTS" in str(error)
+            if attempt == tries or not known:
+                raise
+            time.sleep(0.2 * attempt)
+        else:
+            return

@@ -1,0 +1,122 @@
+"""OPTIMIZE, VACUUM and the removal of old staging (design, section 9)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from spark_jobs.code_version import code_version
+from spark_jobs.errors import ParameterRefused
+from spark_jobs.parameters import MaintenanceParameters
+from spark_jobs.publishing import delta
+from spark_jobs.publishing.commit import restore_heads
+from spark_jobs.publishing.publications import Publication, Publications
+from spark_jobs.tables import LAYER_BELOW, LAYERS, Tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KEPT = timedelta(days=90)
+STAGING_KEPT = timedelta(days=7)
+
+
+def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
+    """Makes files of a good size, and removes those that nothing points at any more.
+
+    `as_of` stands for now, so that a run for a past week removes no more than that week's run would have.
+    """
+    try:
+        as_of = datetime.fromisoformat(parameters.as_of)
+    except ValueError:
+        raise ParameterRefused(f"as_of is {parameters.as_of!r}, which is not a date-time") from None
+    as_of = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
+    tables = parameters.tables
+    publications = Publications(spark, tables)
+    publications.create()
+    for layer in LAYERS:
+        newest = publications.newest(layer)
+        if newest is None:
+            print(f"{layer}: nothing published yet")
+            continue
+        optimized = _optimize(spark, tables, publications, newest, parameters)
+        for table in optimized.tables:
+            hours = _vacuum(spark, tables, publications, layer, table, as_of)
+            print(f"{table}: vacuumed, files kept that are needed by the last {hours} hours")
+    _drop_old_staging(spark, tables, as_of)
+
+
+def _optimize(
+    spark: SparkSession,
+    tables: Tables,
+    publications: Publications,
+    newest: Publication,
+    parameters: MaintenanceParameters,
+) -> Publication:
+    """The publication of the same data at its new versions; the newest one if there was nothing to do."""
+    heads = restore_heads(spark, tables, newest.layer, newest)
+    versions = {}
+    for table, expected in heads.items():
+        name = tables.name(table)
+        try:
+            spark.sql(f"OPTIMIZE {name}").collect()
+        except Exception as error:
+            if delta.is_concurrency_conflict(error):
+                print(f"{table}: another run commits to it just now; it is left for the next maintenance")
+                return newest
+            raise
+        versions[table] = delta.head_version(spark, name)
+        if versions[table] not in (expected, expected + 1):
+            print(f"{table}: another run committed to it just now; it is left for the next maintenance")
+            return newest
+    if versions == newest.tables:
+        return newest
+    optimized = replace(
+        newest,
+        seq=newest.seq + 1,
+        base_seq=newest.seq,
+        interval_start=None,
+        interval_end=None,
+        tables=versions,
+        fingerprint=f"maintenance of {newest.fingerprint}",
+        gate_fingerprint=f"maintenance {newest.seq + 1} of {newest.gate_fingerprint}",
+        job_run_id=parameters.job_run_id,
+        code_version=code_version(),
+    )
+    if not publications.append(optimized):
+        print(f"{newest.layer}: another run published just now; its files are left for the next maintenance")
+        return newest
+    print(f"{newest.layer}: publication {optimized.seq} holds the same data in new files")
+    return optimized
+
+
+def _vacuum(
+    spark: SparkSession, tables: Tables, publications: Publications, layer: str, table: str, as_of: datetime
+) -> int:
+    """Removes files older than 90 days that no publication needs which is newest or an input of a newest one."""
+    needed = [publications.newest(layer)]
+    above = [upper for upper, below in LAYER_BELOW.items() if below == layer]
+    needed += [publications.inputs_of(upper) for upper in above]
+    versions = [publication.tables[table] for publication in needed if publication]
+    name = tables.name(table)
+    history = spark.sql(f"DESCRIBE HISTORY {name}").select("version", "timestamp").collect()
+    written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
+    oldest = min((written[version] for version in versions if version in written), default=as_of)
+    now = datetime.now(UTC)  # VACUUM counts back from the clock, so that is what must be reached back from
+    reach = max(KEPT, now - oldest + timedelta(days=1), now - (as_of - KEPT))
+    hours = math.ceil(reach.total_seconds() / 3600)
+    spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
+    return hours
+
+
+def _drop_old_staging(spark: SparkSession, tables: Tables, as_of: datetime) -> None:
+    schema = tables.schema("staging")
+    if not spark.catalog.databaseExists(schema):
+        return
+    for row in spark.sql(f"SHOW TABLES IN {schema}").collect():
+        name = f"{schema}.{row['tableName']}"
+        made = spark.sql(f"DESCRIBE DETAIL {name}").select("createdAt").collect()[0]["createdAt"]
+        if made.replace(tzinfo=UTC) < as_of - STAGING_KEPT:
+            spark.sql(f"DROP TABLE IF EXISTS {name}")
+            print(f"{name}: dropped, its build began {made:%Y-%m-%d}")
