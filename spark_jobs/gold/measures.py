@@ -1,0 +1,29 @@
+"""What counts, and how sums, averages and rates are taken (design, sections 3 and 7)."""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql.types import DecimalType
+
+CANCELED = "CANCELED"
+SUSPECTED_FRAUD = "SUSPECTED_FRAUD"
+COMPLETED = ("COMPLETE", "CLOSED")
+PENDING = ("PENDING", "PENDING_PAYMENT", "PROCESSING", "ON_HOLD", "PAYMENT_REVIEW")
+
+
+def counts() -> Column:
+    """Whether an order item counts."""
+    return ~F.col("order_status").isin(CANCELED, SUSPECTED_FRAUD)
+
+
+def ratio(numerator: Column, denominator: Column, scale: int, places: int) -> Column:
+    """numerator / denominator, rounded half-up once to `places`; NULL if the denominator is 0 or NULL.
+
+    `scale` is the number of decimals of both. Spark rounds a quotient of DECIMAL(18,s) by DECIMAL(18,s) to 19
+    decimals at s = 0 and to 20 at s = 2. Rounding that again to `places` cannot differ from
+    rounding the exact quotient once: unless it lies on the border of two roundings, it is at least
+    1 / (2 * 10^places * denominator in its smallest unit) away from it, which is more than the first rounding
+    moves it for any denominator below 10^15 units.
+    """
+    exact = DecimalType(18, scale)
+    quotient = numerator.cast(exact) / F.nullif(denominator.cast(exact), F.lit(0).cast(exact))
+    return quotient.cast(DecimalType(18, places))

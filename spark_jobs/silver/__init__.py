@@ -1,0 +1,1 @@
+"""Silver (design, section 6): order items as they stand now, and the history of customers and products."""
