@@ -1,0 +1,37 @@
+"""Weekly upkeep of the published tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, CronDataIntervalTimetable
+
+from include.defaults import default_args
+from include.operators import JobRunOperator
+from include.settings import SETTINGS
+
+DOC = """
+### Maintenance
+
+Runs the job `maintenance` as of the end of the data interval: OPTIMIZE (followed by a publication of the same data),
+whole-table audits, VACUUM of what no publication points at any more, and removal of old staging.
+"""
+
+with DAG(
+    dag_id="lakehouse_maintenance",
+    description="OPTIMIZE, VACUUM, whole-table audits, removal of old staging",
+    schedule=CronDataIntervalTimetable(SETTINGS.maintenance_schedule, timezone="UTC"),
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    default_args=default_args(),
+    tags=["lakehouse", "maintenance"],
+    doc_md=DOC,
+):
+    JobRunOperator(
+        task_id="maintenance",
+        job="maintenance",
+        job_parameters={"as_of": "{{ data_interval_end.in_timezone('UTC').isoformat() }}"},
+        execution_timeout=SETTINGS.maintenance_timeout,
+    )

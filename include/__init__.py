@@ -1,0 +1,1 @@
+"""What the DAG files share: settings, the layer's task group, its operators and the gate (design, section 1)."""

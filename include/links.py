@@ -1,0 +1,31 @@
+"""Links from a task to pages of the workspace. The URLs come from XCom, so no page makes a call to build them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import BaseOperatorLink
+from airflow.sdk.bases.xcom import BaseXCom
+
+VERDICT_URL = "verdict_url"
+DATA_DOCS_URL = "data_docs_url"
+
+
+class VerdictLink(BaseOperatorLink):
+    """The verdict file of an audit."""
+
+    name = "Verdict"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The URL that the gate has pushed."""
+        return BaseXCom.get_value(key=VERDICT_URL, ti_key=ti_key) or ""
+
+
+class DataDocsLink(BaseOperatorLink):
+    """The Data Docs of an audit: every expectation and what was observed."""
+
+    name = "Data Docs"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        """The URL that the gate has pushed."""
+        return BaseXCom.get_value(key=DATA_DOCS_URL, ti_key=ti_key) or ""

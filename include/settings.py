@@ -1,0 +1,144 @@
+"""Every setting of the Airflow side, in one place.
+
+All of them come from environment variables, so that parsing a DAG file reads no database and no Variable. A value
+that cannot be used is an error that names the variable; Airflow shows it as the DAG's import error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings, each with the environment variable that sets it."""
+
+    connection_id: str
+    """LAKEHOUSE_CONNECTION_ID: the Databricks connection (default databricks_default)."""
+    catalog: str
+    """LAKEHOUSE_CATALOG: catalog of tables and volumes, as in the bundle's target (default spark_catalog)."""
+    schema_prefix: str
+    """LAKEHOUSE_SCHEMA_PREFIX: put before every schema's name, as in the bundle (default none)."""
+    job_prefix: str
+    """LAKEHOUSE_JOB_PREFIX: put before every job's name; a bundle in development mode does this (default none)."""
+    asset_host: str
+    """LAKEHOUSE_ASSET_HOST: host part of the published tables' asset URIs (default workspace)."""
+    pool: str
+    """LAKEHOUSE_POOL: pool of the tasks that run jobs; it must count deferred tasks (default databricks)."""
+    poll_seconds: int
+    """LAKEHOUSE_POLL_SECONDS: how often a running job is asked for its state (default 2)."""
+    api_retries: int
+    """LAKEHOUSE_API_RETRIES: attempts of one call of the Databricks API (default 6, about half a minute)."""
+    api_retry_delay: int
+    """LAKEHOUSE_API_RETRY_DELAY: shortest wait between them in seconds; it doubles (default 1)."""
+    owner: str
+    """LAKEHOUSE_OWNER: owner of the tasks (default lakehouse)."""
+    notifier: str
+    """LAKEHOUSE_NOTIFIER: dotted path of the notifier of failures (default include.notifiers.LogNotifier)."""
+    retries: int
+    """LAKEHOUSE_RETRIES: retries of a task after an infrastructure error (default 2)."""
+    retry_delay: timedelta
+    """LAKEHOUSE_RETRY_DELAY: seconds before the first of them; it doubles (default 30)."""
+    max_retry_delay: timedelta
+    """LAKEHOUSE_MAX_RETRY_DELAY: the longest such wait in seconds (default 600)."""
+    landing_retries: int
+    """LAKEHOUSE_LANDING_RETRIES: how often check_landing looks again for dates that have not landed (default 12)."""
+    landing_retry_delay: timedelta
+    """LAKEHOUSE_LANDING_RETRY_DELAY: seconds between two looks (default 900)."""
+    allow_missing_dates: bool
+    """LAKEHOUSE_ALLOW_MISSING_DATES: whether missing landing dates are a warning, also in the jobs (default false)."""
+    task_timeout: timedelta
+    """LAKEHOUSE_TASK_TIMEOUT: seconds a build or publish may take, queueing included. Longer than the jobs' own
+    time-out, 3600, so that the job ends first and says why (default 7200)."""
+    maintenance_timeout: timedelta
+    """LAKEHOUSE_MAINTENANCE_TIMEOUT: the same for maintenance, whose job ends after 7200 (default 10800)."""
+    schedule: str
+    """LAKEHOUSE_SCHEDULE: cron of the daily run, in UTC (default 0 0 * * *)."""
+    schedule_end: datetime | None
+    """LAKEHOUSE_SCHEDULE_END: no run is scheduled for intervals that end after this date (default none). Manual
+    runs and backfills are not bound by it. For a data set that has ended."""
+    maintenance_schedule: str
+    """LAKEHOUSE_MAINTENANCE_SCHEDULE: cron of the maintenance, in UTC (default 0 3 * * 0)."""
+    max_active_runs: int
+    """LAKEHOUSE_MAX_ACTIVE_RUNS: scheduled and manual runs at a time; backfills have their own limit (default 3)."""
+
+    @property
+    def landing_volume(self) -> str:
+        """The API path of the landing volume."""
+        return f"/Volumes/{self.catalog}/{self.schema_prefix}landing/files"
+
+    @property
+    def ops_volume(self) -> str:
+        """The API path of the volume that holds verdicts, publications and Data Docs."""
+        return f"/Volumes/{self.catalog}/{self.schema_prefix}ops/files"
+
+    def job_name(self, job: str) -> str:
+        """The name under which a job of the bundle is deployed."""
+        return f"{self.job_prefix}{job}"
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from the environment."""
+
+    def text(name: str, default: str) -> str:
+        return environment.get(f"LAKEHOUSE_{name}", default).strip()
+
+    def number(name: str, default: int, least: int = 0) -> int:
+        value = text(name, str(default))
+        if not value.isdecimal() or int(value) < least:
+            raise ValueError(f"LAKEHOUSE_{name} must be a whole number of at least {least}, not {value!r}.")
+        return int(value)
+
+    def seconds(name: str, default: int, least: int = 0) -> timedelta:
+        return timedelta(seconds=number(name, default, least))
+
+    def flag(name: str) -> bool:
+        value = text(name, "").lower()
+        if value not in _TRUE | _FALSE:
+            raise ValueError(f"LAKEHOUSE_{name} must be true or false, not {value!r}.")
+        return value in _TRUE
+
+    def moment(name: str) -> datetime | None:
+        value = text(name, "")
+        if not value:
+            return None
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError(f"LAKEHOUSE_{name} must be a date such as 2018-02-01, not {value!r}.") from error
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+    return Settings(
+        connection_id=text("CONNECTION_ID", "databricks_default"),
+        catalog=text("CATALOG", "spark_catalog"),
+        schema_prefix=text("SCHEMA_PREFIX", ""),
+        # not stripped: a bundle in development mode puts "[dev name] " with its blank before the names
+        job_prefix=environment.get("LAKEHOUSE_JOB_PREFIX", ""),
+        asset_host=text("ASSET_HOST", "workspace"),
+        pool=text("POOL", "databricks"),
+        poll_seconds=number("POLL_SECONDS", 2, least=1),
+        api_retries=number("API_RETRIES", 6, least=1),
+        api_retry_delay=number("API_RETRY_DELAY", 1),
+        owner=text("OWNER", "lakehouse"),
+        notifier=text("NOTIFIER", "include.notifiers.LogNotifier"),
+        retries=number("RETRIES", 2),
+        retry_delay=seconds("RETRY_DELAY", 30),
+        max_retry_delay=seconds("MAX_RETRY_DELAY", 600),
+        landing_retries=number("LANDING_RETRIES", 12),
+        landing_retry_delay=seconds("LANDING_RETRY_DELAY", 900),
+        allow_missing_dates=flag("ALLOW_MISSING_DATES"),
+        task_timeout=seconds("TASK_TIMEOUT", 7200, least=1),
+        maintenance_timeout=seconds("MAINTENANCE_TIMEOUT", 10800, least=1),
+        schedule=text("SCHEDULE", "0 0 * * *"),
+        schedule_end=moment("SCHEDULE_END"),
+        maintenance_schedule=text("MAINTENANCE_SCHEDULE", "0 3 * * 0"),
+        max_active_runs=number("MAX_ACTIVE_RUNS", 3, least=1),
+    )
+
+
+SETTINGS = load()

@@ -1,0 +1,116 @@
+"""A verdict, as the audit wrote it: read strictly, because the gate fails closed (design, section 8)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException
+
+MOST_SHOWN = 20
+MOST_SAMPLES = 3
+
+
+class VerdictUnusable(AirflowException):
+    """The file is no verdict of this build: of another one, or of unknown shape. Worth another look later."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate needs of a verdict."""
+
+    layer: str
+    build_id: str
+    job_run_id: str
+    fingerprint: str
+    success: bool
+    statistics: dict[str, int]
+    failures: list[dict[str, Any]]
+    warnings: list[dict[str, Any]]
+    notes: list[str]
+    rows: dict[str, Any]
+    data_docs: str | None
+
+    @property
+    def contradictions(self) -> list[str]:
+        """Why a verdict that says yes cannot be believed; empty if it can."""
+        if not self.success:
+            return []
+        found = []
+        if not self.statistics["evaluated"]:
+            found.append("no expectation was evaluated")
+        if self.statistics["failed"] or self.failures:
+            found.append(f"{self.statistics['failed'] or len(self.failures)} expectations failed")
+        if self.statistics["successful"] + self.statistics["warnings"] < self.statistics["evaluated"]:
+            found.append("not every evaluated expectation is accounted for")
+        return found
+
+
+def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after: date) -> Verdict:
+    """The verdict of exactly this layer, job run and interval, or `VerdictUnusable`."""
+
+    def field(name: str, kind: type | tuple[type, ...]) -> Any:
+        value = raw.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise VerdictUnusable(f"The verdict {path} has no usable field {name!r}: {value!r:.100}")
+        return value
+
+    if not isinstance(raw, dict):
+        raise VerdictUnusable(f"The verdict {path} is not an object but {raw!r:.100}")
+    expected = {
+        "layer": layer,
+        "job_run_id": str(job_run_id),
+        "interval_start": first.isoformat(),
+        "interval_end": after.isoformat(),
+    }
+    for name, value in expected.items():
+        found = str(field(name, (str, int)))
+        if found != value:
+            raise VerdictUnusable(f"The verdict {path} is of another {name.replace('_', ' ')}: {found}, not {value}.")
+    fingerprint = field("fingerprint", str)
+    if not re.fullmatch(r"[0-9a-f]{64}", fingerprint) or not field("build_id", str):
+        raise VerdictUnusable(f"The verdict {path} names no build that could be published.")
+    statistics = field("statistics", dict)
+    counts = {name: statistics.get(name) for name in ("evaluated", "successful", "failed", "warnings")}
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts.values()):
+        raise VerdictUnusable(f"The verdict {path} has no usable statistics: {statistics!r:.200}")
+    failures, warnings = field("failures", list), field("warnings", list)
+    if not all(isinstance(outcome, dict) for outcome in failures + warnings):
+        raise VerdictUnusable(f"The verdict {path} lists failures or warnings of an unknown shape.")
+    return Verdict(
+        layer=layer,
+        build_id=raw["build_id"],
+        job_run_id=str(job_run_id),
+        fingerprint=fingerprint,
+        success=field("success", bool),
+        statistics=counts,
+        failures=failures,
+        warnings=warnings,
+        notes=[str(note) for note in raw.get("notes") or []],
+        rows=raw.get("rows") or {},
+        data_docs=_inside_the_volume(raw.get("data_docs")),
+    )
+
+
+def lines(outcomes: list[dict[str, Any]]) -> list[str]:
+    """Failed expectations for people, a line each: which, on which date, what was found, with samples."""
+    shown = []
+    for outcome in outcomes[:MOST_SHOWN]:
+        where = ".".join(str(outcome[key]) for key in ("asset", "column") if outcome.get(key))
+        samples = [str(sample)[:120] for sample in (outcome.get("samples") or [])[:MOST_SAMPLES]]
+        shown.append(
+            f"{outcome.get('landing_date') or 'all dates'}: {outcome.get('expectation')} on {where or 'the layer'}: "
+            f"{outcome.get('message')}" + (f" (such as {'; '.join(samples)})" if samples else "")
+        )
+    if len(outcomes) > MOST_SHOWN:
+        shown.append(f"and {len(outcomes) - MOST_SHOWN} more: see Data Docs")
+    return shown
+
+
+def _inside_the_volume(path: Any) -> str | None:
+    """A relative path that stays inside the ops volume, else none: it becomes a link."""
+    if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/") or ":" in path:
+        return None
+    return path

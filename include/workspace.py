@@ -1,0 +1,71 @@
+"""The workspace's volumes, read through the provider's own hook and connection (design, section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow.providers.databricks.exceptions import DatabricksApiError
+from airflow.providers.databricks.hooks.databricks import DatabricksHook
+from airflow.sdk.exceptions import AirflowException
+from requests.exceptions import JSONDecodeError
+
+from include.settings import SETTINGS, Settings
+
+
+class FileMissing(AirflowException):
+    """There is no such file or folder on the volume."""
+
+
+class FileUnreadable(AirflowException):
+    """The file is there, but is not JSON."""
+
+
+class Workspace:
+    """Reads files and folders of volumes by the Files API. Makes no call before it is asked for something."""
+
+    def __init__(self, settings: Settings = SETTINGS, caller: str = "LakehouseFiles") -> None:
+        self.hook = DatabricksHook(
+            settings.connection_id,
+            retry_limit=settings.api_retries,
+            retry_delay=settings.api_retry_delay,
+            caller=caller,
+        )
+
+    def read_json(self, path: str) -> Any:
+        """The content of a JSON file, named by its volume path."""
+        try:
+            return self._get(f"2.0/fs/files{quote(path)}")
+        except DatabricksApiError as error:
+            if error.http_status_code == 404:
+                raise FileMissing(f"There is no file {path} in the workspace.") from error
+            raise
+        except (JSONDecodeError, UnicodeDecodeError) as error:
+            raise FileUnreadable(f"The file {path} in the workspace is not readable as JSON: {error}") from error
+
+    def folders(self, path: str) -> set[str]:
+        """The names of the folders in a folder, over all pages of the listing."""
+        names: set[str] = set()
+        query: dict[str, Any] = {"page_size": 1000}
+        while True:
+            try:
+                page = self._get(f"2.0/fs/directories{quote(path)}", query)
+            except DatabricksApiError as error:
+                if error.http_status_code == 404:
+                    raise FileMissing(f"There is no folder {path} in the workspace.") from error
+                raise
+            names.update(str(e["name"]) for e in page.get("contents", []) if e.get("is_directory"))
+            if not page.get("next_page_token"):
+                return names
+            query = {"page_size": 1000, "page_token": page["next_page_token"]}
+
+    def page_url(self, path: str) -> str:
+        """Where a person opens a volume's file in the browser."""
+        connection = self.hook.databricks_conn
+        port = f":{connection.port}" if connection.port else ""
+        volume_path = quote(path.removeprefix("/Volumes/"))
+        return f"{connection.schema or 'https'}://{self.hook.host}{port}/explore/data/volumes/{volume_path}"
+
+    def _get(self, endpoint: str, query: dict[str, Any] | None = None) -> Any:
+        # The hook has no public method for the Files API; this is the one that all of its methods are made of.
+        return self.hook._do_api_call(("GET", endpoint), query)
