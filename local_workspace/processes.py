@@ -1,0 +1,60 @@
+"""Processes that are known by id and start time, so that a reused id is never taken for them."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """A process id means nothing without the moment at which that process was started."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessIdentity":
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def is_alive(self) -> bool:
+        try:
+            process = psutil.Process(self.pid)
+            # A tenth of a second: the clock's tick, after which start times are rounded.
+            same = abs(process.create_time() - self.started) < 0.1
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a whole process group; that it is gone already is fine."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def group_members(group: int) -> list[int]:
+    """The living processes of a group (without zombies)."""
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
+        except (ProcessLookupError, psutil.Error, PermissionError):
+            continue
+    return members
+
+
+def end_group(group: int, grace: float) -> None:
+    """Ask a process group to end, and after the grace make it."""
+    signal_group(group, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while group_members(group):
+        if time.monotonic() > deadline:
+            signal_group(group, signal.SIGKILL)
+            return
+        time.sleep(0.05)

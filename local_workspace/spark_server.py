@@ -1,0 +1,264 @@
+"""Start, check, and stop the one Spark Connect server of a state folder (design sections 10 and 11).
+
+It depends on nothing else of the workspace: tests and tools start one in a folder of their own.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from local_workspace.java import find_java_home
+from local_workspace.processes import ProcessIdentity, end_group
+from local_workspace.state import StateFolder, private_file, private_folder
+
+MAIN_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
+DEFAULT_PORT = 15002
+DEFAULT_DRIVER_MEMORY = "4g"
+
+
+class SparkServerError(RuntimeError):
+    """Spark could not be started. The message says why, and what to do."""
+
+
+class SparkServer:
+    """One Spark Connect server with Delta, bound to 127.0.0.1, that wants a token."""
+
+    def __init__(
+        self,
+        state: Path,
+        port: int = DEFAULT_PORT,
+        *,
+        driver_memory: str = DEFAULT_DRIVER_MEMORY,
+        jars: Path | None = None,
+        java_home: Path | None = None,
+        start_timeout: float = 120.0,
+    ) -> None:
+        """`jars` and `java_home` are for a state folder that has none of its own (tests)."""
+        self.state = StateFolder(Path(state).resolve())
+        self.port = port
+        self._driver_memory = driver_memory
+        self._jars = jars or self.state.jars
+        self._java_home = java_home
+        self._start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid_file = self.state.pids / "spark.json"
+        self.log_file = self.state.logs / "spark.log"
+
+    def start(self) -> None:
+        """Start the server and return when a client can connect."""
+        if self.is_alive():
+            return
+        for folder in (self.state.pids, self.state.logs, self.state.spark, self.state.root / "warehouse"):
+            private_folder(folder)
+        self.end_orphan()
+        self._refuse_taken_port()
+        jars = sorted(self._jars.glob("*.jar"))
+        if not jars:
+            raise SparkServerError(f"There are no Spark jars in {self._jars}: run `make setup` to fetch them.")
+        java_home = self._java_home or find_java_home(self.state.root)
+        properties = self._write_settings(jars)
+        spark_home = _spark_home()
+        command = [str(spark_home / "bin" / "spark-submit"), "--properties-file", str(properties)]
+        with private_file(self.log_file) as log:
+            self._process = subprocess.Popen(
+                [*command, "--class", MAIN_CLASS, "spark-internal"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.state.spark,
+                env=self._environment(spark_home, java_home),
+                start_new_session=True,
+            )
+        self._remember()
+        try:
+            self._wait_until_open()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server and everything that it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        end_group(process.pid, grace=8)
+        process.wait()
+        self._pid_file.unlink(missing_ok=True)
+
+    def is_alive(self) -> bool:
+        """Whether the server process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id, which is also its process group."""
+        return self._process.pid if self._process else None
+
+    def remote_url(self, session_id: str, user_id: str = "local") -> str:
+        """The connection string (SPARK_REMOTE) of one session. It holds the token."""
+        token = self.state.secret("spark_token")
+        return f"sc://localhost:{self.port}/;token={token};user_id={quote(user_id)};session_id={session_id}"
+
+    def end_orphan(self) -> bool:
+        """End a server whose owner was killed; True if there was one.
+
+        A server whose owner lives is not ours to end: two would corrupt the metastore.
+        """
+        try:
+            noted = json.loads(self._pid_file.read_text(encoding="utf-8"))
+            server = ProcessIdentity(noted["pid"], noted["started"])
+            owner = ProcessIdentity(noted["owner_pid"], noted["owner_started"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        if not server.is_alive():
+            self._pid_file.unlink(missing_ok=True)
+            return False
+        if owner.is_alive() and owner.pid != os.getpid():
+            raise SparkServerError(
+                f"Spark already runs for {self.state.root} (process {server.pid}, port {noted.get('port')}, "
+                f"started by process {owner.pid}): use that one, or stop it first with `make down`."
+            )
+        end_group(server.pid, grace=8)
+        self._pid_file.unlink(missing_ok=True)
+        return True
+
+    def _remember(self) -> None:
+        assert self._process is not None
+        try:
+            server, owner = ProcessIdentity.of(self._process.pid), ProcessIdentity.of(os.getpid())
+        except Exception:  # it died at once: _wait_until_open reports that
+            return
+        note = {"pid": server.pid, "started": server.started, "port": self.port}
+        note |= {"owner_pid": owner.pid, "owner_started": owner.started}
+        with private_file(self._pid_file) as file:
+            file.write(json.dumps(note).encode())
+
+    def _refuse_taken_port(self) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError as error:
+                raise SparkServerError(
+                    f"Port {self.port} on 127.0.0.1 is in use, so Spark cannot listen there: stop the program "
+                    "that uses it, or choose another port (LAKEHOUSE_SPARK_PORT)."
+                ) from error
+
+    def _wait_until_open(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + self._start_timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise SparkServerError(
+                    f"Spark ended while it started (exit code {self._process.returncode}). The end of its log, "
+                    f"{self.log_file}:\n{self.log_tail()}"
+                )
+            try:
+                # The server opens its port last, when Spark is up.
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise SparkServerError(
+            f"Spark was not ready after {self._start_timeout:.0f} s. The end of its log, {self.log_file}:\n"
+            f"{self.log_tail()}"
+        )
+
+    def log_tail(self, lines: int = 12) -> str:
+        """The last lines of the server's log."""
+        try:
+            text = self.log_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "(there is no log)"
+        return "\n".join(text.strip().splitlines()[-lines:]) or "(the log is empty)"
+
+    def _write_settings(self, jars: list[Path]) -> Path:
+        """Spark's settings as a file: a token on the command line would show in `ps`."""
+        if not re.fullmatch(r"[1-9][0-9]*[mgMG]", self._driver_memory):
+            raise SparkServerError(
+                f"Spark's memory must be a number and a unit, like 4g or 3000m, not {self._driver_memory!r} "
+                "(LAKEHOUSE_SPARK_MEMORY)."
+            )
+        scratch = private_folder(self.state.spark / "scratch")
+        metastore = self.state.root / "metastore_db"
+        settings = {
+            "spark.app.name": "local workspace",
+            "spark.master": "local[*]",
+            "spark.driver.memory": self._driver_memory,
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
+            "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
+            "spark.local.dir": str(scratch),
+            "spark.ui.enabled": "false",
+            "spark.connect.grpc.binding.address": "127.0.0.1",
+            "spark.connect.grpc.binding.port": str(self.port),
+            "spark.connect.authenticate.token": self.state.secret("spark_token"),
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            "spark.sql.catalogImplementation": "hive",
+            "spark.sql.warehouse.dir": str(self.state.root / "warehouse"),
+            "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore};create=true",
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.ansi.enabled": "true",
+            # The defaults (200 and 50) are for clusters; here they cost seconds a commit (section 11).
+            "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
+            "spark.databricks.delta.snapshotPartitions": "2",
+        }
+        path = self.state.spark / "spark.properties"
+        with private_file(path) as file:
+            for key, value in settings.items():
+                escaped = value.replace("\\", "\\\\")
+                file.write(f"{key}={escaped}\n".encode())
+        (self.state.spark / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
+        return path
+
+    def _environment(self, spark_home: Path, java_home: Path) -> dict[str, str]:
+        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        return environment | {
+            "TZ": "UTC",
+            "JAVA_HOME": str(java_home),
+            "SPARK_HOME": str(spark_home),
+            # A folder of our own, so that no settings of another Spark on this machine creep in.
+            "SPARK_CONF_DIR": str(self.state.spark),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "PYSPARK_PYTHON": sys.executable,
+        }
+
+
+_LOGGING = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stdout.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yyyy-MM-dd HH:mm:ss.SSS} %p %c{1}: %m%n%ex
+logger.hive.name = org.apache.hadoop.hive
+logger.hive.level = error
+logger.datanucleus.name = DataNucleus
+logger.datanucleus.level = error
+"""
+
+
+def _spark_home() -> Path:
+    """Spark as the installed pyspark brings it (found without importing it)."""
+    found = importlib.util.find_spec("pyspark")
+    if found is None or found.origin is None:
+        raise SparkServerError(f"pyspark is not installed for {sys.executable}: run `make setup`.")
+    return Path(found.origin).parent
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
