@@ -27,6 +27,7 @@ MANIFEST = "_manifest.json"
 UTF8_BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t"
 _CHUNK = 1 << 20
+_LONGEST_HEADER = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,7 @@ def _measure(path: Path) -> tuple[int, int, bytes | None]:
     tail = b""  # the unfinished line so far: while the header is sought all of it, later only whether it is blank
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            if size == 0:
-                start = chunk.removeprefix(UTF8_BOM)
-            else:
-                start = chunk
+            start = chunk if size else chunk.removeprefix(UTF8_BOM)
             size += len(chunk)
             *ended, rest = start.replace(b"\r", b"\n").split(b"\n")
             if ended:
@@ -157,6 +155,8 @@ def _measure(path: Path) -> tuple[int, int, bytes | None]:
                 tail = rest
             else:
                 tail += rest
+            if header is None and len(tail) > _LONGEST_HEADER:
+                header = tail  # no header is that long; it will be refused
             filled = [line for line in ended if line.strip(_BLANKS)]
             lines += len(filled)
             if header is None and filled:
@@ -184,13 +184,17 @@ def _match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...],
     found = [_normal(name) for name in names]
     counts = Counter(found)
     expected = {_normal(name): name for name in SOURCE_NAMES}
+    if len(counts.keys() & expected.keys()) * 2 < len(expected):
+        # Most likely a line of data, whose values (e-mail, password) have no place in a message.
+        known = len(counts.keys() & expected.keys())
+        return (), [f"its first line is no header: {known} of the {len(expected)} column names are there"]
     differences = []
     if missing := [name for normal, name in expected.items() if normal not in counts]:
-        differences.append(f"missing {_quoted(missing)}")
+        differences.append(f"missing {_listed(missing)}")
     if unexpected := [name for name, normal in zip(names, found, strict=True) if normal not in expected]:
-        differences.append(f"unexpected {_quoted(unexpected)}")
+        differences.append(f"unexpected {_listed(unexpected)}")
     if doubled := [name for normal, name in expected.items() if counts[normal] > 1]:
-        differences.append(f"more than once {_quoted(doubled)}")
+        differences.append(f"more than once {_listed(doubled)}")
     if differences:
         return (), differences
     return tuple(found.index(normal) for normal in expected), []
@@ -200,9 +204,9 @@ def _normal(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _quoted(names: list[str], most: int = 60, longest: int = 80) -> str:
-    """Names for a message; a header that is really something else is cut short, as it may hold anything."""
-    shown = ", ".join(repr(name[:longest]) for name in names[:most])
+def _listed(names: list[str], most: int = 60, longest: int = 80) -> str:
+    """Names for a message, cut short where there is too much, and without anything like an e-mail address."""
+    shown = ", ".join(repr("***" if "@" in name else name[:longest]) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
