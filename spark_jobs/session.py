@@ -13,8 +13,12 @@ def spark_session() -> SparkSession:
 
     Sets only what serverless compute lets a session set (design, section 1).
     """
+    import logging
+
     from pyspark.sql import SparkSession
 
+    # It would log the whole plan of a statement that fails, on top of the exception that says so.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     spark = SparkSession.builder.getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.ansi.enabled", "true")

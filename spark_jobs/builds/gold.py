@@ -101,12 +101,10 @@ def _changes(
     def touched(frame: DataFrame) -> DataFrame:
         return frame if items is None else frame.join(F.broadcast(items), "order_item_id", "left_semi")
 
-    # Without any row in bronze there is no order either, and so nothing that a day could be counted from.
-    reference = today or date(1970, 1, 1)
     new = {
         "gold.orders_enriched": orders_enriched(touched(orders), customers, products),
-        "gold.customers360": customers360(enriched, customers, reference),
-        "gold.products360": products360(enriched, products, reference),
+        "gold.customers360": customers360(enriched, customers, today),
+        "gold.products360": products360(enriched, products, today),
     }
     current = {table: published(spark, tables, base, table) for table in new}
     current["gold.orders_enriched"] = touched(current["gold.orders_enriched"])

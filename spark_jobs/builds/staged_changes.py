@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from spark_jobs.publishing import delta
-from spark_jobs.publishing.staging import DELETED, StagedTable, stage
+from spark_jobs.publishing.staging import StagedTable, stage
+from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

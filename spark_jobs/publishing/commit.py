@@ -9,7 +9,8 @@ from spark_jobs.errors import PublicationConflict
 from spark_jobs.published_schemas import KEYS, SCHEMAS
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publication
-from spark_jobs.publishing.staging import DELETED, staged
+from spark_jobs.publishing.staging import staged
+from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
@@ -86,10 +87,13 @@ def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> 
         missing = ", ".join(f"DATE'{day}'" for day in build.missing_dates)
         condition += f" AND landing_date NOT IN ({missing})"
     staged_table = build.staged[source]
+    new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} {which.get(table, '')}"
+    old = f"FROM {name} WHERE {condition}"
+    if not spark.sql(f"(SELECT 1 {new} LIMIT 1) UNION ALL (SELECT 1 {old} LIMIT 1)").collect():  # noqa: S608
+        return False  # nothing comes and nothing goes: there would be no commit
     spark.sql(
         f"INSERT INTO {name} REPLACE WHERE {condition}"  # noqa: S608 - checked names and dates only
-        f" SELECT {', '.join(columns)} FROM {staged_table.name} VERSION AS OF {staged_table.version}"
-        f" {which.get(table, '')}"
+        f" SELECT {', '.join(columns)} {new}"
     ).collect()
     return True
 

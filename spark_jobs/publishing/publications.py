@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from spark_jobs.interval import Interval
 from spark_jobs.publishing.delta import create_table, is_concurrency_conflict
 from spark_jobs.tables import LAYER_BELOW, Tables
 
 if TYPE_CHECKING:
-    from pyspark.sql import Row, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
 
 COLUMNS = """
     layer STRING NOT NULL COMMENT 'bronze, silver or gold',
@@ -70,43 +71,36 @@ class Publications:
         create_table(self._spark, self._name, COLUMNS, "What is published, of which the newest of a layer counts")
 
     def newest(self, layer: str) -> Publication | None:
-        rows = self._select("layer = :layer ORDER BY seq DESC LIMIT 1", layer=layer)
-        return rows[0] if rows else None
+        rows = self._of(layer).orderBy(F.desc("seq")).limit(1).collect()
+        return _publication(rows[0]) if rows else None
 
     def get(self, layer: str, seq: int) -> Publication:
-        rows = self._select("layer = :layer AND seq = :seq", layer=layer, seq=seq)
+        rows = self._of(layer).where(F.col("seq") == seq).collect()
         if not rows:
             raise LookupError(f"{self._name} has no publication {seq} of {layer}")
-        return rows[0]
+        return _publication(rows[0])
 
     def since(self, layer: str, seq: int) -> list[Publication]:
         """Those of the layer after `seq`, oldest first."""
-        return self._select("layer = :layer AND seq > :seq ORDER BY seq", layer=layer, seq=seq)
+        return [_publication(row) for row in self._of(layer).where(F.col("seq") > seq).orderBy("seq").collect()]
 
     def with_fingerprint(self, layer: str, fingerprint: str) -> Publication | None:
         """The publication of the build with that fingerprint, or of what was built again in its place."""
-        rows = self._select(
-            "layer = :layer AND gate_fingerprint = :fingerprint ORDER BY seq LIMIT 1",
-            layer=layer,
-            fingerprint=fingerprint,
-        )
-        return rows[0] if rows else None
+        rows = self._of(layer).where(F.col("gate_fingerprint") == fingerprint).orderBy("seq").limit(1).collect()
+        return _publication(rows[0]) if rows else None
 
     def append(self, publication: Publication) -> bool:
         """Whether it was inserted; not if another run took its number first."""
-        merge = f"""
-            MERGE INTO {self._name} AS published
-            USING (SELECT :layer AS layer, :seq AS seq) AS next
-            ON published.layer = next.layer AND published.seq = next.seq
-            WHEN NOT MATCHED THEN INSERT (layer, seq, base_seq, below_seq, interval_start, interval_end,
-                tables, row_counts, fingerprint, gate_fingerprint, build_id, job_run_id, code_version, published_at)
-            VALUES (:layer, :seq, :base_seq, :below_seq, CAST(:interval_start AS DATE),
-                CAST(:interval_end AS DATE), from_json(:tables, 'MAP<STRING, BIGINT>'),
-                from_json(:row_counts, 'MAP<STRING, BIGINT>'), :fingerprint, :gate_fingerprint, :build_id, :job_run_id,
-                :code_version, current_timestamp())
-        """  # noqa: S608 - the name is made of checked identifiers, values are bound
+        row = self._spark.createDataFrame([vars(publication)], self._spark.table(self._name).drop("published_at").schema)
+        row.createOrReplaceTempView("next_publication")
+        columns = ", ".join(row.columns)
         try:
-            result = self._spark.sql(merge, args=_arguments(publication)).collect()
+            result = self._spark.sql(
+                f"MERGE INTO {self._name} AS published USING next_publication AS next"  # noqa: S608 - a checked name
+                " ON published.layer = next.layer AND published.seq = next.seq"
+                f" WHEN NOT MATCHED THEN INSERT ({columns}, published_at)"
+                f" VALUES ({', '.join(f'next.{column}' for column in row.columns)}, current_timestamp())"
+            ).collect()
         except Exception as error:
             if is_concurrency_conflict(error):
                 return False
@@ -120,21 +114,11 @@ class Publications:
             return None
         return self.get(LAYER_BELOW[layer], newest.below_seq)
 
-    def _select(self, condition: str, **values: Any) -> list[Publication]:
-        query = f"SELECT * FROM {self._name} WHERE {condition}"  # noqa: S608 - as above
-        return [_publication(row) for row in self._spark.sql(query, args=values).collect()]
+    def _of(self, layer: str) -> DataFrame:
+        return self._spark.table(self._name).where(F.col("layer") == layer)
 
 
 def _publication(row: Row) -> Publication:
     fields = row.asDict()
     del fields["published_at"]
     return Publication(**fields)
-
-
-def _arguments(publication: Publication) -> dict[str, Any]:
-    fields = dict(vars(publication))
-    for name in ("tables", "row_counts"):
-        fields[name] = json.dumps(fields[name], sort_keys=True)
-    for name in ("interval_start", "interval_end"):
-        fields[name] = fields[name] and str(fields[name])
-    return fields

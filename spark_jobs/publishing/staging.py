@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from spark_jobs.errors import BuildMissing
 from spark_jobs.publishing import delta
+from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-DELETED = "_deleted"
-"""BOOLEAN column of the staging of keyed tables: the row of that key goes."""
-
 
 @dataclass(frozen=True)
 class StagedTable:

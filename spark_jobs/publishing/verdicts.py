@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 from spark_jobs.audit.verdict import Verdict
 from spark_jobs.publishing.delta import create_table
@@ -41,32 +44,31 @@ class Verdicts:
 
     def append(self, verdict: Verdict) -> None:
         self.create()
-        self._spark.sql(
-            f"""INSERT INTO {self._name} SELECT :layer, :build_id, :job_run_id, :success,
-                CAST(:interval_start AS DATE), CAST(:interval_end AS DATE), :fingerprint, CAST(:evaluated AS INT),
-                CAST(:failed AS INT), CAST(:warnings AS INT), from_json(:failures, 'ARRAY<STRING>'), :verdict,
-                current_timestamp()""",  # noqa: S608 - the name is made of checked identifiers, values are bound
-            args={
-                "layer": verdict.layer,
-                "build_id": verdict.build_id,
-                "job_run_id": verdict.job_run_id,
-                "success": verdict.success,
-                "interval_start": str(verdict.interval_start),
-                "interval_end": str(verdict.interval_end),
-                "fingerprint": verdict.fingerprint,
-                "evaluated": verdict.statistics["evaluated"],
-                "failed": verdict.statistics["failed"],
-                "warnings": verdict.statistics["warnings"],
-                "failures": json.dumps([failure.message for failure in verdict.failures]),
-                "verdict": verdict.to_json(),
-            },
-        ).collect()
+        row = (
+            verdict.layer,
+            verdict.build_id,
+            verdict.job_run_id,
+            verdict.success,
+            date.fromisoformat(str(verdict.interval_start)),
+            date.fromisoformat(str(verdict.interval_end)),
+            verdict.fingerprint,
+            verdict.statistics["evaluated"],
+            verdict.statistics["failed"],
+            verdict.statistics["warnings"],
+            [failure.message for failure in verdict.failures],
+            json.dumps(verdict.to_dict(), sort_keys=True),
+        )
+        schema = self._spark.table(self._name).drop("audited_at").schema
+        frame = self._spark.createDataFrame([row], schema).withColumn("audited_at", F.current_timestamp())
+        frame.write.format("delta").mode("append").saveAsTable(self._name)
 
     def has_success(self, layer: str, build_id: str, fingerprint: str) -> bool:
         """Whether the newest word on exactly this is a success."""
-        rows = self._spark.sql(
-            f"""SELECT success FROM {self._name} WHERE layer = :layer AND build_id = :build_id
-                AND fingerprint = :fingerprint ORDER BY audited_at DESC LIMIT 1""",  # noqa: S608 - as above
-            args={"layer": layer, "build_id": build_id, "fingerprint": fingerprint},
-        ).collect()
+        rows = (
+            self._spark.table(self._name)
+            .where((F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint))
+            .orderBy(F.desc("audited_at"))
+            .limit(1)
+            .collect()
+        )
         return bool(rows and rows[0]["success"])
