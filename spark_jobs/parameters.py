@@ -93,7 +93,7 @@ class BuildParameters(TaskParameters):
             percent = Decimal(self.max_quarantined_percent)
         except InvalidOperation:
             percent = Decimal(-1)
-        if not 0 <= percent <= 100:
+        if not (percent.is_finite() and 0 <= percent <= 100):
             raise ParameterRefused(f"max_quarantined_percent is {self.max_quarantined_percent!r}: 0 to 100")
         return percent
 

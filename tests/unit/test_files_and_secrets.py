@@ -1,0 +1,51 @@
+"""The ops volume's files, secrets, and the version of the code."""
+
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.code_version import code_version
+from spark_jobs.errors import ParameterRefused, SecretMissing
+from spark_jobs.ops_volume import OpsVolume, verdict_file
+from spark_jobs.secret_store import SECRETS_FOLDER, secret
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    ops = OpsVolume(str(tmp_path))
+    assert ops.read_json(verdict_file("bronze", "1")) is None
+    ops.write_json(verdict_file("bronze", "1"), {"success": True})
+    assert ops.read_json(verdict_file("bronze", "1")) == {"success": True}
+    with pytest.raises(TypeError):
+        ops.write_json(verdict_file("bronze", "1"), {("no", "key"): 1})  # type: ignore[dict-item]
+    assert ops.read_json(verdict_file("bronze", "1")) == {"success": True}
+
+
+@pytest.mark.parametrize("path", ["../x.json", "a/../../x", "/etc/passwd", ".hidden", "a//b"])
+def test_no_path_leads_out_of_the_volume(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ParameterRefused):
+        OpsVolume(str(tmp_path)).write_json(path, {})
+
+
+def test_secrets_are_read_by_name_from_files_that_only_their_owner_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRETS_FOLDER, str(tmp_path))
+    file = tmp_path / "scope" / "key"
+    file.parent.mkdir()
+    file.write_text("s3cret\n")
+    file.chmod(0o600)
+    assert secret("scope/key") == b"s3cret"
+    file.chmod(0o640)
+    with pytest.raises(SecretMissing, match="others can read") as refusal:
+        secret("scope/key")
+    assert "s3cret" not in str(refusal.value)
+    for name in ("scope/none", "key", "../scope/key", "scope/../../key"):
+        with pytest.raises(SecretMissing):
+            secret(name)
+
+
+def test_the_code_version_is_a_hash_that_does_not_change_by_itself() -> None:
+    assert len(code_version()) == 64
+    first = code_version()
+    code_version.cache_clear()
+    assert code_version() == first
