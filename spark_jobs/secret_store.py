@@ -44,5 +44,5 @@ def _from_scope(name: str) -> bytes:
     scope, _, key = name.partition("/")
     try:
         return dbutils.secrets.get(scope, key).encode()
-    except Exception as error:  # noqa: BLE001 - the platform raises plain exceptions here
+    except Exception as error:
         raise SecretMissing(f"the secret scope {scope} gives no {key}: {type(error).__name__}") from error

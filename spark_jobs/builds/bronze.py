@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
-from spark_jobs.bronze.landed_lines import count_landed_lines, landed_lines
+from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines
+from spark_jobs.bronze.source import SourceFormat, read_lines
 from spark_jobs.builds.inputs import as_base
 from spark_jobs.builds.record import Build
 from spark_jobs.code_version import code_version
-from spark_jobs.landing import find_landing
+from spark_jobs.landing import landed_files
 from spark_jobs.parameters import BuildParameters
+from spark_jobs.published_schemas import LANDED_FILES
 from spark_jobs.publishing.publications import Publications
 from spark_jobs.publishing.staging import stage
+from spark_jobs.row_rules import bronze_row_rules
 from spark_jobs.secret_store import secret
 
 if TYPE_CHECKING:
@@ -27,32 +31,32 @@ def build_bronze(spark: SparkSession, parameters: BuildParameters, build_id: str
     Raises NothingLanded, LandingRefused and its kinds, before anything is written.
     """
     tables = parameters.tables
-    landing = find_landing(
-        Path(parameters.landing_root), parameters.interval, allow_missing=parameters.missing_dates_allowed
+    root = Path(parameters.landing_root)
+    landing = landed_files(
+        root,
+        parameters.interval,
+        encoding=parameters.source_encoding,
+        allow_missing=parameters.missing_dates_allowed,
     )
     base = as_base(Publications(spark, tables).newest("bronze"))
     lines = landed_lines(
-        spark,
-        landing,
-        encoding=parameters.source_encoding,
-        email_key=secret(parameters.email_secret),
-        build_id=build_id,
-        job_run_id=parameters.job_run_id,
-        code_version=code_version(),
+        read_lines(spark, root, landing.files),
+        landing.files,
+        bronze_row_rules(),
+        secret(parameters.email_secret),
+        BuildStamp(build_id, parameters.job_run_id, code_version(), datetime.now(UTC)),
+        SourceFormat(encoding=parameters.source_encoding),
     )
-    # Sorted by date, so that a date is found in few files by their statistics.
-    staged_lines = stage(
-        spark, tables, "bronze.lines", build_id, lines.repartitionByRange("landing_date").sortWithinPartitions("landing_date")
+    files = spark.createDataFrame(
+        [(file.landing_date, file.path, file.lines, file.size) for file in landing.files], LANDED_FILES
     )
+    # Sorted by date, so that the statistics of a few files tell where a date is.
+    sorted_lines = lines.repartitionByRange("landing_date").sortWithinPartitions("landing_date", "order_item_id")
     staged = {
-        "bronze.lines": staged_lines,
-        "bronze.landed_files": stage(
-            spark, tables, "bronze.landed_files", build_id, count_landed_lines(spark, landing)
-        ),
+        "bronze.lines": stage(spark, tables, "bronze.lines", build_id, sorted_lines),
+        "bronze.landed_files": stage(spark, tables, "bronze.landed_files", build_id, files.coalesce(1)),
     }
-    lines_again = spark.table(staged_lines.name)
-    quarantined = lines_again.where(F.size("reasons") > 0).count()
-    landed = spark.table(staged["bronze.landed_files"].name).agg(F.sum("landed_lines")).collect()[0][0] or 0
+    quarantined = spark.table(staged["bronze.lines"].name).where(F.size("reasons") > 0).count()
     return Build(
         layer="bronze",
         build_id=build_id,
@@ -64,8 +68,8 @@ def build_bronze(spark: SparkSession, parameters: BuildParameters, build_id: str
         whole=base.seq == 0,
         staged=staged,
         rows={
-            "landed": int(landed),
-            "valid": staged_lines.rows - quarantined,
+            "landed": landing.lines,
+            "valid": staged["bronze.lines"].rows - quarantined,
             "quarantined": quarantined,
             "files": len(landing.files),
         },

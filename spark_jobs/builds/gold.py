@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 SILVER_TABLES = ("silver.orders", "silver.dim_customers", "silver.dim_products")
 
 
-def as_of(spark: SparkSession, tables: Tables, publications: Publications, silver: Base) -> date | None:
-    """1 day + the greatest landing date with a row in the bronze behind that silver; None without any row."""
+def bronze_behind(spark: SparkSession, tables: Tables, publications: Publications, silver: Base) -> DataFrame:
+    """bronze.order_items as that silver publication read it."""
     bronze_seq = publications.get("silver", silver.seq).below_seq
     if bronze_seq is None:
         raise LookupError(f"publication {silver.seq} of silver does not say from which bronze it was built")
-    bronze = as_base(publications.get("bronze", bronze_seq))
-    newest = published(spark, tables, bronze, "bronze.order_items").agg(F.max("landing_date")).collect()[0][0]
+    return published(spark, tables, as_base(publications.get("bronze", bronze_seq)), "bronze.order_items")
+
+
+def as_of(bronze: DataFrame) -> date | None:
+    """1 day + the greatest landing date that has a row in bronze; None without any row."""
+    newest = bronze.agg(F.max("landing_date")).collect()[0][0]
     return newest + timedelta(days=1) if newest else None
 
 
@@ -45,7 +49,9 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     below_before = as_base(before) if before and readable(spark, tables, as_base(before)) else None
     changes: dict[str, DataFrame] = {}
     if below_before is None or below_before.seq != below.seq:
-        changes = _changes(spark, tables, base, below, below_before, as_of(spark, tables, publications, below))
+        changes = _changes(
+            spark, tables, base, below, below_before, as_of(bronze_behind(spark, tables, publications, below))
+        )
     staged = stage_changes(spark, tables, "gold", build_id, changes)
     return Build(
         layer="gold",
@@ -61,9 +67,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     )
 
 
-def touched_items(
-    spark: SparkSession, tables: Tables, below: Base, below_before: Base | None
-) -> DataFrame | None:
+def touched_items(spark: SparkSession, tables: Tables, below: Base, below_before: Base | None) -> DataFrame | None:
     """Keys of the order items that changed in silver, or whose customer or product did; None for all of them."""
     if below_before is None:
         return None
@@ -71,9 +75,11 @@ def touched_items(
     before = {table: published(spark, tables, below_before, table) for table in SILVER_TABLES}
     identity = ["order_item_id", "landing_date", "source_file", "row_hash"]
     orders_now, orders_before = (side["silver.orders"].select(identity) for side in (now, before))
-    items = orders_now.join(orders_before, identity, "left_anti").unionByName(
-        orders_before.join(orders_now, identity, "left_anti")
-    ).select("order_item_id")
+    items = (
+        orders_now.join(orders_before, identity, "left_anti")
+        .unionByName(orders_before.join(orders_now, identity, "left_anti"))
+        .select("order_item_id")
+    )
     for table, key, natural_key in (
         ("silver.dim_customers", "customer_key", "customer_id"),
         ("silver.dim_products", "product_key", "product_id"),

@@ -89,12 +89,9 @@ def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> 
     staged_table = build.staged[source]
     new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} {which.get(table, '')}"
     old = f"FROM {name} WHERE {condition}"
-    if not spark.sql(f"(SELECT 1 {new} LIMIT 1) UNION ALL (SELECT 1 {old} LIMIT 1)").collect():  # noqa: S608
+    if not spark.sql(f"(SELECT 1 {new} LIMIT 1) UNION ALL (SELECT 1 {old} LIMIT 1)").collect():
         return False  # nothing comes and nothing goes: there would be no commit
-    spark.sql(
-        f"INSERT INTO {name} REPLACE WHERE {condition}"  # noqa: S608 - checked names and dates only
-        f" SELECT {', '.join(columns)} {new}"
-    ).collect()
+    spark.sql(f"INSERT INTO {name} REPLACE WHERE {condition} SELECT {', '.join(columns)} {new}").collect()
     return True
 
 

@@ -91,7 +91,9 @@ class Publications:
 
     def append(self, publication: Publication) -> bool:
         """Whether it was inserted; not if another run took its number first."""
-        row = self._spark.createDataFrame([vars(publication)], self._spark.table(self._name).drop("published_at").schema)
+        row = self._spark.createDataFrame(
+            [vars(publication)], self._spark.table(self._name).drop("published_at").schema
+        )
         row.createOrReplaceTempView("next_publication")
         columns = ", ".join(row.columns)
         try:

@@ -13,6 +13,7 @@ from spark_jobs.tables import Tables
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+
 @dataclass(frozen=True)
 class StagedTable:
     """A staging table as it was when the build had written it."""

@@ -52,11 +52,11 @@ class Verdicts:
             date.fromisoformat(str(verdict.interval_start)),
             date.fromisoformat(str(verdict.interval_end)),
             verdict.fingerprint,
-            verdict.statistics["evaluated"],
-            verdict.statistics["failed"],
-            verdict.statistics["warnings"],
+            verdict.statistics.evaluated,
+            verdict.statistics.failed,
+            verdict.statistics.warnings,
             [failure.message for failure in verdict.failures],
-            json.dumps(verdict.to_dict(), sort_keys=True),
+            json.dumps(verdict.as_dict(), sort_keys=True),
         )
         schema = self._spark.table(self._name).drop("audited_at").schema
         frame = self._spark.createDataFrame([row], schema).withColumn("audited_at", F.current_timestamp())
