@@ -1,0 +1,188 @@
+"""What the silver gate measures, independently of how silver is built (design, sections 6 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+
+from spark_jobs.audit.change import Change, compared_totals, profile, sums
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+MEASURES = ("rows", "line_total", "line_profit", "quantity", "sales")
+DELIVERY = ("landing_date", "source_file", "row_hash")
+# Bronze column -> column of silver.orders, of the values that must be the newest delivery's.
+VALUES = {
+    "order_id": "order_id",
+    "customer_id": "customer_id",
+    "product_card_id": "product_id",
+    "order_date_dateorders": "order_date",
+    "order_status": "order_status",
+    "product_price": "product_price",
+    "order_item_quantity": "quantity",
+    "sales": "sales",
+    "order_item_discount": "discount",
+    "order_item_total": "line_total",
+    "order_profit_per_order": "line_profit",
+}
+TRACKED = {
+    "customer_id": ("customer_segment", "customer_zipcode"),
+    "product_id": ("product_price", "category_id", "category_name", "is_notavailable"),
+}
+
+
+def silver_assets(
+    *, bronze: DataFrame, orders: Change, customers: Change, products: Change, touched: DataFrame | None
+) -> dict[str, DataFrame]:
+    """The assets of the silver checkpoint.
+
+    `bronze` is the whole bronze.order_items that the build read. `touched` has columns order_item_id,
+    customer_id and product_card_id: the bronze rows that came, went or differ; all rows of these keys are judged.
+    None judges whole tables (first publication, weekly maintenance).
+    """
+    touched_products = (
+        None if touched is None else touched.withColumnRenamed("product_card_id", "product_id")
+    )
+    deliveries = bronze.withColumnRenamed("product_card_id", "product_id")
+    return {
+        "orders": _orders(bronze, orders, orders.keys(touched, "order_item_id")),
+        "dim_customers": _versions(
+            deliveries, customers, "customer_id", customers.keys(touched, "customer_id")
+        ),
+        "dim_products": _versions(
+            deliveries, products, "product_id", products.keys(touched_products, "product_id")
+        ),
+        "order_versions": _order_versions(orders, customers, products, touched_products),
+        "control_totals": compared_totals(
+            sums(_newest(bronze).select("newest.*"), MEASURES), orders.totals(MEASURES), MEASURES
+        ),
+    }
+
+
+def _delivered(frame: DataFrame, names: dict[str, str]) -> Column:
+    return F.struct(*(F.col(name) for name in DELIVERY), *(F.col(b).alias(s) for b, s in names.items()))
+
+
+def _newest(bronze: DataFrame) -> DataFrame:
+    """One row an item: the greatest of its deliveries by date, file and row hash, as a struct."""
+    return bronze.groupBy("order_item_id").agg(F.max(_delivered(bronze, VALUES)).alias("newest"))
+
+
+def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataFrame:
+    """Every item that was delivered, or stands in silver: how many rows it has, and whether they are the newest."""
+    rows = bronze if items is None else bronze.join(items, "order_item_id", "left_semi")
+    own = {name: name for name in VALUES.values()}
+    after = orders.after_of(items, "order_item_id")
+    standing = after.groupBy("order_item_id").agg(
+        F.count(F.lit(1)).alias("rows"), F.max(_delivered(after, own)).alias("row")
+    )
+    both = _newest(rows).join(standing, "order_item_id", "full")
+
+    def agree(names: Sequence[str]) -> Column:
+        return F.struct(*(F.col(f"newest.{n}") for n in names)).eqNullSafe(
+            F.struct(*(F.col(f"row.{n}") for n in names))
+        )
+
+    measured = both.select(
+        F.coalesce("newest.landing_date", "row.landing_date").alias("landing_date"),
+        F.coalesce("rows", F.lit(0)).alias("rows"),
+        F.col("newest").isNotNull().alias("is_delivered"),
+        agree(DELIVERY).alias("is_newest"),
+        agree(tuple(VALUES.values())).alias("values_agree"),
+        "order_item_id",
+    )
+    return profile(
+        measured, ["landing_date", "rows", "is_delivered", "is_newest", "values_agree"], "order_item_id"
+    )
+
+
+def _versions(deliveries: DataFrame, dimension: Change, natural: str, keys: DataFrame | None) -> DataFrame:
+    """Every key that was delivered, or stands in the dimension: whether its versions are one unbroken history."""
+    delivered = deliveries.select(natural).distinct()
+    if keys is not None:
+        delivered = delivered.join(keys, natural, "left_semi")
+    in_order = Window.partitionBy(natural).orderBy("valid_from", F.col("valid_to").asc_nulls_last())
+    tracked = F.struct(*TRACKED[natural])
+    versions = dimension.after_of(keys, natural).select(
+        natural,
+        F.col(dimension.key).alias("_key"),
+        "valid_from",
+        "valid_to",
+        "is_current",
+        tracked.alias("_tracked"),
+        F.lead("valid_from").over(in_order).alias("_next"),
+        F.lead(tracked).over(in_order).alias("_next_tracked"),
+    )
+    valid_to, following = F.col("valid_to"), F.col("_next")
+    flags = {
+        "gaps": valid_to < following,
+        "overlaps": following.isNotNull() & (valid_to.isNull() | (valid_to > following)),
+        "empty_versions": F.col("valid_from").isNull() | (valid_to <= F.col("valid_from")),
+        "open_versions": valid_to.isNull(),
+        "wrong_is_current": ~F.col("is_current").eqNullSafe(valid_to.isNull()),
+        "equal_neighbours": following.isNotNull() & F.col("_tracked").eqNullSafe(F.col("_next_tracked")),
+        "null_surrogate_keys": F.col("_key").isNull(),
+    }
+    by_key = versions.groupBy(natural).agg(
+        F.lit(True).alias("_stands"),
+        *(F.count_if(F.coalesce(flag, F.lit(False))).alias(name) for name, flag in flags.items()),
+        (F.count("_key") - F.count_distinct("_key")).alias("repeated_surrogate_keys"),
+    )
+    both = by_key.withColumnRenamed(natural, "_natural").join(
+        delivered.withColumn("_delivered", F.lit(True)), F.col("_natural").eqNullSafe(F.col(natural)), "full"
+    )
+    counts = [*flags, "repeated_surrogate_keys"]
+    measured = both.select(
+        F.coalesce("_natural", natural).alias(natural),
+        F.coalesce("_natural", natural).isNotNull().alias("has_natural_key"),
+        F.coalesce("_delivered", F.lit(False)).alias("is_delivered"),
+        *(F.coalesce(name, F.lit(0)).alias(name) for name in counts),
+    )
+    return profile(measured, ["has_natural_key", "is_delivered", *counts], natural)
+
+
+def versions_by_key(dimension: DataFrame, natural: str, attributes: Sequence[str]) -> DataFrame:
+    """One row a natural key, `versions` being all of its versions as structs."""
+    return dimension.groupBy(natural).agg(
+        F.collect_list(F.struct("valid_from", "valid_to", *attributes)).alias(f"_{natural}_versions")
+    )
+
+
+def valid_at_order_date(natural: str) -> Column:
+    """Of the versions joined by `versions_by_key` those that hold at the order's timestamp."""
+
+    def holds(version: Column) -> Column:
+        order_date = F.col("order_date")
+        return (version["valid_from"] <= order_date) & (
+            version["valid_to"].isNull() | (order_date < version["valid_to"])
+        )
+
+    return F.coalesce(F.filter(f"_{natural}_versions", holds), F.array())
+
+
+def _order_versions(
+    orders: Change, customers: Change, products: Change, touched: DataFrame | None
+) -> DataFrame:
+    """Every order item that changed, or whose customer or product did: how many versions of them it finds."""
+    after = orders.after().select("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
+    if touched is not None:
+        # As a union of keys and not as three conditions: an item may be touched in more than one way.
+        items = [orders.keys(touched, "order_item_id")]
+        for change, natural in ((customers, "customer_id"), (products, "product_id")):
+            items.append(after.join(change.keys(touched, natural), natural, "left_semi").select("order_item_id"))  # type: ignore[arg-type]
+        union = items[0].unionByName(items[1]).unionByName(items[2]).distinct()  # type: ignore[union-attr, arg-type]
+        after = after.join(union, "order_item_id", "left_semi")
+    found = after
+    for change, natural in ((customers, "customer_id"), (products, "product_id")):
+        found = found.join(versions_by_key(change.after(), natural, ()), natural, "left")
+    measured = found.select(
+        "landing_date",
+        F.size(valid_at_order_date("customer_id")).alias("customer_versions"),
+        F.size(valid_at_order_date("product_id")).alias("product_versions"),
+        "order_item_id",
+    )
+    return profile(measured, ["landing_date", "customer_versions", "product_versions"], "order_item_id")
