@@ -113,6 +113,9 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
             "is_header",
             "text",
             "positions",
+            F.array(*(F.element_at("positions", schema.position(name) + 1) for name in schema.PRIVATE)).alias(
+                "private"
+            ),
             "hmac_inner",
             "hmac_outer",
             "broken_quoting",
@@ -138,7 +141,7 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
 def _parse(split: DataFrame, source: SourceFormat) -> DataFrame:
     """Adds the 53 typed columns, `unparsed` (the names of those that do not parse) and the row hash."""
     raw = split.select(
-        *("source_file", "source_file_modified_at", "is_header", "text", "positions"),
+        *("source_file", "source_file_modified_at", "is_header", "text", "private"),
         *("hmac_inner", "hmac_outer", "broken_quoting", "line_reasons"),
         *(
             values.clean(
@@ -169,7 +172,7 @@ def _parse(split: DataFrame, source: SourceFormat) -> DataFrame:
         )
     )
     return parsed.select(
-        *("source_file", "source_file_modified_at", "is_header", "text", "positions"),
+        *("source_file", "source_file_modified_at", "is_header", "text", "private"),
         *("broken_quoting", "line_reasons"),
         unparsed.alias("unparsed"),
         *schema.NAMES,
@@ -199,7 +202,7 @@ def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
         for rule in rules
     ]
     return parsed.select(
-        *("source_file", "source_file_modified_at", "is_header", "text", "positions", "broken_quoting"),
+        *("source_file", "source_file_modified_at", "is_header", "text", "private", "broken_quoting"),
         *schema.NAMES,
         "row_hash",
         (readable & (F.size("unparsed") == 0)).alias("complete"),
@@ -235,9 +238,7 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
             (F.size("reasons") == 0) & (F.col("passing") > 1), F.array(F.lit(REPEATED_ITEM))
         ).otherwise(F.col("reasons")),
     )
-    private = [
-        F.element_at("positions", schema.position(name) + 1) for name in (schema.EMAIL, schema.PASSWORD)
-    ]
+    private = [F.element_at("private", number + 1) for number in range(len(schema.PRIVATE))]
     line = masking.masked_line(text.raw_fields(F.col("text")), F.col("broken_quoting"), private, _WIDTH)
     audit = {
         "landing_date": F.to_date(F.substring("source_file", 4, 10)),

@@ -106,6 +106,7 @@ NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 
 EMAIL = "customer_email"
 PASSWORD = "customer_password"  # noqa: S105 - a column's name
+PRIVATE = (EMAIL, PASSWORD)
 
 AUDIT_FIELDS: tuple[StructField, ...] = (
     StructField("landing_date", DateType()),
