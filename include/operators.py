@@ -49,13 +49,19 @@ class JobRunOperator(DatabricksRunNowOperator):
 
         Airflow does not count `execution_timeout` while a task is deferred, so it is given to the wait as well.
         """
-        store = context["task_state_store"]
-        self._stop(store.get(RUN_KEY), "an earlier try of this task")
+        store, ti_id = context["task_state_store"], str(context["ti"].id)
+        earlier = store.get(RUN_KEY) or {}
+        if earlier.get("ti_id") != ti_id:
+            self._stop(earlier.get("run_id"), "an earlier try of this task")
+        elif self._has_failed(earlier["run_id"]):
+            # The scheduler sometimes repeats a try under the same id (it lost sight of the process that deferred).
+            # A run that goes on, or has succeeded, is then simply taken up again; a failed one is not.
+            self.idempotency_token = f"{ti_id}-{context['ti'].try_number}"
         try:
             try:
                 return super().execute(context)
             except TaskDeferred as wait:
-                store.set(RUN_KEY, self.run_id)
+                store.set(RUN_KEY, {"ti_id": ti_id, "run_id": self.run_id})
                 trigger = JobRunTrigger(**cast("BaseTrigger", wait.trigger).serialize()[1])
                 self.defer(trigger=trigger, method_name=wait.method_name, timeout=self.execution_timeout)
         except Exception:
@@ -67,7 +73,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except Exception:
-            self._stop(context["task_state_store"].get(RUN_KEY), "this try, which has failed")
+            self._stop((context["task_state_store"].get(RUN_KEY) or {}).get("run_id"), "this try, which has failed")
             raise
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
@@ -80,6 +86,10 @@ class JobRunOperator(DatabricksRunNowOperator):
                     "Clear this task to start another."
                 )
         return super().execute_complete(context, event)
+
+    def _has_failed(self, run_id: int) -> bool:
+        state = self._hook.get_run_state(run_id)
+        return state.is_terminal and not state.is_successful
 
     def _stop(self, run_id: Any, whose: str) -> None:
         """Cancel a run that has not ended yet. Never hides the error that led here."""
