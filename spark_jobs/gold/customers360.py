@@ -3,7 +3,7 @@
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.gold.measures import counts, ratio
 from spark_jobs.gold.schema import CUSTOMERS360, MONEY

@@ -1,7 +1,7 @@
 """What counts, and how sums, averages and rates are taken (design, sections 3 and 7)."""
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType
 
 CANCELED = "CANCELED"

@@ -1,7 +1,7 @@
 """`gold.orders_enriched`: every order item with its customer and product as they were (design, section 7)."""
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.gold.schema import ORDERS_ENRICHED
 from spark_jobs.silver.schema import conform
@@ -12,9 +12,7 @@ def _at_order_date(orders: DataFrame, dimension: DataFrame, key: str) -> DataFra
 
     An item without a version is kept, with NULLs: the gate must see it, not miss it.
     """
-    versions = dimension.drop("is_current").withColumnsRenamed(
-        {key: "_key", "valid_from": "_from", "valid_to": "_to"}
-    )
+    versions = dimension.drop("is_current").withColumnsRenamed({key: "_key", "valid_from": "_from", "valid_to": "_to"})
     order_date = F.col("order_date")
     valid = (F.col("_from") <= order_date) & (F.col("_to").isNull() | (order_date < F.col("_to")))
     return orders.join(versions, (F.col(key) == F.col("_key")) & valid, "left").drop("_key", "_from", "_to")

@@ -4,7 +4,7 @@ They read stored, rounded values. A rate that is NULL (no settled order) fulfils
 """
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 
 def performance_tier() -> Column:

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.gold.measures import CANCELED, COMPLETED, PENDING, SUSPECTED_FRAUD, counts, ratio
 from spark_jobs.gold.product_rules import (
@@ -60,15 +60,10 @@ def _by_order(enriched: DataFrame, as_of: date | None) -> DataFrame:
         *(F.sum(of_counted(name)).alias(f"sum_{name}") for name in AVERAGED),
         *(F.count(of_counted(name)).alias(f"count_{name}") for name in AVERAGED),
         F.sum(of_counted(F.col("late_delivery_risk").cast("int"))).alias("late_deliveries"),
-        F.sum(F.when(counted & (order_day >= start) & (order_day < end), F.col("quantity"))).alias(
-            "recent_units"
-        ),
+        F.sum(F.when(counted & (order_day >= start) & (order_day < end), F.col("quantity"))).alias("recent_units"),
         F.min(of_counted(order_day)).alias("first_order_date"),
         F.max(of_counted(order_day)).alias("last_order_date"),
-        *(
-            F.bool_or(counted & (F.col("customer_segment") == segment)).alias(name)
-            for name, segment in FLAGS.items()
-        ),
+        *(F.bool_or(counted & (F.col("customer_segment") == segment)).alias(name) for name, segment in FLAGS.items()),
         F.bool_or(status.isin(*COMPLETED)).alias("completed_orders"),
         F.bool_or(status == CANCELED).alias("canceled_orders"),
         F.bool_or(status == SUSPECTED_FRAUD).alias("fraud_orders"),
@@ -107,9 +102,7 @@ def _by_product(enriched: DataFrame, as_of: date | None) -> DataFrame:
     )
     # An order's items may name different customers after corrections, so customers are counted by themselves.
     customers = (
-        enriched.where(counts())
-        .groupBy("product_id")
-        .agg(F.count_distinct("customer_id").alias("unique_customers"))
+        enriched.where(counts()).groupBy("product_id").agg(F.count_distinct("customer_id").alias("unique_customers"))
     )
     return products.join(customers, "product_id", "left")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType
 
 QUINTILES = (0.2, 0.4, 0.6, 0.8)
@@ -47,13 +47,11 @@ def with_scores(measures: DataFrame, ranked: Column, scores: Sequence[Score]) ->
         )
     )
     columns = {
-        score.name: F.when(
-            ranked & F.col(score.measure).isNotNull(), _value(score, F.col(f"_{score.name}"))
-        ).otherwise(F.lit(1))
+        score.name: F.when(ranked & F.col(score.measure).isNotNull(), _value(score, F.col(f"_{score.name}"))).otherwise(
+            F.lit(1)
+        )
         for score in scores
     }
     return (
-        measures.crossJoin(F.broadcast(thresholds))
-        .withColumns(columns)
-        .drop(*(f"_{score.name}" for score in scores))
+        measures.crossJoin(F.broadcast(thresholds)).withColumns(columns).drop(*(f"_{score.name}" for score in scores))
     )

@@ -1,7 +1,7 @@
 """What a build changes in a published table (design, section 2: staging holds only changes)."""
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 DELETED = "_deleted"
 
@@ -18,6 +18,6 @@ def changed_rows(new: DataFrame, published: DataFrame, key: str) -> DataFrame:
     left = new.select(F.col(key).alias("_key"), F.struct(*columns).alias("_new"))
     right = published.select(F.col(key).alias("_key"), F.struct(*columns).alias("_old"))
     both = left.join(right, "_key", "full").where(~F.col("_new").eqNullSafe(F.col("_old")))
-    return both.select(
-        F.coalesce("_new", "_old").alias("_row"), F.col("_new").isNull().alias(DELETED)
-    ).select("_row.*", DELETED)
+    return both.select(F.coalesce("_new", "_old").alias("_row"), F.col("_new").isNull().alias(DELETED)).select(
+        "_row.*", DELETED
+    )

@@ -1,7 +1,7 @@
 """`silver.dim_customers` and `silver.dim_products` (design, section 6)."""
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.silver import scd2
 from spark_jobs.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, conform

@@ -1,7 +1,7 @@
 """`silver.orders`: one row for each order item, from its newest valid delivery (design, section 6)."""
 
 from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.silver.schema import ORDERS, conform
 
@@ -47,9 +47,7 @@ def newest_deliveries(bronze: DataFrame) -> DataFrame:
     latest_first = Window.partitionBy("order_item_id").orderBy(
         F.desc("landing_date"), F.desc("source_file"), F.desc("row_hash")
     )
-    return (
-        bronze.withColumn("_rank", F.row_number().over(latest_first)).where(F.col("_rank") == 1).drop("_rank")
-    )
+    return bronze.withColumn("_rank", F.row_number().over(latest_first)).where(F.col("_rank") == 1).drop("_rank")
 
 
 def orders(newest: DataFrame) -> DataFrame:

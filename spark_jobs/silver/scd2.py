@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 # The total order in which the rows of a key speak.
 ORDER = (
@@ -33,9 +33,7 @@ def surrogate_key(natural_key: Column, valid_from: Column) -> Column:
     The instant is written as microseconds since 1970, which depends on no session's time zone. Nothing after
     the last colon is part of the natural key, so no two pairs are written alike.
     """
-    return F.sha2(
-        F.concat(natural_key.cast("string"), F.lit(":"), F.unix_micros(valid_from).cast("string")), 256
-    )
+    return F.sha2(F.concat(natural_key.cast("string"), F.lit(":"), F.unix_micros(valid_from).cast("string")), 256)
 
 
 def versions(rows: DataFrame, key: str, tracked: Sequence[str], untracked: Sequence[str]) -> DataFrame:
@@ -59,9 +57,7 @@ def versions(rows: DataFrame, key: str, tracked: Sequence[str], untracked: Seque
     # The first row of a key has NULL before it, which is no struct, so it always begins a version.
     attributes = F.struct(*tracked)
     begins = ~F.lag(attributes).over(by_time).eqNullSafe(attributes)
-    numbered = speaking.withColumn("_begins", begins.cast("int")).withColumn(
-        "_version", F.sum("_begins").over(by_time)
-    )
+    numbered = speaking.withColumn("_begins", begins.cast("int")).withColumn("_version", F.sum("_begins").over(by_time))
     last = F.max_by(F.struct(*tracked, *untracked), "effective_at")
     merged = numbered.groupBy(key, "_version").agg(
         F.min("effective_at").alias("_from"), F.min("_earliest").alias("_earliest"), last.alias("_last")

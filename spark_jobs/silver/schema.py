@@ -4,7 +4,7 @@ Timestamps are instants in UTC: every session of this project runs in UTC.
 """
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 from pyspark.sql.types import (
     BooleanType,
     DataType,
@@ -33,9 +33,7 @@ def conform(frame: DataFrame, schema: StructType) -> DataFrame:
 
     A value that does not fit raises (ANSI mode); decimals with more places are rounded half-up.
     """
-    return frame.select(
-        *(F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in schema.fields)
-    )
+    return frame.select(*(F.col(f.name).cast(f.dataType).alias(f.name, metadata=f.metadata) for f in schema.fields))
 
 
 ORDERS = StructType(

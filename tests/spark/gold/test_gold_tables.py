@@ -1,0 +1,169 @@
+"""The gold tables against the oracle, on random histories and on the real data set (design, section 7)."""
+
+# ruff: noqa: DTZ001 - instants in UTC are naive in Python where Spark hands them over
+
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.gold.customers360 import customers360
+from spark_jobs.gold.orders_enriched import orders_enriched
+from spark_jobs.gold.products360 import products360
+from spark_jobs.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
+from spark_jobs.silver.dimensions import dim_customers, dim_products
+from spark_jobs.silver.orders import newest_deliveries, orders
+from spark_jobs.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, ORDERS
+from tests.spark.silver.frames import (
+    assert_same,
+    collected,
+    dataco_rows,
+    frame,
+    read_csv,
+    write_csv,
+)
+from tests.unit.model import cases, oracle
+from tests.unit.model.cases import Row, bronze_row
+
+
+class Shop:
+    """Silver's tables by the oracle, as rows and as frames, so that gold is tested by itself."""
+
+    def __init__(self, spark: SparkSession, bronze: list[Row]) -> None:
+        self.orders = oracle.orders(bronze)
+        self.customers = oracle.dim_customers(bronze)
+        self.products = oracle.dim_products(bronze)
+        self.enriched = oracle.orders_enriched(self.orders, self.customers, self.products)
+        self.orders_frame = frame(spark, self.orders, ORDERS)
+        self.customers_frame = frame(spark, self.customers, DIM_CUSTOMERS)
+        self.products_frame = frame(spark, self.products, DIM_PRODUCTS)
+        self.enriched_frame = frame(spark, self.enriched, ORDERS_ENRICHED)
+
+    def check_360(self, as_of: date) -> tuple[list[Row], list[Row]]:
+        """Compares both 360 tables with the oracle's and returns them."""
+        customers = oracle.customers360(self.enriched, self.customers, as_of)
+        products = oracle.products360(self.enriched, self.products, as_of)
+        actual = collected(customers360(self.enriched_frame, self.customers_frame, as_of))
+        assert_same(actual, customers, "customer_id")
+        actual = collected(products360(self.enriched_frame, self.products_frame, as_of))
+        assert_same(actual, products, "product_id")
+        return customers, products
+
+
+def test_random_histories_equal_the_oracle(spark: SparkSession) -> None:
+    shop = Shop(spark, [row for seed in range(8) for row in cases.random_history(seed)])
+    actual = orders_enriched(shop.orders_frame, shop.customers_frame, shop.products_frame)
+    assert_same(collected(actual), shop.enriched, "order_item_id")
+    customers, products = shop.check_360(date(2018, 2, 20))
+    # The histories reach the cases that matter.
+    assert any(row["total_orders"] == 0 for row in customers)
+    assert any(row["total_orders"] and not row["total_revenue"] for row in customers)
+    assert {"Star", "Strong", "Steady"} < {row["performance_tier"] for row in products}
+
+
+def test_a_product_and_a_customer_without_a_counted_order(spark: SparkSession) -> None:
+    bronze = [
+        bronze_row(order_item_id=1, product_card_id=1, customer_id=1, order_status="CANCELED"),
+        bronze_row(order_item_id=2, product_card_id=2, customer_id=2, order_status="PENDING"),
+        bronze_row(order_item_id=3, product_card_id=3, customer_id=3, order_item_total=Decimal("0.00")),
+    ]
+    shop = Shop(spark, bronze)
+    _, products = shop.check_360(date(2018, 1, 2))
+    canceled, pending, free = sorted(products, key=lambda row: row["product_id"])
+    assert (canceled["total_revenue"], canceled["order_cancellation_rate"]) == (0, 1)
+    assert canceled["avg_order_value"] is canceled["days_in_catalog"] is canceled["profit_margin"] is None
+    assert pending["order_completion_rate"] is None
+    assert (pending["order_pending_rate"], pending["product_health"]) == (1, "Monitor")
+    assert (free["profit_margin"], free["margin_category"], free["avg_order_value"]) == (None, "Very Low", 0)
+
+
+def test_the_90_days_before_as_of(spark: SparkSession) -> None:
+    """Products 1 to 4 sell least, each once; 1 July less 90 days is 2 April."""
+    days = [datetime(2018, 4, 1, 23, 59), datetime(2018, 4, 2), datetime(2018, 6, 30, 23, 59), datetime(2018, 7, 1)]
+    bronze = [
+        bronze_row(order_item_id=n, order_id=n, product_card_id=n, order_date_dateorders=day)
+        for n, day in enumerate(days, start=1)
+    ]
+    bronze.append(bronze_row(order_item_id=5, product_card_id=5, order_item_total=Decimal(100)))
+    shop = Shop(spark, bronze)
+    rows = products360(shop.enriched_frame, shop.products_frame, date(2018, 7, 1)).collect()
+    assert [row["performance_tier"] for row in sorted(rows)] == ["Slow Movers", "Weak", "Weak", "Slow Movers", "Star"]
+
+
+def test_an_item_without_a_version_is_kept(spark: SparkSession) -> None:
+    """The gate must see it."""
+    shop = Shop(spark, [bronze_row()])
+    nobody = shop.customers_frame.where("false")
+    (row,) = collected(orders_enriched(shop.orders_frame, nobody, shop.products_frame))
+    assert row["customer_key"] is None
+    assert row["product_key"] is not None
+
+
+def test_results_have_exactly_the_schemas_and_nothing_comes_from_nothing(spark: SparkSession) -> None:
+    shop = Shop(spark, [])
+    for result, schema in (
+        (orders_enriched(shop.orders_frame, shop.customers_frame, shop.products_frame), ORDERS_ENRICHED),
+        (customers360(shop.enriched_frame, shop.customers_frame, None), CUSTOMERS360),
+        (products360(shop.enriched_frame, shop.products_frame, None), PRODUCTS360),
+    ):
+        assert [(f.name, f.dataType, f.metadata) for f in result.schema] == [
+            (f.name, f.dataType, f.metadata) for f in schema
+        ]
+        assert result.collect() == []
+
+
+def test_every_table_has_keys_among_its_columns() -> None:
+    assert set(SCHEMAS) == set(KEYS) == set(NATURAL_KEYS)
+    for table, schema in SCHEMAS.items():
+        assert KEYS[table] in schema.fieldNames()
+        assert all(field.metadata["comment"] for field in schema)
+        assert len(set(schema.fieldNames())) == len(schema.fieldNames())
+
+
+@pytest.fixture(scope="module")
+def dataco_bronze(dataco: Path) -> list[Row]:
+    """The real data set as bronze rows."""
+    return list(dataco_rows(dataco))
+
+
+def test_the_real_data_set_equals_the_oracle(spark: SparkSession, dataco_bronze: list[Row], tmp_path: Path) -> None:
+    write_csv(dataco_bronze, tmp_path / "bronze.csv")
+    bronze = read_csv(spark, tmp_path / "bronze.csv")
+
+    def stored(result, name: str):
+        """Written once and read again, so that no table is computed twice."""
+        path = str(tmp_path / name)
+        result.write.parquet(path)
+        return spark.read.parquet(path)
+
+    bronze = stored(bronze, "bronze")
+    items = stored(orders(newest_deliveries(bronze)), "orders")
+    customers = stored(dim_customers(bronze), "dim_customers")
+    products = stored(dim_products(bronze), "dim_products")
+    enriched = stored(orders_enriched(items, customers, products), "enriched")
+
+    totals = enriched.selectExpr(
+        "count(*)",
+        "count(DISTINCT order_item_id)",
+        "count(DISTINCT order_id)",
+        "sum(line_total)",
+        "count(customer_key)",
+        "count(product_key)",
+    ).collect()[0]
+    assert tuple(totals) == (180519, 180519, 65752, Decimal("33054402.04"), 180519, 180519)
+
+    customer_rows, product_rows = oracle.dim_customers(dataco_bronze), oracle.dim_products(dataco_bronze)
+    assert (len(customer_rows), len(product_rows)) == (20652, 118)
+    assert_same(collected(customers), customer_rows, "customer_key")
+    assert_same(collected(products), product_rows, "product_key")
+
+    as_of = date(2018, 2, 1)
+    expected = oracle.orders_enriched(oracle.orders(dataco_bronze), customer_rows, product_rows)
+    by_customer = oracle.customers360(expected, customer_rows, as_of)
+    by_product = oracle.products360(expected, product_rows, as_of)
+    assert_same(collected(customers360(enriched, customers, as_of)), by_customer, "customer_id")
+    assert_same(collected(products360(enriched, products, as_of)), by_product, "product_id")
+    assert len({row["rfm_segment"] for row in by_customer}) == 9
+    assert len({row["performance_tier"] for row in by_product}) == 5
