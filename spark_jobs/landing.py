@@ -72,7 +72,8 @@ def landed_files(
     Raises NothingLanded (dates without a folder, all listed), LandingRefused (entries that are no order files),
     HeaderRefused (files with a wrong header, all listed) and ManifestMismatch.
     """
-    dates, missing = [], []
+    dates: list[date] = []
+    missing: list[date] = []
     for day in interval.dates():
         (dates if (landing_root / folder_name(day)).exists() else missing).append(day)
     if missing and not allow_missing:

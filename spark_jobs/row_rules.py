@@ -1,8 +1,8 @@
 """The row rules: GX's bronze suite, compiled into predicates over a DataFrame's rows (design, section 5).
 
-A rule is written once, in gx/suites/bronze_rows.json. Great Expectations reports failing rows of a table; bronze has to
-sort each row out by itself, so the suite is compiled here, from its JSON alone. The list of expectation types is closed:
-what is not known here, be it a type or an argument, is refused before any row is read.
+A rule is written once, in gx/suites/bronze_rows.json. Great Expectations reports failing rows of a table; bronze has
+to sort each row out by itself, so the suite is compiled here, from its JSON alone. The list of expectation types is
+closed: what is not known here, be it a type or an argument, is refused before any row is read.
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes
         for file in files
         if file.header is not None
     ]
-    layout_rows = [
-        (number, header, list(positions), inner, outer) for (header, positions), number in layouts.items()
-    ]
+    layout_rows = [(number, header, list(positions), inner, outer) for (header, positions), number in layouts.items()]
     layout = spark.createDataFrame(of_file, "source_file STRING, layout INT").join(
         F.broadcast(
             spark.createDataFrame(
@@ -128,9 +126,7 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
                     F.when(F.col("broken_quoting"), BROKEN_QUOTING),
                     F.when(
                         ~F.col("broken_quoting") & (found != _WIDTH),
-                        F.concat(
-                            F.lit("wrong number of fields: found "), found, F.lit(f" instead of {_WIDTH}")
-                        ),
+                        F.concat(F.lit("wrong number of fields: found "), found, F.lit(f" instead of {_WIDTH}")),
                     ),
                 )
             ).alias("line_reasons"),
@@ -144,9 +140,9 @@ def _parse(split: DataFrame, source: SourceFormat) -> DataFrame:
         *("source_file", "source_file_modified_at", "is_header", "text", "private"),
         *("hmac_inner", "hmac_outer", "broken_quoting", "line_reasons"),
         *(
-            values.clean(
-                F.element_at("fields", F.element_at("positions", number + 1) + 1), F.col("collapse")
-            ).alias(_raw(column.name))
+            values.clean(F.element_at("fields", F.element_at("positions", number + 1) + 1), F.col("collapse")).alias(
+                _raw(column.name)
+            )
             for number, column in enumerate(schema.COLUMNS)
         ),
     )
@@ -186,9 +182,7 @@ def _raw(name: str) -> str:
 
 def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
     """Adds `reasons`, and `complete`: whether the line was parsed in full."""
-    type_names = F.create_map(
-        *(F.lit(part) for column in schema.COLUMNS for part in (column.name, column.type_name))
-    )
+    type_names = F.create_map(*(F.lit(part) for column in schema.COLUMNS for part in (column.name, column.type_name)))
     does_not_parse = F.transform(
         "unparsed", lambda name: F.concat(name, F.lit(" does not parse as "), F.element_at(type_names, name))
     )
@@ -224,9 +218,9 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         & F.lag("complete", 1, False).over(ordered)
         & F.col("row_hash").eqNullSafe(F.lag("row_hash").over(ordered))
     )
-    numbered = judged.select(
-        "*", F.row_number().over(ordered).alias("number"), duplicate.alias("is_duplicate")
-    ).where(~(F.col("is_header") & (F.col("number") == 1)))
+    numbered = judged.select("*", F.row_number().over(ordered).alias("number"), duplicate.alias("is_duplicate")).where(
+        ~(F.col("is_header") & (F.col("number") == 1))
+    )
     marked = numbered.withColumn(
         "reasons",
         F.when(F.col("is_duplicate"), F.array_append("reasons", F.lit(EXACT_DUPLICATE))).otherwise(F.col("reasons")),
@@ -234,9 +228,9 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
     passing = F.count(F.when(F.size("reasons") == 0, True)).over(item)
     final = marked.withColumn("passing", passing).withColumn(
         "reasons",
-        F.when(
-            (F.size("reasons") == 0) & (F.col("passing") > 1), F.array(F.lit(REPEATED_ITEM))
-        ).otherwise(F.col("reasons")),
+        F.when((F.size("reasons") == 0) & (F.col("passing") > 1), F.array(F.lit(REPEATED_ITEM))).otherwise(
+            F.col("reasons")
+        ),
     )
     private = [F.element_at("private", number + 1) for number in range(len(schema.PRIVATE))]
     line = masking.masked_line(text.raw_fields(F.col("text")), F.col("broken_quoting"), private, _WIDTH)
