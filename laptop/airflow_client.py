@@ -153,7 +153,7 @@ class AirflowClient:
 
 def in_order(downstream: dict[str, list[str]]) -> list[str]:
     """Task ids such that each comes after those that lead to it; ties stay in the given order."""
-    waiting = {task: 0 for task in downstream}
+    waiting = dict.fromkeys(downstream, 0)
     for followers in downstream.values():
         for follower in followers:
             waiting[follower] += 1

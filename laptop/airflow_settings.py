@@ -1,4 +1,4 @@
-"""Airflow's configuration on one machine, made of environment variables and three files that only the owner can read."""
+"""Airflow's configuration on one machine, as environment variables and files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
     """Everything that differs from Airflow's defaults."""
     home = state.airflow_home
     secrets_backend = {"connections_file_path": str(home / "connections.json")}
-    settings = {
+    settings: dict[str, dict[str, object]] = {
         "core": {
             "dags_folder": repo / "dags",
             "plugins_folder": repo / "plugins",

@@ -23,5 +23,5 @@ def guarded(main: Callable[[], int]) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has seen enough; leave nothing for Python to flush into it.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0

@@ -6,6 +6,7 @@ process it starts inherits through its environment, so that those of a crashed s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -93,7 +94,7 @@ def log_tail(state: State, name: str, lines: int = 12) -> str:
     return "\n".join(text.strip().splitlines()[-lines:])
 
 
-def stop(state: State, services: Iterable[Service], grace: float = 20.0) -> None:
+def stop(state: State, services: Iterable[Service], grace: float = 10.0) -> None:
     """Ask the services to end, wait, and end by force whatever is left of them."""
     services = list(services)
     # Taken now: a child that outlives its parent can no longer be found through it.
@@ -166,10 +167,8 @@ def _end(processes: list[psutil.Process]) -> None:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.Error):
         process.send_signal(number)  # psutil checks the start time first
-    except psutil.Error:
-        pass
 
 
 def _note(state: State, name: str) -> Path:

@@ -17,6 +17,7 @@ from laptop.jars import ensure_jars
 from laptop.java import ensure_java
 from laptop.keys import ensure_secrets, private_folder
 from laptop.problems import guarded
+from laptop.sources import source_from_environment
 from laptop.state import State
 from laptop.wheel import ensure_wheel
 
@@ -54,6 +55,7 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="say nothing if there was nothing to do")
     options = parser.parse_args()
     check_python()
+    source_from_environment()  # before minutes of set-up, not after
     state = State.from_environment()
     begun = time.monotonic()
     if options.only:

@@ -1,0 +1,72 @@
+# Thin: what each target does is in laptop/. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+LAKEHOUSE_STATE ?= $(CURDIR)/.state
+export LAKEHOUSE_STATE
+
+# What a person gives reaches the programs through the environment, letter by letter: not expanded by make ($ is
+# common in SQL and file names), and not interpreted by a shell.
+VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS
+$(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
+export $(VALUES)
+
+SETUP := "$(PYTHON)" -m laptop.setup --quiet
+WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
+DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
+
+.PHONY: help setup demo test lint up down status run replay query bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
+
+setup: ## everything that the other targets need (they call it themselves)
+	@"$(PYTHON)" -m laptop.setup
+
+demo: ## the whole daily run on a small feed, or on DATA=file.csv (.xz, .gz, .zip); KEEP=1 leaves it running
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.demo
+
+up: ## start Airflow, the local workspace and Spark; prints the addresses and the login
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.services up
+
+down: ## stop them all
+	@if [ -x $(WORKSPACE) ]; then $(WORKSPACE) -m laptop.services down; else echo "Nothing was running."; fi
+
+status: ## what runs
+	@if [ -x $(WORKSPACE) ]; then $(WORKSPACE) -m laptop.services status; else echo "Nothing runs, and nothing is set up."; fi
+
+run: ## run the landing dates START=2018-01-01 up to (without) END=2018-01-08, and follow to the end
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.run
+
+replay: ## turn the file DATA=... into daily folders in landing (or LANDING=folder)
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.replay
+
+query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whether or not things are up
+	@$(SETUP) >&2
+	@$(WORKSPACE) -m laptop.query
+
+bench: ## measure the full DataCo run (DATA=...), then a one-day run, task by task
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.bench
+
+test: ## the whole test suite; ARGS="tests/unit -k name" for a part of it
+	@$(SETUP) --dev
+	@$(DEV) -m laptop.checks test
+
+lint: ## ruff and mypy
+	@"$(PYTHON)" -m laptop.setup --only dev
+	@$(DEV) -m laptop.checks lint
+
+lock: ## compile the requirements files from pyproject.toml
+	@"$(PYTHON)" -m laptop.setup --only tools
+	@"$(PYTHON)" -m laptop.lock
+
+clean: ## stop everything and remove all state
+	@"$(PYTHON)" -m laptop.clean

@@ -1,0 +1,166 @@
+"""`make bench DATA=...`: the full data set through the real scheduler, then one more day, measured task by task.
+
+It runs in a state folder of its own below the main one, with ports of its own, so it touches nobody's data. Each
+Airflow task's time is split into: waiting (from the end of the task before it to its own start, Airflow's scheduling),
+the job's queue, the start of its processes, the work in them (Spark's, and for the audit GX's), and the rest (the
+task's own process, deferring, and polling). A gate has no job; its time is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from laptop.airflow_client import AirflowClient
+from laptop.dates import landed_span
+from laptop.demo import reset
+from laptop.follow import RunResult
+from laptop.keys import ensure_secrets
+from laptop.problems import Problem, guarded
+from laptop.replay import replay
+from laptop.run import run_interval
+from laptop.services import down, free_port, up
+from laptop.sources import check_source, source_from_environment
+from laptop.state import REPO, State, beside
+from laptop.workspace_client import job_run
+
+RESULTS = REPO / "bench"
+USUAL_SOURCE = REPO.parent / "shared" / "data" / "DataCoSupplyChainDataset.csv.xz"
+
+
+@dataclass(frozen=True)
+class TaskTimes:
+    """Where the seconds of one Airflow task, or of one task of its job, went."""
+
+    task: str
+    total: float
+    waiting: float = 0.0
+    queue: float = 0.0
+    start: float = 0.0
+    work: float = 0.0
+    rest: float = 0.0
+
+
+def measure(state: State, result: RunResult) -> list[TaskTimes]:
+    """The times of a finished run, from Airflow's task instances and the workspace's job runs."""
+    client = AirflowClient(state)
+    times: list[TaskTimes] = []
+    run = client.run(result.dag_id, result.run_id)
+    before = datetime.fromisoformat(run["queued_at"])
+    for task in result.tasks:
+        if task.started is None or task.ended is None:
+            continue
+        total = (task.ended - before).total_seconds()
+        waiting = max(0.0, (task.started - before).total_seconds())
+        before = task.ended
+        run_id = client.xcom(result.dag_id, result.run_id, task.task_id, "run_id")
+        job_tasks = job_run(state, run_id)["tasks"] if run_id else []
+        parts = [job_times(f"  {part['task_key']} (job task)", part) for part in job_tasks]
+        queue, start, work = (sum(getattr(part, name) for part in parts) for name in ("queue", "start", "work"))
+        if not parts:
+            work = total - waiting
+        rest = max(0.0, total - waiting - queue - start - work)
+        times += [TaskTimes(task.task_id, total, waiting, queue, start, work, rest), *(parts if len(parts) > 1 else [])]
+    return times
+
+
+def job_times(name: str, task: dict[str, Any]) -> TaskTimes:
+    """The durations of one job task; the API gives milliseconds."""
+    queue, start, work = (
+        float(task.get(key) or 0) / 1000 for key in ("queue_duration", "setup_duration", "execution_duration")
+    )
+    return TaskTimes(name, queue + start + work, 0.0, queue, start, work)
+
+
+def totals(times: list[TaskTimes]) -> TaskTimes:
+    """The sums over the Airflow tasks (a job's own tasks are in them already)."""
+    tasks = [time for time in times if not time.task.startswith(" ")]
+    fields = ("total", "waiting", "queue", "start", "work", "rest")
+    return TaskTimes("all", **{field: sum(getattr(time, field) for time in tasks) for field in fields})
+
+
+def table(title: str, times: list[TaskTimes]) -> Table:
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for column in ("task", "seconds", "waiting", "job queue", "process start", "work", "rest"):
+        shown.add_column(column, justify="left" if column == "task" else "right")
+    for time in [*times, totals(times)]:
+        numbers = (time.total, time.waiting, time.queue, time.start, time.work, time.rest)
+        shown.add_row(time.task, *(f"{number:.1f}" for number in numbers), style="bold" if time.task == "all" else "")
+    return shown
+
+
+def deliver_again(landing: Path, day: date) -> None:
+    """A new day: the files of the last one, delivered once more."""
+    source, target = landing / f"dt={day - timedelta(days=1)}", landing / f"dt={day}"
+    hidden = landing / f".dt={day}"
+    shutil.copytree(source, hidden)
+    hidden.rename(target)
+
+
+def bench(main_state: State, data: Path) -> dict[str, Any]:
+    """Run and measure both runs; the results as they are written."""
+    state = beside(main_state, main_state.root / "bench", (free_port(), free_port(), free_port()))
+    ensure_secrets(state)
+    reset(state)
+    runs: dict[str, Any] = {}
+    console = Console()
+    try:
+        replay(state, data, state.landing)
+        up(state)
+        start, end = landed_span(state.landing)
+        deliver_after = end.date()
+        for name in ("full run", "one-day run"):
+            result = run_interval(state, start, end, f"make bench, {name}")
+            if not result.ok:
+                raise Problem(f"the {name} failed, so there is nothing to measure; the logs are in {state.logs}.")
+            times = measure(state, result)
+            days = (end - start).days
+            console.print(table(f"{name}: {days:,} landing dates", times))
+            runs[name] = {
+                "landing_dates": days,
+                "seconds": totals(times).total,
+                "tasks": [asdict(time) for time in times],
+            }
+            start, end = end, end + timedelta(days=1)
+            if name == "full run":
+                deliver_again(state.landing, deliver_after)
+    finally:
+        down(state)
+    reset(state)
+    return {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "runs": runs}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    memory = round(psutil.virtual_memory().total / 1024**3)
+    return {"cores": os.cpu_count(), "memory_gb": memory, "python": platform.python_version(), "os": platform.system()}
+
+
+def main() -> int:
+    data = source_from_environment()
+    if data is None:
+        if not USUAL_SOURCE.exists():
+            raise Problem("say make bench DATA=path/to/DataCoSupplyChainDataset.csv (the README says where it is from)")
+        data = check_source(USUAL_SOURCE)
+    results = bench(State.from_environment(), data)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"results-{results['measured_at'][:19].replace(':', '')}.json"
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(f"Written to {path.relative_to(REPO)}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,35 @@
+"""`make test` and `make lint`, in the development environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+from laptop import processes
+from laptop.problems import Problem, guarded
+from laptop.state import REPO, State
+
+
+def main() -> int:
+    what = sys.argv[1] if len(sys.argv) == 2 else ""
+    python = [sys.executable, "-m"]
+    commands = {
+        "test": [[*python, "pytest", *shlex.split(os.environ.get("ARGS", ""))]],
+        "lint": [
+            [*python, "ruff", "check", "."],
+            [*python, "ruff", "format", "--check", "."],
+            [*python, "mypy"],
+        ],
+    }
+    if what not in commands:
+        raise Problem("say one of: test, lint.")
+    environment = processes.clean_environment() | State.from_environment().environment()
+    # A test names its own folders and ports; those of the person who calls are none of its business.
+    failed = [command for command in commands[what] if subprocess.run(command, cwd=REPO, env=environment).returncode]
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

@@ -1,0 +1,42 @@
+"""The landing dates of a run, as a person gives them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from laptop.problems import Problem
+
+
+def parse_interval(start: str, end: str) -> tuple[datetime, datetime]:
+    """The data interval [START, END): its landing dates are START and all after it before END (design section 3)."""
+    first, last = _day("START", start), _day("END", end)
+    if last <= first:
+        raise Problem(
+            f"END={end} must be after START={start}: a run takes the landing dates from START up to, and without, END. "
+            f"For the one date {start} say END={first + timedelta(days=1)}."
+        )
+    return _midnight(first), _midnight(last)
+
+
+def landed_span(landing: Path) -> tuple[datetime, datetime]:
+    """The interval that covers every landed date of a landing folder."""
+    days = [date.fromisoformat(folder.name[3:]) for folder in landing.glob("dt=????-??-??") if folder.is_dir()]
+    if not days:
+        raise Problem(f"nothing has landed: {landing} has no folder dt=YYYY-MM-DD. `make replay DATA=...` fills it.")
+    return _midnight(min(days)), _midnight(max(days) + timedelta(days=1))
+
+
+def _day(name: str, text: str) -> date:
+    text = text.strip()
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise Problem(f"{name}={text or '(nothing)'} is not a date; write it like {name}=2018-01-01.")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -1,0 +1,109 @@
+"""`make demo`: from a source file to audited tables, through the real scheduler, and a summary at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from laptop.airflow_client import AirflowClient
+from laptop.dates import landed_span
+from laptop.problems import Problem, guarded
+from laptop.replay import replay, run_module
+from laptop.run import run_interval
+from laptop.services import addresses, down, is_up, up
+from laptop.sources import source_from_environment
+from laptop.spark import spark_session
+from laptop.state import State
+from laptop.summary import show
+
+SEED, SAMPLE_DAYS = 7, 60
+# All that a run reads or leaves; what stays are the environments, jars, secrets and logs.
+DATA_PARTS = ("volumes", "warehouse", "metastore_db", "workspace", "airflow")
+
+
+def demo(state: State, data: Path | None, keep: bool) -> bool:
+    """Run the demo; True if all of it succeeded."""
+    begun = time.monotonic()
+    was_up = is_up(state)
+    stays = keep or was_up
+    try:
+        _make_room(state, data)
+        _land(state, data)
+        start, end = landed_span(state.landing)
+        _step("Starting the local workspace with Spark, and Airflow" if not was_up else "Everything is up already")
+        up(state)
+        print(addresses(state), flush=True)
+        _step("Running the three layers")
+        result = run_interval(state, start, end, "make demo")
+        if not result.ok:
+            print(f"The run failed after {result.seconds:.0f} s; the logs are in {state.logs}.", file=sys.stderr)
+            return False
+        with spark_session(state) as spark:
+            show(state, AirflowClient(state), result, spark, time.monotonic() - begun, stays)
+        return True
+    finally:
+        if not stays:
+            _step("Stopping what was started (KEEP=1 would leave it running)")
+            down(state)
+
+
+def source_name(data: Path | None) -> str:
+    """What tells one source from another: its content, or the seed of the generated feed."""
+    if data is None:
+        return f"sample feed, seed {SEED}, {SAMPLE_DAYS} days"
+    with data.open("rb") as file:
+        return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _make_room(state: State, data: Path | None) -> None:
+    """A demo of another source starts with an empty lakehouse; data that no demo put there are never removed."""
+    note = state.root / "demo.json"
+    known = json.loads(note.read_text(encoding="utf-8"))["source"] if note.exists() else None
+    wanted = source_name(data)
+    landed = state.landing.is_dir() and any(state.landing.iterdir())
+    if landed and known is None:
+        raise Problem(
+            f"{state.landing} holds files that no demo has put there, and the demo would mix its own with them. "
+            "Run it in a state folder of its own (LAKEHOUSE_STATE=/path/to/folder make demo), run your own files "
+            "with `make run`, or remove all state with `make clean`."
+        )
+    if known is not None and known != wanted:
+        _step("Emptying the lakehouse of the earlier demo, which had another source")
+        reset(state)
+    note.write_text(json.dumps({"source": wanted}), encoding="utf-8")
+
+
+def reset(state: State) -> None:
+    """Remove all data and runs of a state folder."""
+    down(state)
+    for part in DATA_PARTS:
+        shutil.rmtree(state.root / part, ignore_errors=True)
+
+
+def _land(state: State, data: Path | None) -> None:
+    state.landing.mkdir(parents=True, exist_ok=True)
+    if data is None:
+        _step(f"Making a small seeded feed of {SAMPLE_DAYS} days")
+        arguments = ["--landing", str(state.landing), "--seed", str(SEED), "--days", str(SAMPLE_DAYS)]
+        run_module(state, "spark_jobs.sample_feed", arguments)
+    else:
+        _step(f"Replaying {data.name} into daily folders")
+        replay(state, data, state.landing)
+
+
+def _step(text: str) -> None:
+    print(f"\n==> {text}", flush=True)
+
+
+def main() -> int:
+    keep = os.environ.get("KEEP", "") not in ("", "0", "no", "false")
+    return 0 if demo(State.from_environment(), source_from_environment(), keep) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))
