@@ -29,13 +29,51 @@ from spark_jobs.replay import FILE_NAME, deliver
 
 _T = TypeVar("_T")
 
-_FIRST_NAMES = (
-    "Ada Bruno Carmen Dario Edda Felix Greta Hugo Inés Jonas Kira Liam Mara Noé Olga Pablo Rosa Søren".split()
-)
-_LAST_NAMES = (
-    "Abbott Bélanger Castillo Dvorak Eriksen Fuchs Garza Hoffmann Ibáñez Jansen Keller Lowe Müller Nuñez".split()
-)
-_STREETS = "Amber Bend|Cinder Mall|Dusty Impasse|Easy Isle|Golden Hollow|Quiet  Terrace|Silver Grove".split("|")
+_FIRST_NAMES = [
+    "Ada",
+    "Bruno",
+    "Carmen",
+    "Dario",
+    "Edda",
+    "Felix",
+    "Greta",
+    "Hugo",
+    "Inés",
+    "Jonas",
+    "Kira",
+    "Liam",
+    "Mara",
+    "Noé",
+    "Olga",
+    "Pablo",
+    "Rosa",
+    "Søren",
+]
+_LAST_NAMES = [
+    "Abbott",
+    "Bélanger",
+    "Castillo",
+    "Dvorak",
+    "Eriksen",
+    "Fuchs",
+    "Garza",
+    "Hoffmann",
+    "Ibáñez",
+    "Jansen",
+    "Keller",
+    "Lowe",
+    "Müller",
+    "Nuñez",
+]
+_STREETS = [
+    "Amber Bend",
+    "Cinder Mall",
+    "Dusty Impasse",
+    "Easy Isle",
+    "Golden Hollow",
+    "Quiet  Terrace",
+    "Silver Grove",
+]
 _SEGMENTS = ("Consumer", "Consumer", "Corporate", "Home Office")
 # city, state, country, zip codes, latitude, longitude of stores
 _STORES = (
