@@ -1,9 +1,10 @@
-"""What Airflow loads by itself: the links of the gates and the timetable with an end."""
+"""What Airflow loads by itself: the links of the gates, the timetable with an end, the listener that cancels."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+from include import marked_by_hand
 from include.links import DataDocsLink, VerdictLink
 from include.timetables import EndingCronTimetable
 
@@ -19,3 +20,4 @@ class LakehousePlugin(AirflowPlugin):
     timetables = [  # noqa: RUF012
         EndingCronTimetable
     ]
+    listeners = [marked_by_hand]  # noqa: RUF012

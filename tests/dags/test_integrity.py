@@ -1,0 +1,219 @@
+"""The DAG files: they parse with nothing but requirements.txt, and say what operations need to know."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPO = Path(__file__).resolve().parents[2]
+LAYERS = ("bronze", "silver", "gold")
+
+PARSE = """
+import json, sys, time
+import airflow.sdk
+from airflow.dag_processing.dagbag import DagBag
+import airflow.providers.databricks.operators.databricks
+import airflow.listeners, airflow.timetables.interval
+began = time.perf_counter()
+bag = DagBag(sys.argv[1])
+took = time.perf_counter() - began
+banned = [m for m in sys.modules if m.split(".")[0] in {"pyspark", "great_expectations", "delta", "spark_jobs", "gx"}]
+print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "banned": banned, "took": took}))
+"""
+
+
+def job_tasks(dag: Any) -> list[Any]:
+    return [t for t in dag.tasks if hasattr(t, "job_name")]
+
+
+def test_parses_with_only_what_an_airflow_worker_has(tmp_path: Path) -> None:
+    state = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
+    python = state / "venv" / "airflow" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"there is no environment made of requirements.txt alone ({python})")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AIRFLOW_HOME": str(tmp_path),
+        "PYTHONPATH": str(REPO),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+    done = subprocess.run(
+        [python, "-c", PARSE, str(REPO / "dags")],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["errors"] == {}
+    assert found["dags"] == ["ecommerce_medallion", "lakehouse_maintenance"]
+    assert found["banned"] == []
+
+
+def test_the_chain_of_tasks(dags: dict[str, Any]) -> None:
+    dag = dags["ecommerce_medallion"]
+    chain = ["check_landing", *(f"{layer}.{task}" for layer in LAYERS for task in ("build", "gate", "publish"))]
+    assert sorted(dag.task_ids) == sorted(chain)
+    for before, after in zip(chain, chain[1:], strict=False):
+        assert dag.get_task(before).downstream_task_ids == {after}
+
+
+def test_what_every_task_says(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert dag.tags
+        assert dag.doc_md
+        assert not dag.catchup
+        for task in dag.tasks:
+            assert task.owner == "lakehouse"
+            assert task.retries > 0
+            assert task.execution_timeout
+            assert task.on_failure_callback
+            assert task.weight_rule.__class__.__name__ == "_UpstreamPriorityWeightStrategy" or "upstream" in str(
+                task.weight_rule
+            )
+    assert dags["lakehouse_maintenance"].is_paused_upon_creation
+
+
+def test_jobs_are_run_deferred_in_the_pool_with_a_token_for_each_try(dags: dict[str, Any]) -> None:
+    tasks = [task for dag in dags.values() for task in job_tasks(dag)]
+    assert len(tasks) == 7
+    for task in tasks:
+        assert task.deferrable
+        assert task.pool == "databricks"
+        assert task.idempotency_token == "{{ ti.id }}"
+        assert task.retry_exponential_backoff == 2
+        assert not task.repair_run
+
+
+def test_waiting_for_landing_has_a_schedule_of_its_own(dags: dict[str, Any]) -> None:
+    dag = dags["ecommerce_medallion"]
+    landing, build = dag.get_task("check_landing"), dag.get_task("bronze.build")
+    assert (landing.retries, landing.retry_delay) == (12, timedelta(minutes=15))
+    assert landing.retry_exponential_backoff == 0
+    assert (build.retries, build.retry_delay) == (2, timedelta(seconds=30))
+
+
+def test_jobs_and_their_parameters_are_those_of_the_bundle(dags: dict[str, Any]) -> None:
+    bundle: dict[str, Any] = {}
+    for file in sorted((REPO / "resources").glob("*.yml")):
+        bundle.update(yaml.safe_load(file.read_text()).get("resources", {}).get("jobs", {}))
+    for dag in dags.values():
+        for task in job_tasks(dag):
+            job = bundle[task.job_name]
+            declared = {p["name"]: p["default"] for p in job["parameters"]}
+            given = set(task.job_parameters)
+            assert given <= set(declared), f"{task.task_id} gives parameters that {task.job_name} does not declare"
+            needed = {name for name, default in declared.items() if default == ""}
+            assert needed <= given, f"{task.task_id} leaves out parameters of {task.job_name} without default"
+            assert timedelta(seconds=job["timeout_seconds"]) < task.execution_timeout, "the job must end first"
+
+
+def test_published_tables_are_outlets(dags: dict[str, Any]) -> None:
+    uris = {a.uri for t in dags["ecommerce_medallion"].tasks for a in t.outlets}
+    assert len(uris) == 9
+    assert "databricks://workspace/spark_catalog/gold/customers360" in uris
+
+
+def test_missing_dates_are_let_pass_in_the_jobs_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk import DAG
+
+    from include.layers import layer_group
+    from include.settings import load
+
+    with DAG("allowing", schedule=None) as dag:
+        layer_group("bronze", load({"LAKEHOUSE_ALLOW_MISSING_DATES": "true"}))
+    assert dag.get_task("bronze.build").job_parameters["allow_missing_dates"] == "true"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"LAKEHOUSE_RETRIES": "many"},
+        {"LAKEHOUSE_POLL_SECONDS": "0"},
+        {"LAKEHOUSE_ALLOW_MISSING_DATES": "perhaps"},
+        {"LAKEHOUSE_SCHEDULE_END": "next year"},
+    ],
+)
+def test_a_setting_that_cannot_be_used_names_itself(given: dict[str, str]) -> None:
+    from include.settings import load
+
+    with pytest.raises(ValueError, match=next(iter(given))):
+        load(given)
+
+
+def test_templates_render_to_what_jobs_expect_and_to_no_secret(dags: dict[str, Any]) -> None:
+    import pendulum
+
+    from tiny_workspace import TOKEN
+
+    pulled = {"silver.build": 17, "silver.gate": {"build_id": "17_0", "fingerprint": "f" * 64}}
+
+    class Ti:
+        id = "0190-ti"
+
+        def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
+            return pulled[task_ids]
+
+    start, end = pendulum.datetime(2018, 1, 1, tz="Europe/Vienna"), pendulum.datetime(2018, 1, 8)
+    context = {"ti": Ti(), "data_interval_start": start, "data_interval_end": end}
+    dag = dags["ecommerce_medallion"]
+    rendered = {}
+    for name in ("build", "gate", "publish"):
+        task = dag.get_task(f"silver.{name}").prepare_for_execution()
+        task.render_template_fields(context)
+        rendered[name] = {field: getattr(task, field) for field in task.template_fields}
+    assert rendered["build"]["job_parameters"] == {
+        "interval_start": "2017-12-31T23:00:00+00:00",
+        "interval_end": "2018-01-08T00:00:00+00:00",
+    }
+    assert rendered["build"]["idempotency_token"] == "0190-ti"
+    assert rendered["gate"]["build_job_run_id"] == "17"
+    assert rendered["publish"]["job_parameters"] == {
+        "layer": "silver",
+        "build_job_run_id": "17",
+        "build_id": "17_0",
+        "fingerprint": "f" * 64,
+    }
+    assert TOKEN not in str(rendered)
+
+
+def test_scheduler_stops_at_the_end_of_the_schedule_but_backfill_does_not() -> None:
+    from datetime import UTC, datetime
+
+    import pendulum
+    from airflow.timetables.base import TimeRestriction
+
+    from include.timetables import EndingCronTimetable, daily
+
+    plain = daily("0 0 * * *", None)
+    assert type(plain).__name__ == "CronDataIntervalTimetable"
+    timetable = daily("0 0 * * *", datetime(2018, 2, 1, tzinfo=UTC))
+    timetable = EndingCronTimetable.deserialize(timetable.serialize())
+    since = pendulum.datetime(2018, 1, 30)
+
+    def ask(catchup: bool) -> Any:
+        return timetable.next_dagrun_info(
+            last_automated_data_interval=None, restriction=TimeRestriction(earliest=since, latest=None, catchup=catchup)
+        )
+
+    assert ask(catchup=False) is None
+    assert ask(catchup=True).data_interval.start == since
+
+
+def test_plugin_registers_timetable_links_and_listener() -> None:
+    from include.timetables import EndingCronTimetable
+    from plugins.lakehouse import LakehousePlugin
+
+    assert LakehousePlugin.timetables == [EndingCronTimetable]
+    assert [link.name for link in LakehousePlugin.operator_extra_links] == ["Verdict", "Data Docs"]
+    assert LakehousePlugin.listeners

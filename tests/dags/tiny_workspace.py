@@ -1,0 +1,206 @@
+"""A tiny Databricks workspace over real HTTP: just enough of Jobs and Files for the DAGs' tests.
+
+Runs last as long as `duration` says (None: until cancelled). When a build ends it leaves the verdict that `verdict`
+makes; publish leaves a publication. Everything that was asked is kept for assertions.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+TOKEN = "tiny-secret-token"
+OPS = "/Volumes/spark_catalog/ops/files"
+LANDING = "/Volumes/spark_catalog/landing/files"
+
+
+def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[str, Any]:
+    """A verdict that says yes, as the audit writes it."""
+    return {
+        "layer": layer,
+        "build_id": f"{run_id}_0",
+        "job_run_id": str(run_id),
+        "success": True,
+        "interval_start": parameters["interval_start"][:10],
+        "interval_end": parameters["interval_end"][:10],
+        "fingerprint": f"{run_id:064x}",
+        "statistics": {"evaluated": 57, "successful": 57, "failed": 0, "warnings": 0},
+        "failures": [],
+        "warnings": [],
+        "notes": [],
+        "rows": {"landed": 10, "valid": 10, "quarantined": 0},
+        "data_docs": f"data_docs/{layer}/{run_id}_0/index.html",
+    }
+
+
+class TinyWorkspace:
+    """The server and its state."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.jobs = {
+            name: n
+            for n, name in enumerate(["bronze_build", "silver_build", "gold_build", "publish", "maintenance"], start=11)
+        }
+        self.runs: dict[int, dict[str, Any]] = {}
+        self.tokens: dict[str, int] = {}
+        self.cancelled: list[int] = []
+        self.files: dict[str, bytes] = {}
+        self.folders: dict[str, list[str]] = {LANDING: []}
+        self.requests: list[tuple[str, str]] = []
+        self.page_size = 1000
+        self.duration: float | None = 0.5
+        self.result = "SUCCESS"
+        self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
+        self.lock = threading.Lock()
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def connection(self) -> str:
+        """The Airflow connection to it, as JSON."""
+        return json.dumps(
+            {
+                "conn_type": "databricks",
+                "host": "127.0.0.1",
+                "port": self.port,
+                "schema": "http",
+                "password": TOKEN,
+            }
+        )
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def write(self, path: str, content: Any) -> None:
+        """Put a file; anything but bytes as JSON."""
+        self.files[path] = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    def state(self, run: dict[str, Any]) -> dict[str, str]:
+        """The run's state now; its outcome is written when it is first seen to have ended."""
+        over = self.duration is not None and time.monotonic() - run["started"] >= self.duration
+        if run["result"] is None and over:
+            run["result"] = self.result
+            if self.result == "SUCCESS":
+                self._leave_files(run)
+        if run["result"] is None:
+            return {"life_cycle_state": "RUNNING", "state_message": "In run"}
+        return {"life_cycle_state": "TERMINATED", "result_state": run["result"], "state_message": ""}
+
+    def _leave_files(self, run: dict[str, Any]) -> None:
+        run_id, given = run["run_id"], run["parameters"]
+        if run["job"].endswith("_build"):
+            layer = run["job"].removesuffix("_build")
+            verdict = self.verdict(layer, run_id, given)
+            if verdict is not None:
+                self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
+        elif run["job"] == "publish":
+            layer = given["layer"]
+            tables = {
+                "bronze": ["order_items", "quarantine", "landed_files"],
+                "silver": ["orders", "dim_customers", "dim_products"],
+                "gold": ["orders_enriched", "customers360", "products360"],
+            }[layer]
+            self.write(
+                f"{OPS}/publications/{run_id}.json",
+                {
+                    "layer": layer,
+                    "seq": 1,
+                    "interval_start": "2018-01-01",
+                    "interval_end": "2018-01-08",
+                    "fingerprint": given["fingerprint"],
+                    "build_id": given["build_id"],
+                    "job_run_id": str(run_id),
+                    "already_published": False,
+                    "tables": {f"{layer}.{t}": {"version": 3, "rows": 100 + n} for n, t in enumerate(tables)},
+                },
+            )
+
+    def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path == "/api/2.2/jobs/list":
+            found = [n for n in self.jobs if n == body.get("name")]
+            return 200, {"jobs": [{"job_id": self.jobs[n], "settings": {"name": n}} for n in found], "has_more": False}
+        if path == "/api/2.2/jobs/run-now":
+            token = body.get("idempotency_token", "")
+            if token not in self.tokens:
+                run_id = 1000 + len(self.runs)
+                self.tokens[token] = run_id
+                job = next(n for n, j in self.jobs.items() if j == int(body["job_id"]))
+                self.runs[run_id] = {
+                    "run_id": run_id,
+                    "job": job,
+                    "parameters": body.get("job_parameters", {}),
+                    "token": token,
+                    "started": time.monotonic(),
+                    "result": None,
+                }
+            return 200, {"run_id": self.tokens[token]}
+        if path.startswith("/api/2.2/jobs/runs/"):
+            run = self.runs.get(int(body["run_id"]))
+            if run is None:
+                return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}
+            if path.endswith("/cancel"):
+                self.cancelled.append(run["run_id"])
+                run["result"] = run["result"] or "CANCELED"
+                return 200, {}
+            state = self.state(run)
+            return 200, {
+                "run_id": run["run_id"],
+                "job_id": self.jobs[run["job"]],
+                "run_page_url": f"http://127.0.0.1:{self.port}/jobs/{self.jobs[run['job']]}/runs/{run['run_id']}",
+                "state": state,
+                "tasks": [{"task_key": "t", "run_id": run["run_id"] + 5000, "attempt_number": 0, "state": state}],
+            }
+        if path.startswith("/api/2.0/fs/files/"):
+            content = self.files.get(unquote(path.removeprefix("/api/2.0/fs/files")))
+            return (200, content) if content is not None else (404, {"error_code": "NOT_FOUND", "message": "no file"})
+        if path.startswith("/api/2.0/fs/directories/"):
+            folder = unquote(path.removeprefix("/api/2.0/fs/directories"))
+            if folder not in self.folders:
+                return 404, {"error_code": "NOT_FOUND", "message": "no folder"}
+            start, names = int(body.get("page_token") or 0), self.folders[folder]
+            page: dict[str, Any] = {
+                "contents": [
+                    {"name": n, "path": f"{folder}/{n}", "is_directory": not n.endswith(".csv")}
+                    for n in names[start : start + self.page_size]
+                ]
+            }
+            if start + self.page_size < len(names):
+                page["next_page_token"] = str(start + self.page_size)
+            return 200, page
+        return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": path}
+
+    def _handler(workspace) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                url = urlsplit(self.path)
+                body: dict[str, Any] = {k: v[0] for k, v in parse_qs(url.query).items()}
+                if length := int(self.headers.get("Content-Length") or 0):
+                    body.update(json.loads(self.rfile.read(length)))
+                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                    status, answer = 401, {"error_code": "UNAUTHENTICATED", "message": "no token"}
+                else:
+                    with workspace.lock:
+                        workspace.requests.append((self.command, url.path))
+                        status, answer = workspace._answer(self.command, url.path, body)
+                content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = _serve  # noqa: N815
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
