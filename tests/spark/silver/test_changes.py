@@ -4,7 +4,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.silver.changes import changed_rows
 
-SCHEMA = "id BIGINT, name STRING, amount DECIMAL(12,2)"
+SCHEMA = "id BIGINT, name STRING, amount INT"
 
 
 def test_upserts_and_deletes_null_safe(spark: SparkSession) -> None:
