@@ -29,7 +29,7 @@ from spark_jobs.replay import FILE_NAME, deliver
 
 _T = TypeVar("_T")
 
-_FIRST_NAMES = [
+_FIRST_NAMES = (
     "Ada",
     "Bruno",
     "Carmen",
@@ -48,8 +48,8 @@ _FIRST_NAMES = [
     "Pablo",
     "Rosa",
     "Søren",
-]
-_LAST_NAMES = [
+)
+_LAST_NAMES = (
     "Abbott",
     "Bélanger",
     "Castillo",
@@ -64,8 +64,8 @@ _LAST_NAMES = [
     "Lowe",
     "Müller",
     "Nuñez",
-]
-_STREETS = [
+)
+_STREETS = (
     "Amber Bend",
     "Cinder Mall",
     "Dusty Impasse",
@@ -73,7 +73,7 @@ _STREETS = [
     "Golden Hollow",
     "Quiet  Terrace",
     "Silver Grove",
-]
+)
 _SEGMENTS = ("Consumer", "Consumer", "Corporate", "Home Office")
 # city, state, country, zip codes, latitude, longitude of stores
 _STORES = (
