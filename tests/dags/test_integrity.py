@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_the_chain_of_tasks(dags: dict[str, Any]) -> None:
     dag = dags["ecommerce_medallion"]
     chain = ["check_landing", *(f"{layer}.{task}" for layer in LAYERS for task in ("build", "gate", "publish"))]
     assert sorted(dag.task_ids) == sorted(chain)
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         assert dag.get_task(before).downstream_task_ids == {after}
 
 
@@ -153,7 +154,6 @@ def test_a_setting_that_cannot_be_used_names_itself(given: dict[str, str]) -> No
 
 def test_templates_render_to_what_jobs_expect_and_to_no_secret(dags: dict[str, Any]) -> None:
     import pendulum
-
     from tiny_workspace import TOKEN
 
     pulled = {"silver.build": 17, "silver.gate": {"build_id": "17_0", "fingerprint": "f" * 64}}

@@ -1,0 +1,153 @@
+"""The gate: what it lets pass, what it stops for good, and what it asks about again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from tiny_workspace import OPS, TOKEN, TinyWorkspace, good_verdict
+
+from include.gate import AuditGate
+from include.links import DATA_DOCS_URL, VERDICT_URL
+from include.verdicts import VerdictUnusable, lines
+from include.workspace import FileMissing, FileUnreadable
+
+INTERVAL = {"interval_start": "2018-01-01T00:00:00+00:00", "interval_end": "2018-01-08T00:00:00+00:00"}
+PATH = f"{OPS}/verdicts/bronze/123.json"
+FAILURE = {
+    "asset": "conservation",
+    "expectation": "expect_column_values_to_be_between",
+    "column": "difference",
+    "severity": "critical",
+    "landing_date": "2018-01-03",
+    "message": "2 lines are lost",
+    "unexpected_count": 1,
+    "samples": ["dt=2018-01-03: 2", "b", "c", "d"],
+}
+
+
+def ask(workspace: TinyWorkspace, context: dict[str, Any], content: Any = None, run_id: str = "123", **changed: Any):
+    """The gate's answer to a verdict."""
+    if content is None:
+        content = {**good_verdict("bronze", 123, INTERVAL), **changed}
+    workspace.write(PATH, content)
+    gate = AuditGate(task_id="gate", layer="bronze", build_job_run_id=run_id)
+    return gate.execute(context)
+
+
+def test_yes_hands_the_build_to_publish(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    answer = ask(workspace, context)
+    assert answer == {"build_id": "123_0", "fingerprint": f"{123:064x}"}
+    pushed = context["ti"].xcom
+    base = f"http://127.0.0.1:{workspace.port}/explore/data/volumes/spark_catalog/ops/files"
+    assert pushed[VERDICT_URL] == f"{base}/verdicts/bronze/123.json"
+    assert pushed[DATA_DOCS_URL] == f"{base}/data_docs/bronze/123_0/index.html"
+    assert pushed["verdict"]["statistics"]["evaluated"] == 57
+    assert TOKEN not in str(pushed)
+
+
+def test_a_warning_passes_and_is_shown(
+    workspace: TinyWorkspace, context: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    statistics = {"evaluated": 57, "successful": 56, "failed": 0, "warnings": 1}
+    with caplog.at_level(logging.INFO):
+        answer = ask(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
+    assert answer["build_id"] == "123_0"
+    assert "2 lines are lost" in context["ti"].xcom["verdict"]["warnings"][0]
+
+
+def test_no_fails_for_good_and_says_what_on_which_date(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    statistics = {"evaluated": 57, "successful": 56, "failed": 1, "warnings": 0}
+    with pytest.raises(AirflowFailException) as refused:
+        ask(workspace, context, success=False, statistics=statistics, failures=[FAILURE])
+    for words in ("1 of 57", "2018-01-03", "expect_column_values_to_be_between", "difference", "2 lines are lost", "b"):
+        assert words in str(refused.value)
+    assert context["ti"].xcom[DATA_DOCS_URL]
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {"evaluated": 0, "successful": 0, "failed": 0, "warnings": 0},
+        {"evaluated": 57, "successful": 56, "failed": 1, "warnings": 0},
+        {"evaluated": 57, "successful": 50, "failed": 0, "warnings": 0},
+    ],
+)
+def test_a_yes_that_contradicts_itself_is_a_no(
+    workspace: TinyWorkspace, context: dict[str, Any], statistics: dict[str, int]
+) -> None:
+    with pytest.raises(AirflowFailException, match="says yes, but"):
+        ask(workspace, context, statistics=statistics)
+
+
+def test_a_yes_with_failures_is_a_no(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="says yes, but"):
+        ask(workspace, context, failures=[FAILURE])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"layer": "silver"},
+        {"job_run_id": "124"},
+        {"interval_start": "2018-01-02"},
+        {"interval_end": "2018-01-09"},
+        {"success": "true"},
+        {"success": None},
+        {"statistics": {}},
+        {"statistics": {"evaluated": True, "successful": 1, "failed": 0, "warnings": 0}},
+        {"fingerprint": ""},
+        {"build_id": ""},
+        {"failures": None},
+        {"failures": ["something"]},
+    ],
+    ids=str,
+)
+def test_a_foreign_or_unknown_verdict_is_an_error_to_retry(
+    workspace: TinyWorkspace, context: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    with pytest.raises(VerdictUnusable, match=r"bronze/123\.json"):
+        ask(workspace, context, **changed)
+    assert not issubclass(VerdictUnusable, AirflowFailException)
+
+
+@pytest.mark.parametrize("content", [b"{half", b"\xff\xfe\x00", b""], ids=["cut off", "not text", "empty"])
+def test_an_unreadable_verdict_is_an_error_to_retry(
+    workspace: TinyWorkspace, context: dict[str, Any], content: bytes
+) -> None:
+    with pytest.raises(FileUnreadable, match="not readable as JSON"):
+        ask(workspace, context, content)
+
+
+@pytest.mark.parametrize("content", [b"[1]", b'"yes"', b"true"])
+def test_something_else_than_a_verdict_is_an_error_to_retry(
+    workspace: TinyWorkspace, context: dict[str, Any], content: bytes
+) -> None:
+    with pytest.raises(VerdictUnusable, match="is not an object"):
+        ask(workspace, context, content)
+
+
+def test_no_verdict_is_an_error_to_retry(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    with pytest.raises(FileMissing, match="no verdict of bronze for job run 125"):
+        ask(workspace, context, run_id="125")
+
+
+def test_a_build_without_run_id_is_said(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    with pytest.raises(AirflowException, match=r"Clear the task bronze\.build"):
+        ask(workspace, context, run_id="None")
+
+
+@pytest.mark.parametrize("path", ["../../secrets", "/etc/passwd", "https://elsewhere/x", 7])
+def test_data_docs_outside_the_volume_are_not_linked(
+    workspace: TinyWorkspace, context: dict[str, Any], path: Any
+) -> None:
+    ask(workspace, context, data_docs=path)
+    assert DATA_DOCS_URL not in context["ti"].xcom
+
+
+def test_many_failures_are_cut_short() -> None:
+    shown = lines([FAILURE] * 30)
+    assert len(shown) == 21
+    assert shown[-1] == "and 10 more: see Data Docs"
