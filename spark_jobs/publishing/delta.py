@@ -71,7 +71,7 @@ def create_table(spark: SparkSession, name: str, columns: str, comment: str) -> 
     create_schema(spark, name.rpartition(".")[0])
     _patiently(
         lambda: spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING delta COMMENT '{comment}'"
+            f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING delta COMMENT {_text(comment)}"
             f" TBLPROPERTIES ('delta.deletedFileRetentionDuration' = '{KEPT_FOR}',"
             f" 'delta.logRetentionDuration' = '{KEPT_FOR}')"
         )
@@ -82,12 +82,17 @@ def ddl(schema: StructType) -> str:
     """The columns of a struct as SQL, comments included."""
     columns = []
     for field in schema.fields:
-        comment = field.metadata.get("comment", "").replace("'", "’")
+        comment = field.metadata.get("comment", "")
         null = "" if field.nullable else " NOT NULL"
         columns.append(
-            f"`{field.name}` {field.dataType.simpleString()}{null}" + (f" COMMENT '{comment}'" if comment else "")
+            f"`{field.name}` {field.dataType.simpleString()}{null}" + (f" COMMENT {_text(comment)}" if comment else "")
         )
     return ", ".join(columns)
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def is_concurrency_conflict(error: Exception) -> bool:

@@ -32,7 +32,7 @@ def stage(spark: SparkSession, tables: Tables, table: str, build_id: str, conten
     """Writes the changes of one table. A build id is never used twice: an existing staging table is refused."""
     name = tables.staging(table, build_id)
     delta.create_schema(spark, tables.schema("staging"))
-    content.write.format("delta").mode("errorifexists").saveAsTable(name)
+    content.write.format("delta").mode("error").saveAsTable(name)
     head = delta.head(spark, name)
     return StagedTable(name, head.table_id, head.version, spark.table(name).count())
 
