@@ -52,7 +52,7 @@ def _version(home: Path) -> int | None:
     found = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', text)
     if not found:
         try:
-            answer = subprocess.run(
+            answer = subprocess.run(  # noqa: S603 - a fixed argument list
                 [str(home / "bin" / "java"), "-version"], capture_output=True, text=True, timeout=30
             )
         except (OSError, subprocess.TimeoutExpired):

@@ -1,5 +1,6 @@
 """Processes that are known by id and start time, so that a reused id is never taken for them."""
 
+import contextlib
 import os
 import signal
 import time
@@ -31,10 +32,8 @@ class ProcessIdentity:
 
 def signal_group(group: int, number: signal.Signals) -> None:
     """Send a signal to a whole process group; that it is gone already is fine."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def group_members(group: int) -> list[int]:

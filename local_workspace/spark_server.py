@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
+
 from local_workspace.java import find_java_home
 from local_workspace.processes import ProcessIdentity, end_group
 from local_workspace.state import StateFolder, private_file, private_folder
@@ -67,7 +69,7 @@ class SparkServer:
         spark_home = _spark_home()
         command = [str(spark_home / "bin" / "spark-submit"), "--properties-file", str(properties)]
         with private_file(self.log_file) as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - a fixed argument list
                 [*command, "--class", MAIN_CLASS, "spark-internal"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -130,10 +132,11 @@ class SparkServer:
         return True
 
     def _remember(self) -> None:
-        assert self._process is not None
+        if self._process is None:
+            return
         try:
             server, owner = ProcessIdentity.of(self._process.pid), ProcessIdentity.of(os.getpid())
-        except Exception:  # it died at once: _wait_until_open reports that
+        except psutil.Error:  # it died at once: _wait_until_open reports that
             return
         note = {"pid": server.pid, "started": server.started, "port": self.port}
         note |= {"owner_pid": owner.pid, "owner_started": owner.started}
@@ -152,12 +155,13 @@ class SparkServer:
                 ) from error
 
     def _wait_until_open(self) -> None:
-        assert self._process is not None
+        process = self._process
         deadline = time.monotonic() + self._start_timeout
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
+            if process is None or process.poll() is not None:
+                code = process.returncode if process else None
                 raise SparkServerError(
-                    f"Spark ended while it started (exit code {self._process.returncode}). The end of its log, "
+                    f"Spark ended while it started (exit code {code}). The end of its log, "
                     f"{self.log_file}:\n{self.log_tail()}"
                 )
             try:

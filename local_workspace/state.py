@@ -4,6 +4,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def private_file(path: Path):  # type: ignore[no-untyped-def]  # a binary file, opened for writing
+def private_file(path: Path) -> BinaryIO:
     """Open a file for writing that is readable by its owner alone from its first moment."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.fchmod(descriptor, 0o600)

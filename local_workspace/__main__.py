@@ -1,0 +1,63 @@
+"""`python -m local_workspace`: run the workspace, or deploy a bundle to it."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from local_workspace.state import StateFolder
+
+
+def _port(name: str, default: int) -> int:
+    return int(os.environ.get(name, str(default)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m local_workspace", description=__doc__)
+    parser.add_argument("--state", type=Path, help="the state folder (default: LAKEHOUSE_STATE, or .state)")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    serve = commands.add_parser("serve", help="run the workspace in the foreground until TERM or Ctrl-C")
+    serve.add_argument("--port", type=int, default=_port("LAKEHOUSE_WORKSPACE_PORT", 8765))
+    serve.add_argument("--spark-port", type=int, default=_port("LAKEHOUSE_SPARK_PORT", 15002))
+    serve.add_argument("--spark-memory", default=os.environ.get("LAKEHOUSE_SPARK_MEMORY", "4g"))
+    serve.add_argument("--no-spark", action="store_true", help="run tasks without a Spark server (tests)")
+
+    deploy = commands.add_parser("deploy", help="define the bundle's jobs in a running workspace")
+    deploy.add_argument("--bundle", type=Path, default=Path("databricks.yml"))
+    deploy.add_argument("--target", help="a target of the bundle (default: its default target)")
+    deploy.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
+    deploy.add_argument("--host", default=f"http://127.0.0.1:{_port('LAKEHOUSE_WORKSPACE_PORT', 8765)}")
+
+    commands.add_parser("end-orphans", help="end a Spark server whose workspace was killed")
+    chosen = parser.parse_args(arguments)
+    state = StateFolder(chosen.state.resolve()) if chosen.state else StateFolder.from_environment()
+    try:
+        return _run(chosen, state)
+    except (RuntimeError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(chosen: argparse.Namespace, state: StateFolder) -> int:
+    if chosen.command == "serve":
+        from local_workspace.serve import serve_forever
+
+        spark_port = None if chosen.no_spark else chosen.spark_port
+        return serve_forever(state, chosen.port, spark_port, chosen.spark_memory)
+    if chosen.command == "deploy":
+        from local_workspace.deployer import deploy
+
+        token = os.environ.get("DATABRICKS_TOKEN") or state.secret("workspace_token")
+        for line in deploy(chosen.bundle, chosen.target, chosen.var, chosen.host, token):
+            print(line)
+        return 0
+    from local_workspace.spark_server import SparkServer
+
+    if SparkServer(state.root).end_orphan():
+        print("Ended a Spark server whose workspace was gone.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

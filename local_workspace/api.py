@@ -1,0 +1,83 @@
+"""The application: routes, who may use them, and every failure in the real API's shape."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from local_workspace.auth import Auth, is_local_host
+from local_workspace.errors import ApiError
+from local_workspace.files_api import files_router
+from local_workspace.jobs import Jobs
+from local_workspace.jobs_api import jobs_router
+from local_workspace.pages import pages_router
+from local_workspace.redaction import Redactor
+from local_workspace.runner import Runner
+from local_workspace.state import StateFolder
+from local_workspace.store import Store
+from local_workspace.workspace_api import workspace_router
+
+log = logging.getLogger(__name__)
+_JOBS_VERSION = re.compile(r"/api/([^/]+)/jobs/")
+
+
+def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redactor) -> FastAPI:
+    auth = Auth(state.secret("workspace_token"))
+    jobs = Jobs(state, store, runner)
+    # The generated documentation pages load their scripts from a CDN: none of that here.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        path = request.url.path
+        try:
+            if not is_local_host(request):
+                raise ApiError(403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only.")
+            if path.startswith("/api/"):
+                auth.check_api(request)
+                version = _JOBS_VERSION.match(path)
+                if version and version.group(1) not in ("2.1", "2.2"):
+                    raise _unknown_endpoint(request)
+            return await call_next(request)
+        except ApiError as error:
+            return JSONResponse(error.body(), error.status)
+        except Exception:
+            log.exception("%s %s", request.method, path)
+            message = "The local workspace failed; its log (logs/workspace.log) says why."
+            return JSONResponse({"error_code": "INTERNAL_ERROR", "message": message}, 500)
+
+    @app.exception_handler(ApiError)
+    async def api_error(_: Request, error: ApiError) -> JSONResponse:
+        return JSONResponse(error.body(), error.status)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        found = _unknown_endpoint(request)
+        return JSONResponse(found.body(), error.status_code if error.status_code != 405 else 404)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """For scripts that wait; it tells nothing that a stranger could use."""
+        spark = runner.spark
+        return {"status": "ok", "spark": spark.state if spark else "off"}
+
+    @app.get("/.well-known/databricks-config")
+    async def discovery(request: Request) -> dict[str, Any]:
+        base = str(request.base_url).rstrip("/")
+        return {"host_type": "workspace", "workspace_id": "1", "workspace_url": base, "oidc_endpoint": ""}
+
+    app.include_router(jobs_router(jobs, store, runner, redactor), prefix="/api")
+    app.include_router(files_router(state), prefix="/api")
+    app.include_router(workspace_router(state), prefix="/api")
+    app.include_router(pages_router(state, store, runner, redactor, auth))
+    return app
+
+
+def _unknown_endpoint(request: Request) -> ApiError:
+    return ApiError(
+        404, "ENDPOINT_NOT_FOUND", f"The local workspace has no {request.method} {request.url.path}: not supported."
+    )

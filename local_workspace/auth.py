@@ -1,0 +1,50 @@
+"""Who may ask: the bearer token for programs, a cookie made from it for people's browsers."""
+
+import hashlib
+import hmac
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from local_workspace.errors import ApiError
+
+COOKIE = "lakehouse_workspace"
+_LOCAL_NAMES = {"127.0.0.1", "localhost", "::1", "[::1]"}
+
+
+class Auth:
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        # The cookie is not the token, so that a browser never holds what opens the API.
+        self.cookie = hmac.new(self._token, b"run pages", hashlib.sha256).hexdigest()
+
+    def is_token(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self._token)
+
+    def check_api(self, request: Request) -> None:
+        """Raise what the real API answers without a token, or with a wrong one."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token.strip():
+            raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
+        if not self.is_token(token.strip()):
+            raise ApiError(403, "403", "Invalid access token.")
+
+    def may_see_pages(self, request: Request) -> bool:
+        return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.cookie.encode())
+
+
+def is_local_host(request: Request) -> bool:
+    """Whether the Host header names this machine: a foreign site must not reach us by a name of its own."""
+    host = request.headers.get("host", "")
+    try:
+        return (urlsplit(f"//{host}").hostname or "") in _LOCAL_NAMES
+    except ValueError:
+        return False
+
+
+def local_path(wanted: str) -> str:
+    """A path on this server to go to after the log-in, or the front page: never another site."""
+    parts = urlsplit(wanted)
+    harmless = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
+    clean = not any(ord(character) < 32 or character == "\\" for character in wanted)
+    return wanted if harmless and clean and not parts.netloc and not parts.scheme else "/"

@@ -1,0 +1,115 @@
+"""The Files API for the volumes: `fs/files` and `fs/directories`."""
+
+import mimetypes
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+
+from local_workspace.arguments import Arguments, page_of
+from local_workspace.errors import ApiError, invalid, no_such_path
+from local_workspace.paths import path_in_volumes
+from local_workspace.state import StateFolder
+
+
+def files_router(state: StateFolder) -> APIRouter:
+    router = APIRouter()
+
+    def existing_file(api_path: str) -> Path:
+        path = path_in_volumes(state, api_path)
+        if path.is_dir():
+            raise invalid(f"{api_path} is a directory, not a file.")
+        if not path.is_file():
+            raise no_such_path(api_path, "file")
+        return path
+
+    @router.api_route("/2.0/fs/files{path:path}", methods=["GET", "HEAD"])
+    async def download(path: str) -> Response:
+        file = existing_file(path)
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        # Answers to Range requests, and HEAD, are Starlette's.
+        return FileResponse(file, media_type=kind)
+
+    @router.put("/2.0/fs/files{path:path}", status_code=204)
+    async def upload(path: str, request: Request) -> Response:
+        target = path_in_volumes(state, path)
+        overwrite = request.query_params.get("overwrite", "false").lower() == "true"
+        if target.is_dir():
+            raise invalid(f"{path} is a directory.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path_in_volumes(state, path)
+        descriptor, draft = tempfile.mkstemp(prefix=".upload-", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                async for chunk in request.stream():
+                    file.write(chunk)
+            if overwrite:
+                Path(draft).replace(target)
+            else:
+                try:
+                    os.link(draft, target)
+                except FileExistsError as error:
+                    raise ApiError(409, "ALREADY_EXISTS", f"The file {path} exists already.") from error
+        finally:
+            Path(draft).unlink(missing_ok=True)
+        return Response(status_code=204)
+
+    @router.delete("/2.0/fs/files{path:path}", status_code=204)
+    async def delete(path: str) -> Response:
+        existing_file(path).unlink()
+        return Response(status_code=204)
+
+    def existing_directory(api_path: str) -> Path:
+        path = path_in_volumes(state, api_path)
+        if not path.is_dir():
+            raise no_such_path(api_path, "directory")
+        return path
+
+    @router.head("/2.0/fs/directories{path:path}")
+    async def directory_metadata(path: str) -> Response:
+        existing_directory(path)
+        return Response(status_code=200)
+
+    @router.get("/2.0/fs/directories{path:path}")
+    async def list_directory(path: str, request: Request) -> dict[str, Any]:
+        directory = existing_directory(path)
+        arguments = await Arguments.of(request)
+        limit = arguments.integer("page_size", 1000, 1, 1000) or 1000
+        token = arguments.take("page_token")
+        arguments.done()
+        names, more = page_of(sorted(os.listdir(directory)), limit, token)  # noqa: PTH208 - names alone are wanted
+        answer: dict[str, Any] = {"contents": [_entry(directory / name, path) for name in names]}
+        return answer | ({"next_page_token": more} if more else {})
+
+    @router.put("/2.0/fs/directories{path:path}", status_code=204)
+    async def create_directory(path: str) -> Response:
+        target = path_in_volumes(state, path)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise ApiError(409, "ALREADY_EXISTS", f"{path}: there is a file in the way.") from error
+        return Response(status_code=204)
+
+    @router.delete("/2.0/fs/directories{path:path}", status_code=204)
+    async def delete_directory(path: str) -> Response:
+        try:
+            existing_directory(path).rmdir()
+        except OSError as error:
+            raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"The directory {path} is not empty.") from error
+        return Response(status_code=204)
+
+    return router
+
+
+def _entry(path: Path, parent: str) -> dict[str, Any]:
+    details = path.lstat()
+    entry: dict[str, Any] = {
+        "name": path.name,
+        "path": f"{parent.rstrip('/')}/{path.name}",
+        "is_directory": path.is_dir(),
+        "last_modified": int(details.st_mtime * 1000),
+    }
+    return entry if entry["is_directory"] else entry | {"file_size": details.st_size}

@@ -1,0 +1,38 @@
+"""From the paths of the API (`/Volumes/...`, `/Workspace/...`) to files, and never out of their folders."""
+
+from pathlib import Path
+
+from local_workspace.errors import ApiError, invalid
+from local_workspace.state import StateFolder
+
+
+def path_in_volumes(state: StateFolder, api_path: str) -> Path:
+    """`/Volumes/<catalog>/<schema>/<volume>/...` on this machine."""
+    parts = _parts(api_path)
+    if parts[:1] != ["Volumes"] or len(parts) < 4:
+        raise invalid(
+            f"{api_path!r} is not a path in a volume: it must be /Volumes/<catalog>/<schema>/<volume>/<path>."
+        )
+    return _inside(state.volumes, parts[1:], api_path)
+
+
+def path_in_files(state: StateFolder, api_path: str) -> Path:
+    """A path of the workspace's tree; `/Workspace` in front may be left out, as in the real API."""
+    parts = _parts(api_path)
+    return _inside(state.files, parts[1:] if parts[:1] == ["Workspace"] else parts, api_path)
+
+
+def _parts(api_path: str) -> list[str]:
+    parts = [part for part in api_path.split("/") if part]
+    if any(part in (".", "..") or "\0" in part for part in parts) or not api_path.startswith("/"):
+        raise invalid(f"{api_path!r} is not an absolute path without '.' and '..'.")
+    return parts
+
+
+def _inside(root: Path, parts: list[str], api_path: str) -> Path:
+    base = root.resolve()
+    path = base.joinpath(*parts)
+    # Symbolic links are followed first: they must not lead out either.
+    if not path.resolve().is_relative_to(base):
+        raise ApiError(403, "PERMISSION_DENIED", f"{api_path!r} leads out of its folder.")
+    return path

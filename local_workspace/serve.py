@@ -1,0 +1,80 @@
+"""Put the workspace together and run it."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+import uvicorn
+
+from local_workspace.api import build_app
+from local_workspace.redaction import Redactor
+from local_workspace.runner import Runner
+from local_workspace.spark_server import SparkServer
+from local_workspace.spark_watch import SparkWatch
+from local_workspace.state import StateFolder, private_folder
+from local_workspace.store import Store
+
+
+def listening_socket(port: int) -> socket.socket:
+    """Bound before anything else is started, so that a port in use costs nobody a Spark start."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise RuntimeError(
+            f"Port {port} on 127.0.0.1 is in use, so the workspace cannot listen there: stop the program that uses "
+            "it (an earlier workspace? `make down`), or choose another port (LAKEHOUSE_WORKSPACE_PORT)."
+        ) from error
+    return listener
+
+
+def serve_forever(state: StateFolder, port: int, spark_port: int | None, spark_memory: str) -> int:
+    os.umask(0o077)  # what the workspace and its tasks write is its owner's alone
+    for folder in (state.root, state.workspace, state.files, state.volumes, state.runs, state.logs, state.pids):
+        private_folder(folder)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    listener = listening_socket(port)
+    redactor = Redactor(state)
+    store = Store(state.database)
+    runner = Runner(state, store, redactor)
+    if spark_port is not None:
+        server = SparkServer(state.root, spark_port, driver_memory=spark_memory)
+        runner.spark = SparkWatch(server, runner.spark_lost)
+    app = build_app(state, store, runner, redactor)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    http = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn repeats a signal that it got once it has ended: by then the handler below must stand, or the
+        # process would die before it ended Spark and the tasks.
+        signal.signal(number, lambda *_: setattr(http, "should_exit", True))
+    failed: list[str] = []
+    if runner.spark:
+        runner.spark.start()
+        threading.Thread(target=_give_up, args=(runner.spark, http, failed), daemon=True).start()
+    runner.start()
+    try:
+        http.run(sockets=[listener])
+    finally:
+        runner.stop()
+        if runner.spark:
+            runner.spark.stop()
+        store.close()
+    if failed:
+        print(f"error: {failed[0]}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _give_up(spark: SparkWatch, http: uvicorn.Server, failed: list[str]) -> None:
+    """A workspace whose first Spark does not start is of no use: end, with the reason."""
+    while spark.state == "starting":
+        if spark.wait_until_ready(0.2):
+            return
+    if spark.state == "failed":
+        failed.append(spark.error)
+        http.should_exit = True

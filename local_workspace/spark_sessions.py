@@ -1,0 +1,43 @@
+"""Stop the Spark work of a session, and release it, from outside (design section 11).
+
+Spoken over gRPC directly: a client session of its own would be made first, and costs seconds.
+"""
+
+import logging
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class SparkSessions:
+    """Ends sessions on one Spark Connect server."""
+
+    def __init__(self, port: int, token: str, user_id: str) -> None:
+        import grpc
+        from pyspark.sql.connect import proto
+
+        self._proto: Any = proto
+        self._grpc: Any = grpc
+        self._user = proto.UserContext(user_id=user_id, user_name=user_id)
+        self._metadata = [("authorization", f"Bearer {token}")]
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self._service: Any = proto.SparkConnectServiceStub(self._channel)
+
+    def end(self, session_id: str, *, interrupt: bool) -> None:
+        """Release the session; with `interrupt`, stop first what it is doing. Never raises: Spark may be gone."""
+        proto = self._proto
+        try:
+            if interrupt:
+                request = proto.InterruptRequest(session_id=session_id, user_context=self._user)
+                request.interrupt_type = proto.InterruptRequest.InterruptType.INTERRUPT_TYPE_ALL
+                self._service.Interrupt(request, metadata=self._metadata, timeout=15)
+            self._service.ReleaseSession(
+                proto.ReleaseSessionRequest(session_id=session_id, user_context=self._user),
+                metadata=self._metadata,
+                timeout=15,
+            )
+        except self._grpc.RpcError as error:
+            log.warning("Spark session %s could not be released: %s", session_id, error)
+
+    def close(self) -> None:
+        self._channel.close()

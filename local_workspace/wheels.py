@@ -1,0 +1,69 @@
+"""Wheels as they were when the job was defined: a later build changes no deployed job."""
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from local_workspace.errors import ApiError, invalid, unsupported
+from local_workspace.paths import path_in_files, path_in_volumes
+from local_workspace.state import StateFolder, private_folder
+
+
+def snapshot(state: StateFolder, settings: dict[str, Any]) -> dict[str, list[str]]:
+    """Unpack each environment's wheels, and return their sha256 by environment key."""
+    used = {task["environment_key"] for task in settings["tasks"]}
+    found: dict[str, list[str]] = {}
+    for environment in settings.get("environments", []):
+        key = environment["environment_key"]
+        wheels = environment.get("spec", {}).get("dependencies", [])
+        if key in used and not wheels:
+            raise invalid(f"Environment {key!r} has no wheel among its dependencies, and a task wants one.")
+        found[key] = [_unpacked(state, _located(state, key, name)) for name in wheels]
+    return found
+
+
+def _located(state: StateFolder, key: str, name: str) -> Path:
+    if not name.endswith(".whl"):
+        raise unsupported(
+            f"the dependency {name!r} of environment {key!r}: only wheels (.whl) that were uploaded under "
+            "/Workspace/ or /Volumes/; nothing is installed from a package index"
+        )
+    if name.startswith("/Workspace/"):
+        path = path_in_files(state, name)
+    elif name.startswith("/Volumes/"):
+        path = path_in_volumes(state, name)
+    else:
+        raise invalid(
+            f"Environment {key!r}: the wheel {name!r} must be uploaded first and be named by its path under "
+            "/Workspace/ or /Volumes/ (the deployer does that)."
+        )
+    if not path.is_file():
+        raise invalid(f"Environment {key!r}: the wheel {name} does not exist in this workspace.")
+    return path
+
+
+def _unpacked(state: StateFolder, wheel: Path) -> str:
+    content = wheel.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    private_folder(state.wheels)
+    target = state.wheels / digest
+    if target.is_dir():
+        return digest
+    draft = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=state.wheels))
+    try:
+        # zipfile keeps members inside the target: it drops drive letters, leading slashes and `..`.
+        with tempfile.TemporaryFile() as copy:
+            copy.write(content)
+            with zipfile.ZipFile(copy) as archive:
+                archive.extractall(draft)
+    except zipfile.BadZipFile as error:
+        shutil.rmtree(draft)
+        raise ApiError(400, "INVALID_PARAMETER_VALUE", f"{wheel.name} is not a wheel: {error}.") from error
+    try:
+        draft.rename(target)
+    except OSError:  # another request unpacked the same wheel in between
+        shutil.rmtree(draft)
+    return digest
