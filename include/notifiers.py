@@ -20,5 +20,5 @@ class LogNotifier(BaseNotifier):
             ti.run_id,
             run.data_interval_start.date() if run.data_interval_start else "none",
             run.data_interval_end.date() if run.data_interval_end else "none",
-            str(context.get("exception") or "no reason given").splitlines()[0],
+            " ".join(str(context.get("exception") or "no reason given").split())[:500],
         )
