@@ -44,7 +44,8 @@ def landed_lines(
     """One row a landed line: the 61 columns of an order item, `line` and `reasons` (schema.LANDED_LINES).
 
     `lines` are as `source.read_lines` gives them, `files` the files that they come from. `reasons` is empty for a valid
-    row; `line`, the masked text, is NULL there. The other columns of a row with reasons mean nothing.
+    row; `line`, the masked text, is NULL there. A row with reasons has its line instead of the 53 values and
+    their hash, as fields that have slipped out of place could hold private data.
     """
     split = _split(_with_layout(lines, files, email_key), source)
     parsed = _parse(split, source)
@@ -234,12 +235,14 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
     )
     private = [F.element_at("private", number + 1) for number in range(len(schema.PRIVATE))]
     line = masking.masked_line(text.raw_fields(F.col("text")), F.col("broken_quoting"), private, _WIDTH)
-    audit = {
+    valid = F.size("reasons") == 0
+    made = {
+        **{name: F.when(valid, F.col(name)) for name in (*schema.NAMES, "row_hash")},
         "landing_date": F.to_date(F.substring("source_file", 4, 10)),
         "build_id": F.lit(stamp.build_id),
         "job_run_id": F.lit(stamp.job_run_id),
         "code_version": F.lit(stamp.code_version),
         "built_at": F.lit(stamp.built_at),
-        "line": F.when(F.size("reasons") > 0, line),
+        "line": F.when(~valid, line),
     }
-    return final.select(*(audit.get(name, F.col(name)).alias(name) for name in schema.LANDED_LINES.names))
+    return final.select(*(made.get(name, F.col(name)).alias(name) for name in schema.LANDED_LINES.names))
