@@ -125,7 +125,9 @@ class Workspace:
         return (self.state / "secrets" / "workspace_token").read_text().strip()
 
     def client(self) -> WorkspaceClient:
-        return WorkspaceClient(config=Config(host=self.host, token=self.token, auth_type="pat", retry_timeout_seconds=5))
+        return WorkspaceClient(
+            config=Config(host=self.host, token=self.token, auth_type="pat", retry_timeout_seconds=5)
+        )
 
     def call(self, method: str, path: str, body: Any = None, query: Any = None) -> Any:
         return self.client().api_client.do(method, path, body=body, query=query)
@@ -134,7 +136,10 @@ class Workspace:
         client = self.client()
         client.workspace.mkdirs(str(Path(remote).parent))
         client.api_client.do(
-            "POST", f"/api/2.0/workspace-files/import-file{remote}", query={"overwrite": "true"}, data=wheel.read_bytes()
+            "POST",
+            f"/api/2.0/workspace-files/import-file{remote}",
+            query={"overwrite": "true"},
+            data=wheel.read_bytes(),
         )
         return remote
 
@@ -168,7 +173,9 @@ class Workspace:
         wait_until(lambda: log.exists() and text in log.read_text(), timeout)
 
 
-def task(entry_point: str, *parameters: str, key: str = "main", after: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def task(
+    entry_point: str, *parameters: str, key: str = "main", after: tuple[str, ...] = (), **more: Any
+) -> dict[str, Any]:
     return {
         "task_key": key,
         "max_retries": 0,
