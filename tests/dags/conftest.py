@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,18 +17,25 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 
-# Before anything imports airflow, which reads these once. An Airflow that another test has configured is kept.
-if "airflow" not in sys.modules:
-    for name in [n for n in os.environ if n.startswith("LAKEHOUSE_") and n != "LAKEHOUSE_STATE"]:
-        del os.environ[name]
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-")
-    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(REPO / "dags")
-    os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPO / "plugins")
-    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 for folder in (str(REPO), str(Path(__file__).parent)):
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+import include.settings as settings  # noqa: E402
+
+# The defaults are tested, whatever the caller's environment says.
+for field in fields(settings.Settings):
+    os.environ.pop(f"LAKEHOUSE_{field.name.upper()}", None)
+settings.SETTINGS = settings.load()
+
+# Before anything imports airflow, which reads these once. An Airflow that another test has configured is kept.
+if "airflow" not in sys.modules:
+    home = tempfile.mkdtemp(prefix="airflow-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ["AIRFLOW_HOME"] = home
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(REPO / "dags")
+    os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPO / "plugins")
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 from tiny_workspace import LANDING, TinyWorkspace  # noqa: E402
 

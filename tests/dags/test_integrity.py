@@ -17,16 +17,11 @@ REPO = Path(__file__).resolve().parents[2]
 LAYERS = ("bronze", "silver", "gold")
 
 PARSE = """
-import json, sys, time
-import airflow.sdk
+import json, sys
 from airflow.dag_processing.dagbag import DagBag
-import airflow.providers.databricks.operators.databricks
-import airflow.listeners, airflow.timetables.interval
-began = time.perf_counter()
 bag = DagBag(sys.argv[1])
-took = time.perf_counter() - began
 banned = [m for m in sys.modules if m.split(".")[0] in {"pyspark", "great_expectations", "delta", "spark_jobs", "gx"}]
-print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "banned": banned, "took": took}))
+print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "banned": banned}))
 """
 
 
@@ -79,9 +74,7 @@ def test_what_every_task_says(dags: dict[str, Any]) -> None:
             assert task.retries > 0
             assert task.execution_timeout
             assert task.on_failure_callback
-            assert task.weight_rule.__class__.__name__ == "_UpstreamPriorityWeightStrategy" or "upstream" in str(
-                task.weight_rule
-            )
+            assert "upstream" in repr(task.weight_rule).lower(), "what was begun is finished first"
     assert dags["lakehouse_maintenance"].is_paused_upon_creation
 
 
@@ -125,7 +118,7 @@ def test_published_tables_are_outlets(dags: dict[str, Any]) -> None:
     assert "databricks://workspace/spark_catalog/gold/customers360" in uris
 
 
-def test_missing_dates_are_let_pass_in_the_jobs_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_dates_are_let_pass_in_the_jobs_too() -> None:
     from airflow.sdk import DAG
 
     from include.layers import layer_group
