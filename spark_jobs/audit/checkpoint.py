@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.audit.findings import PRIVATE, columns_of, findings, rule_text
+from spark_jobs.audit.findings import PRIVATE, column_of, findings, is_private, rule_text
 from spark_jobs.audit.suites import CheckpointFile, SuiteFile, SuiteRefused, read_checkpoint, read_suite
 from spark_jobs.audit.verdict import Finding, Statistics
 
@@ -228,12 +228,14 @@ def _judge(
     for one in outcome.results:
         _count(asset, one, tally)
     _without_private_values(outcome)
+    for one in outcome.results:
+        # The renderers take it for granted, and BOOLEAN_ONLY leaves it out.
+        if one.expectation_config.type == "expect_table_columns_to_match_ordered_list":
+            one.result.setdefault("observed_value", list(measured.columns))
     tally.judgements.append(Judgement(asset, suite.name, outcome))
 
 
-def _run(
-    context: Any, suite: Any, batch: tuple[Any, Any, bool], parameters: dict[str, Any], result_format: Any
-) -> Any:
+def _run(context: Any, suite: Any, batch: tuple[Any, Any, bool], parameters: dict[str, Any], result_format: Any) -> Any:
     import great_expectations as gx
 
     definition, measured, _ = batch
@@ -266,7 +268,7 @@ def _add_samples(
             continue
         config = one.expectation_config
         kwargs = {k: v for k, v in config.kwargs.items() if k != "batch_id"}
-        private = bool(set(columns_of(kwargs)) & PRIVATE)
+        private = is_private(config.type, kwargs)
         again = {"type": config.type, "kwargs": kwargs, "severity": "critical", "meta": {}}
         result_format = {
             "result_format": "SUMMARY",
@@ -301,11 +303,9 @@ def _count(asset: str, one: Any, tally: _Tally) -> None:
     severity = str(getattr(config.severity, "value", config.severity))
     tally.evaluated += 1
     if raised := _raised(one):
-        columns = columns_of(kwargs)
         rule = rule_text(kwargs, config.type, meta)
-        tally.refuse(
-            asset, config.type, f"{rule} — could not be evaluated: {raised}", ", ".join(columns) or None
-        )
+        message = f"{rule} — could not be evaluated: {raised}"
+        tally.refuse(asset, config.type, message, column_of(config.type, kwargs))
     elif not one.success:
         told = findings(asset, config.type, severity, kwargs, meta, dict(one.result))
         if severity == "warning":
@@ -326,8 +326,8 @@ def _without_private_values(outcome: Any) -> None:
                 "exception_traceback": "",
             }
         result = dict(one.result)
-        if set(columns_of(dict(one.expectation_config.kwargs))) & PRIVATE:
-            result = {k: v for k, v in result.items() if isinstance(v, int | float)}
+        if is_private(one.expectation_config.type, dict(one.expectation_config.kwargs)):
+            result = {k: v for k, v in result.items() if v is None or isinstance(v, int | float)}
         for name in [n for n in result if n.startswith(("unexpected_", "partial_unexpected_"))]:
             if isinstance(result[name], list):
                 result[name] = [

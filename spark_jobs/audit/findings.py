@@ -38,9 +38,19 @@ def columns_of(kwargs: dict[str, Any]) -> list[str]:
     return names + (list(listed) if isinstance(listed, list) else [])
 
 
+def column_of(expectation: str, kwargs: dict[str, Any]) -> str | None:
+    return None if expectation.startswith("expect_table_") else ", ".join(columns_of(kwargs)) or None
+
+
+def is_private(expectation: str, kwargs: dict[str, Any]) -> bool:
+    """Whether the values that it judges are private. Expectations about a table judge names of columns only."""
+    return not expectation.startswith("expect_table_") and bool(set(columns_of(kwargs)) & PRIVATE)
+
+
 def rule_text(kwargs: dict[str, Any], expectation: str, meta: dict[str, Any]) -> str:
     """The rule in a few words: "difference: must be between 0 and 0 (landed = valid + quarantined)"."""
-    subject = ", ".join(columns_of(kwargs))
+    # All columns of a table would be a long list that tells nothing.
+    subject = "" if expectation.startswith("expect_table_") else ", ".join(columns_of(kwargs))
     words = _must(kwargs, expectation)
     said = meta.get("rule") or meta.get("reason")
     text = f"{subject} {words}" if subject else words
@@ -83,12 +93,12 @@ def findings(
     result: dict[str, Any],
 ) -> list[Finding]:
     """One finding a landing date among the unexpected rows, in order of date; one without a date where none is known."""
-    column = ", ".join(columns_of(kwargs)) or None
+    column = column_of(expectation, kwargs)
     rule = rule_text(kwargs, expectation, meta)
     rows = [r for r in result.get("unexpected_index_list") or [] if isinstance(r, dict)]
     total = result.get("unexpected_count")
     if not rows:
-        seen = _observed(result) if not set(columns_of(kwargs)) & PRIVATE else ""
+        seen = "" if is_private(expectation, kwargs) else _observed(result)
         message = f"{asset}: {rule}" + (f" — {seen}" if seen else "")
         return [Finding(asset, expectation, column, severity, message, None, total, (seen,) if seen else ())]
     by_date: dict[str | None, list[dict[str, Any]]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -95,45 +96,52 @@ def _enriched(
         (dim_products, "product_id", "product_key", PRODUCT_ATTRIBUTES),
     )
     for dimension, natural, key, attributes in dims:
-        versions = versions_by_key(dimension, natural, (key, *attributes))
+        hashed = dimension.withColumn("_hash", _hash([key, *attributes]))
+        versions = versions_by_key(hashed, natural, ("_hash",))
         expected = (
             expected.join(versions, natural, "left")
-            .withColumn(f"_{key}_versions", valid_at_order_date(natural))
+            .withColumn(f"_{key}_found", valid_at_order_date(natural))
             .drop(f"_{natural}_versions")
         )
-    silver = F.struct(*(F.col(name) for name in orders.columns))
-    after = change.after_of(items, "order_item_id")
-    names = [*orders.columns, "customer_key", "product_key", *CUSTOMER_ATTRIBUTES, *PRODUCT_ATTRIBUTES.values()]
-    standing = after.groupBy("order_item_id").agg(
-        F.count(F.lit(1)).alias("rows"), F.max(F.struct(*names)).alias("gold")
+    standing = (
+        change.after_of(items, "order_item_id")
+        .groupBy("order_item_id")
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.max("landing_date").alias("_landing_date"),
+            F.max(_hash(orders.columns)).alias("_row"),
+            *(F.max(_hash([key, *there.values()])).alias(f"_{key}") for _, _, key, there in dims),
+        )
     )
     both = expected.select(
-        "order_item_id", silver.alias("silver"), "_customer_key_versions", "_product_key_versions"
+        "order_item_id",
+        "landing_date",
+        _hash(orders.columns).alias("_silver"),
+        *(f"_{key}_found" for _, _, key, _ in dims),
     ).join(standing, "order_item_id", "full")
 
-    def finds(key: str, attributes: dict[str, str]) -> Column:
-        version = F.try_element_at(f"_{key}_versions", F.lit(1))
-        there = {key: version[key], **{gold: version[dim] for dim, gold in attributes.items()}}
-        here = {name: F.col(f"gold.{name}") for name in there}
-        return (F.size(f"_{key}_versions") == 1) & _same(here, there)
+    def finds(key: str) -> Column:
+        found = F.col(f"_{key}_found")
+        one = (F.size(found) == 1) & (F.try_element_at(found, F.lit(1))["_hash"] == F.col(f"_{key}"))
+        return F.coalesce(one, F.lit(False))
 
     measured = both.select(
-        F.coalesce("silver.landing_date", "gold.landing_date").alias("landing_date"),
+        F.coalesce("landing_date", "_landing_date").alias("landing_date"),
         F.coalesce("rows", F.lit(0)).alias("rows"),
-        F.col("silver").isNotNull().alias("is_in_silver"),
-        F.coalesce(
-            _same(
-                {name: F.col(f"silver.{name}") for name in orders.columns},
-                {name: F.col(f"gold.{name}") for name in orders.columns},
-            ),
-            F.lit(False),
-        ).alias("equals_silver"),
-        F.coalesce(finds("customer_key", CUSTOMER_ATTRIBUTES), F.lit(False)).alias("customer_version_agrees"),
-        F.coalesce(finds("product_key", PRODUCT_ATTRIBUTES), F.lit(False)).alias("product_version_agrees"),
+        F.col("_silver").isNotNull().alias("is_in_silver"),
+        F.coalesce(F.col("_silver") == F.col("_row"), F.lit(False)).alias("equals_silver"),
+        finds("customer_key").alias("customer_version_agrees"),
+        finds("product_key").alias("product_version_agrees"),
         "order_item_id",
     )
     by = ["rows", "is_in_silver", "equals_silver", "customer_version_agrees", "product_version_agrees"]
     return profile(measured, ["landing_date", *by], "order_item_id")
+
+
+def _hash(columns: Iterable[str]) -> Column:
+    """Of a row's values, for comparing many columns at once; nulls, which the hash skips, are told apart."""
+    names = list(columns)
+    return F.xxhash64(*names, *(F.col(name).isNull() for name in names))
 
 
 def _counted(orders: DataFrame) -> DataFrame:
@@ -158,9 +166,7 @@ def _by_key(orders: DataFrame, natural: str) -> DataFrame:
 
 def _joined(table: DataFrame, orders: DataFrame, dimension: DataFrame, natural: str) -> DataFrame:
     """Every key of the table or of the dimension: its `rows`, its row `t`, its current version `d`, its sums `s`."""
-    standing = table.groupBy(natural).agg(
-        F.count(F.lit(1)).alias("rows"), F.max(F.struct(*table.columns)).alias("t")
-    )
+    standing = table.groupBy(natural).agg(F.count(F.lit(1)).alias("rows"), F.max(F.struct(*table.columns)).alias("t"))
     current = dimension.groupBy(natural).agg(
         F.max(F.when(F.col("is_current"), F.struct(*dimension.columns))).alias("d")
     )
@@ -185,7 +191,9 @@ def _customers(table: DataFrame, orders: DataFrame, dimension: DataFrame) -> Dat
         "last_order_date": "latest_order_date",
     }
     both = _joined(table, orders, dimension, "customer_id")
-    measured = _measured(both, "customer_id", attributes, sums_of, (CUSTOMER_LABELS, CUSTOMER_RATES), F.lit(None).cast("date"))
+    measured = _measured(
+        both, "customer_id", attributes, sums_of, (CUSTOMER_LABELS, CUSTOMER_RATES), F.lit(None).cast("date")
+    )
     scores = [F.col(f"t.{n}").alias(n) for n in ("recency_score", "frequency_score", "monetary_score")]
     return _profile360(measured, "customer_id", scores, CUSTOMER_LABELS)
 

@@ -69,19 +69,14 @@ PRODUCT_LABELS = {
 
 def _quotient(numerator: str, denominator: str, kind: str) -> str:
     """Rounded half-up to the kind's places; null without a denominator."""
-    return (
-        f"cast(cast({numerator} AS decimal(20,2)) / nullif(cast({denominator} AS decimal(18,0)), 0) AS {kind})"
-    )
+    return f"cast(cast({numerator} AS decimal(20,2)) / nullif(cast({denominator} AS decimal(18,0)), 0) AS {kind})"
 
 
 _SETTLED = "(completed_orders + canceled_orders + fraud_orders)"
 CUSTOMER_RATES = {
     "avg_order_value": _quotient("total_revenue", "total_orders", "decimal(18,2)"),
     # A key without a counted order scores 1.
-    **{
-        name: f"if(total_orders = 0, 1, {name})"
-        for name in ("recency_score", "frequency_score", "monetary_score")
-    },
+    **{name: f"if(total_orders = 0, 1, {name})" for name in ("recency_score", "frequency_score", "monetary_score")},
 }
 PRODUCT_RATES = {
     "avg_order_value": _quotient("total_revenue", "total_orders", "decimal(18,2)"),
@@ -91,8 +86,6 @@ PRODUCT_RATES = {
     "order_completion_rate": _quotient("completed_orders", _SETTLED, "decimal(18,4)"),
     "order_cancellation_rate": _quotient("canceled_orders", _SETTLED, "decimal(18,4)"),
     "order_fraud_rate": _quotient("fraud_orders", _SETTLED, "decimal(18,4)"),
-    "order_pending_rate": _quotient(
-        "pending_orders", f"({_SETTLED} + pending_orders)", "decimal(18,4)"
-    ),
+    "order_pending_rate": _quotient("pending_orders", f"({_SETTLED} + pending_orders)", "decimal(18,4)"),
     **{name: f"if(total_orders = 0, 1, {name})" for name in ("revenue_score", "margin_score")},
 }

@@ -44,18 +44,12 @@ def silver_assets(
     customer_id and product_card_id: the bronze rows that came, went or differ; all rows of these keys are judged.
     None judges whole tables (first publication, weekly maintenance).
     """
-    touched_products = (
-        None if touched is None else touched.withColumnRenamed("product_card_id", "product_id")
-    )
+    touched_products = None if touched is None else touched.withColumnRenamed("product_card_id", "product_id")
     deliveries = bronze.withColumnRenamed("product_card_id", "product_id")
     return {
         "orders": _orders(bronze, orders, orders.keys(touched, "order_item_id")),
-        "dim_customers": _versions(
-            deliveries, customers, "customer_id", customers.keys(touched, "customer_id")
-        ),
-        "dim_products": _versions(
-            deliveries, products, "product_id", products.keys(touched_products, "product_id")
-        ),
+        "dim_customers": _versions(deliveries, customers, "customer_id", customers.keys(touched, "customer_id")),
+        "dim_products": _versions(deliveries, products, "product_id", products.keys(touched_products, "product_id")),
         "order_versions": _order_versions(orders, customers, products, touched_products),
         "control_totals": compared_totals(
             sums(_newest(bronze).select("newest.*"), MEASURES), orders.totals(MEASURES), MEASURES
@@ -95,9 +89,7 @@ def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataF
         agree(tuple(VALUES.values())).alias("values_agree"),
         "order_item_id",
     )
-    return profile(
-        measured, ["landing_date", "rows", "is_delivered", "is_newest", "values_agree"], "order_item_id"
-    )
+    return profile(measured, ["landing_date", "rows", "is_delivered", "is_newest", "values_agree"], "order_item_id")
 
 
 def _versions(deliveries: DataFrame, dimension: Change, natural: str, keys: DataFrame | None) -> DataFrame:
@@ -164,9 +156,7 @@ def valid_at_order_date(natural: str) -> Column:
     return F.coalesce(F.filter(f"_{natural}_versions", holds), F.array())
 
 
-def _order_versions(
-    orders: Change, customers: Change, products: Change, touched: DataFrame | None
-) -> DataFrame:
+def _order_versions(orders: Change, customers: Change, products: Change, touched: DataFrame | None) -> DataFrame:
     """Every order item that changed, or whose customer or product did: how many versions of them it finds."""
     after = orders.after().select("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
     if touched is not None:
