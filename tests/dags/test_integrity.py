@@ -192,7 +192,7 @@ def test_scheduler_stops_at_the_end_of_the_schedule_but_backfill_does_not() -> N
     assert type(plain).__name__ == "CronDataIntervalTimetable"
     timetable = daily("0 0 * * *", datetime(2018, 2, 1, tzinfo=UTC))
     timetable = EndingCronTimetable.deserialize(timetable.serialize())
-    since = pendulum.datetime(2018, 1, 30)
+    since = pendulum.datetime(2018, 2, 10)
 
     def ask(catchup: bool) -> Any:
         return timetable.next_dagrun_info(
