@@ -73,12 +73,12 @@ class Bundle:
             values[name] = value.get("default") if isinstance(value, dict) else value
         for name in declared:
             if f"BUNDLE_VAR_{name}" in os.environ:
-                values[name] = os.environ[f"BUNDLE_VAR_{name}"]
+                values[name] = _typed(os.environ[f"BUNDLE_VAR_{name}"], declared[name])
         for item in given:
             name, equals, value = item.partition("=")
             if not equals or name not in declared:
                 raise BundleError(f"--var {item}: write NAME=VALUE, with a variable that the bundle declares.")
-            values[name] = value
+            values[name] = _typed(value, declared[name])
         known: dict[str, Any] = {"bundle.name": self.name, "bundle.target": self.target}
         known |= {"workspace.current_user.userName": "local@localhost", "workspace.root_path": self.remote_root}
         for field, value in {**(whole.get("workspace") or {}), **(settings.get("workspace") or {})}.items():
@@ -196,6 +196,12 @@ class _Client:
             raise BundleError(
                 f"There is no workspace at {self._host} ({error.reason}): start it with `make up`."
             ) from error
+
+
+def _typed(text: str, variable: dict[str, Any] | None) -> Any:
+    """A value from the command line, as a number or truth value where the variable's default is one."""
+    default = (variable or {}).get("default")
+    return yaml.safe_load(text) if isinstance(default, bool | int | float) else text
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
                 return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
             try:
                 return await handler(request, **request.path_params)
-            except (ApiError, ValueError) as error:
+            except (ApiError, ValueError, OverflowError) as error:
                 return page("message.html", getattr(error, "status", 404), title="Not found", message=str(error))
 
         return inner

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -18,16 +19,23 @@ class ProcessIdentity:
 
     @classmethod
     def of(cls, pid: int) -> "ProcessIdentity":
-        return cls(pid, psutil.Process(pid).create_time())
+        return cls(pid, _started(pid))
 
     def is_alive(self) -> bool:
         try:
-            process = psutil.Process(self.pid)
-            # A tenth of a second: the clock's tick, after which start times are rounded.
-            same = abs(process.create_time() - self.started) < 0.1
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return _started(self.pid) == self.started and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+def _started(pid: int) -> float:
+    """When the process was started; on Linux in ticks since boot, which no change of the clock moves."""
+    try:
+        return float(
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
+    except (OSError, IndexError):
+        return psutil.Process(pid).create_time()
 
 
 def signal_group(group: int, number: signal.Signals) -> None:

@@ -50,6 +50,7 @@ class SparkServer:
         self._java_home = java_home
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_started = False
         self._pid_file = self.state.pids / "spark.json"
         self.log_file = self.state.logs / "spark.log"
 
@@ -59,8 +60,9 @@ class SparkServer:
             return
         for folder in (self.state.pids, self.state.logs, self.state.spark, self.state.root / "warehouse"):
             private_folder(folder)
-        self.end_orphan()
-        self._refuse_taken_port()
+        # A JVM that was just ended keeps its port until the last of its threads is gone.
+        self._refuse_taken_port(patience=5.0 if self.end_orphan() or self._was_started else 0.0)
+        self._was_started = True
         jars = sorted(self._jars.glob("*.jar"))
         if not jars:
             raise SparkServerError(f"There are no Spark jars in {self._jars}: run `make setup` to fetch them.")
@@ -143,16 +145,15 @@ class SparkServer:
         with private_file(self._pid_file) as file:
             file.write(json.dumps(note).encode())
 
-    def _refuse_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError as error:
+    def _refuse_taken_port(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while not _is_free(self.port):
+            if time.monotonic() > deadline:
                 raise SparkServerError(
                     f"Port {self.port} on 127.0.0.1 is in use, so Spark cannot listen there: stop the program "
                     "that uses it, or choose another port (LAKEHOUSE_SPARK_PORT)."
-                ) from error
+                )
+            time.sleep(0.1)
 
     def _wait_until_open(self) -> None:
         process = self._process
@@ -259,6 +260,16 @@ def _spark_home() -> Path:
     if found is None or found.origin is None:
         raise SparkServerError(f"pyspark is not installed for {sys.executable}: run `make setup`.")
     return Path(found.origin).parent
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port() -> int:

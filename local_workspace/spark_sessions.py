@@ -4,6 +4,7 @@ Spoken over gRPC directly: a client session of its own would be made first, and 
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -26,18 +27,21 @@ class SparkSessions:
     def end(self, session_id: str, *, interrupt: bool) -> None:
         """Release the session; with `interrupt`, stop first what it is doing. Never raises: Spark may be gone."""
         proto = self._proto
+        if interrupt:
+            request = proto.InterruptRequest(session_id=session_id, user_context=self._user)
+            request.interrupt_type = proto.InterruptRequest.InterruptType.INTERRUPT_TYPE_ALL
+            self._call(self._service.Interrupt, request)
+        self._call(
+            self._service.ReleaseSession, proto.ReleaseSessionRequest(session_id=session_id, user_context=self._user)
+        )
+
+    def _call(self, method: Callable[..., Any], request: Any) -> None:
         try:
-            if interrupt:
-                request = proto.InterruptRequest(session_id=session_id, user_context=self._user)
-                request.interrupt_type = proto.InterruptRequest.InterruptType.INTERRUPT_TYPE_ALL
-                self._service.Interrupt(request, metadata=self._metadata, timeout=15)
-            self._service.ReleaseSession(
-                proto.ReleaseSessionRequest(session_id=session_id, user_context=self._user),
-                metadata=self._metadata,
-                timeout=15,
-            )
+            method(request, metadata=self._metadata, timeout=15)
         except self._grpc.RpcError as error:
-            log.warning("Spark session %s could not be released: %s", session_id, error)
+            details = error.details() or ""
+            if "SESSION_CLOSED" not in details:  # the task had released it itself
+                log.warning("Spark session %s: %s: %s", request.session_id, error.code(), details)
 
     def close(self) -> None:
         self._channel.close()

@@ -118,20 +118,23 @@ class TaskAttempt:
         threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
         if not self._changed.wait(self._timeout or None):
             self.stop("TIMEDOUT", f"The task was stopped: it ran longer than its timeout of {self._timeout:.0f} s.")
-        stopped = self._stop is not None and process.poll() is None
-        if stopped:
+        interruption: threading.Thread | None = None
+        if self._stop is not None and process.poll() is None:
             self._when_stopping(self.task_run_id)
             if self._spark:
                 # Beside the grace of the process: its Spark work goes on at full load until told otherwise.
-                threading.Thread(
+                interruption = threading.Thread(
                     target=self._spark.end_session, args=(self._session_id,), kwargs={"interrupt": True}, daemon=True
-                ).start()
+                )
+                interruption.start()
             end_group(process.pid, self._grace)
         code = process.wait()
         signal_group(process.pid, signal.SIGKILL)  # what the task left behind
         reader.join(timeout=2)
-        if self._spark:
-            self._spark.end_session(self._session_id, interrupt=True)
+        if interruption:
+            interruption.join(timeout=30)
+        elif self._spark:
+            self._spark.end_session(self._session_id, interrupt=code != 0)
         self._judge(code, generation)
 
     def _await_end(self, process: "subprocess.Popen[bytes]") -> None:

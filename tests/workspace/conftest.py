@@ -116,7 +116,7 @@ class Workspace:
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is not None:
-            os.kill(self.process.pid, number)
+            self.process.send_signal(number)
             self.process.wait(timeout=40)
             self.process = None
 

@@ -43,9 +43,11 @@ def test_it_listens_on_this_machine_only(workspace: Workspace) -> None:
 
 def test_what_does_not_exist(workspace: Workspace) -> None:
     client = workspace.client()
-    for call in (lambda: client.jobs.get(1), lambda: client.jobs.run_now(1), lambda: client.jobs.get_run(1)):
+    for call in (lambda: client.jobs.get(1), lambda: client.jobs.get_run(1)):
         with pytest.raises(ResourceDoesNotExist, match="1 does not exist"):
             call()
+    with pytest.raises(BadRequest, match="Job 1 does not exist"):
+        client.jobs.run_now(1)
     for path in ("/api/2.2/jobs/runs/submit", "/api/2.0/jobs/list", "/api/2.1/clusters/list"):
         with pytest.raises(DatabricksError, match="not supported") as caught:
             workspace.call("POST", path, {})

@@ -1,0 +1,102 @@
+"""The deployer: a bundle's YAML becomes jobs, and only its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local_workspace.deployer import BundleError, deploy
+from tests.workspace.conftest import REPO, Workspace, make_wheel, task
+
+BUNDLE = """
+bundle: {name: shop}
+include: [resources/*.yml]
+variables:
+  root: {default: /Volumes}
+  folder: {default: "${var.root}/landing"}
+  needed: {description: has no default}
+  limit: {default: 3}
+targets:
+  dev: {default: true}
+  local:
+    variables: {root: /tmp/volumes}
+    resources: {jobs: {build: {timeout_seconds: 60}}}
+"""
+JOBS = """
+resources:
+  jobs:
+    build:
+      name: build
+      max_concurrent_runs: ${var.limit}
+      parameters:
+        - {name: landing, default: "${var.folder}"}
+        - {name: needed, default: "${bundle.target}-${var.needed}"}
+      permissions: [{level: CAN_VIEW, group_name: users}]
+      tasks:
+        - task_key: main
+          environment_key: default
+          python_wheel_task: {package_name: tiny, entry_point: ok, parameters: ["{{job.parameters.landing}}"]}
+      environments:
+        - {environment_key: default, spec: {environment_version: "4", dependencies: ["../dist/*.whl"]}}
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "resources").mkdir()
+    (tmp_path / "databricks.yml").write_text(BUNDLE)
+    (tmp_path / "resources" / "jobs.yml").write_text(JOBS)
+    make_wheel(tmp_path / "dist")
+    return tmp_path / "databricks.yml"
+
+
+def deployed(workspace: Workspace, bundle: Path, *given: str, target: str | None = "local") -> list[str]:
+    return list(deploy(bundle, target, list(given), workspace.host, workspace.token))
+
+
+def test_it_creates_then_resets(workspace: Workspace, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = workspace.create(task("ok"), name="somebody's job")
+    (line,) = deployed(workspace, bundle, "needed=x")
+    assert line.startswith("created  build")
+    job = next(iter(workspace.client().jobs.list(name="build")))
+    settings = workspace.call("GET", "/api/2.2/jobs/get", query={"job_id": job.job_id})["settings"]
+    assert {p["name"]: p["default"] for p in settings["parameters"]} == {
+        "landing": "/tmp/volumes/landing",
+        "needed": "local-x",
+    }
+    assert (settings["max_concurrent_runs"], settings["timeout_seconds"]) == (3, 60)
+    run = workspace.wait(workspace.run(job.job_id))
+    assert run["state"]["result_state"] == "SUCCESS"
+    monkeypatch.setenv("BUNDLE_VAR_needed", "y")
+    (line,) = deployed(workspace, bundle, "limit=5")
+    assert line == f"reset    build ({job.job_id})"
+    assert workspace.client().jobs.get(other).settings.name == "somebody's job"
+
+
+def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
+    with pytest.raises(BundleError, match=r"jobs\.build\.parameters\[1\]\.default.*var\.needed.*has no value"):
+        deployed(workspace, bundle)
+    with pytest.raises(BundleError, match="no target 'prodd'; it has dev, local"):
+        deployed(workspace, bundle, target="prodd")
+    with pytest.raises(BundleError, match="--var other=1"):
+        deployed(workspace, bundle, "other=1")
+    workspace.create(task("ok"), name="build")
+    with pytest.raises(BundleError, match="made by hand"):
+        deployed(workspace, bundle, "needed=x")
+    with pytest.raises(BundleError, match="No workspace answers"):
+        list(deploy(bundle, "local", ["needed=x"], "http://127.0.0.1:9", "t"))
+    (bundle.parent / "dist" / "tiny-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(BundleError, match="build the wheel first"):
+        deployed(workspace, bundle, "needed=x")
+
+
+def test_the_projects_own_bundle_is_understood(workspace: Workspace, tmp_path: Path) -> None:
+    """Every job of databricks.yml passes the workspace's checks (its wheel replaced by a tiny one)."""
+    for name in ("databricks.yml", *(f"resources/{p.name}" for p in (REPO / "resources").glob("*.yml"))):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((REPO / name).read_text())
+    make_wheel(tmp_path / "dist")
+    lines = deployed(workspace, tmp_path / "databricks.yml", "volumes_root=/tmp/v")
+    names = {line.split()[1] for line in lines}
+    assert names == {"bronze_build", "silver_build", "gold_build", "publish", "maintenance"}

@@ -1,0 +1,80 @@
+"""The workspace with a real Spark server: cancel stops Spark's work, and Spark's death is told and mended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.workspace.conftest import REPO, Workspace, free_port, is_alive, make_wheel, task, wait_until
+
+
+@pytest.fixture(scope="module")
+def with_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    folder = tmp_path_factory.mktemp("workspace-with-spark")
+    state = folder / "state"
+    state.mkdir()
+    project = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
+    for name in ("jars", "java"):
+        if (project / name).exists():
+            (state / name).symlink_to(project / name)
+    workspace = Workspace(state, spark_port=free_port())
+    workspace.start()
+    workspace.upload(make_wheel(folder / "dist"))
+    yield workspace
+    workspace.stop()
+
+
+def spark_process(workspace: Workspace) -> psutil.Process:
+    import json
+
+    return psutil.Process(json.loads((workspace.state / "pids" / "spark.json").read_text())["pid"])
+
+
+def load(process: psutil.Process, seconds: float = 1.0) -> float:
+    return process.cpu_percent(interval=seconds)
+
+
+def test_cancel_stops_the_work_and_a_dead_server_is_replaced(with_spark: Workspace) -> None:
+    workspace = with_spark
+    server = spark_process(workspace)
+    token = (workspace.state / "secrets" / "spark_token").read_text().strip()
+    assert token not in " ".join(server.cmdline())
+
+    job = workspace.create(task("spark_work"), max_concurrent_runs=5)
+    run_id = workspace.run(job)
+    workspace.wait_for_log(run_id, "working", 40)
+    wait_until(lambda: load(server, 0.5) > 50, 30)
+    workspace.client().jobs.cancel_run(run_id)
+    assert workspace.wait(run_id, 30)["state"]["result_state"] == "CANCELED"
+    wait_until(lambda: load(server, 1.0) < 30, 10)
+
+    run_id = workspace.run(job)
+    workspace.wait_for_log(run_id, "working", 40)
+    time.sleep(0.5)
+    os.kill(server.pid, signal.SIGKILL)
+    run = workspace.wait(run_id, 20)
+    assert run["state"]["result_state"] == "FAILED"
+    error = workspace.client().jobs.get_run_output(run["tasks"][0]["run_id"]).error
+    assert error is not None
+    assert "Spark died while this task ran" in error
+    # A task that comes while Spark is being restarted waits for it.
+    run = workspace.wait(workspace.run(workspace.create(task("ok"))), 60)
+    assert run["state"]["result_state"] == "SUCCESS"
+
+    # A killed workspace leaves its server behind; the next one ends it and has one of its own.
+    orphan = spark_process(workspace)
+    assert orphan.pid != server.pid
+    workspace.stop(signal.SIGKILL)
+    assert is_alive(orphan.pid)
+    workspace.start()
+    assert not is_alive(orphan.pid)
+    last = spark_process(workspace)
+    workspace.stop()
+    assert not is_alive(last.pid)
+    assert not (workspace.state / "pids" / "spark.json").exists()
