@@ -18,7 +18,34 @@ if TYPE_CHECKING:
     from spark_jobs.audit.verdict import Finding
 
 _KEPT = frozenset(
-    "div span table thead tbody tr th td p h1 h2 h3 h4 h5 h6 ul ol li strong em b i code pre br hr".split()
+    [
+        "div",
+        "span",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "p",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "ul",
+        "ol",
+        "li",
+        "strong",
+        "em",
+        "b",
+        "i",
+        "code",
+        "pre",
+        "br",
+        "hr",
+    ]
 )
 _VOID = frozenset({"br", "hr"})
 # Dropped with all that is in them.
@@ -31,20 +58,22 @@ _STYLE = """
 --bad:#ff7b72;--warn:#e3b341}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--page);margin:0 auto;max-width:72rem;
 padding:1.5rem}
-h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:1.5rem 0 .5rem}h5,h6{font-size:1rem;margin:.75rem 0 .25rem}
+h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.15rem;margin:1.5rem 0 .5rem}
+h5,h6{font-size:1rem;margin:.75rem 0 .25rem}
 table{border-collapse:collapse;width:100%;margin:.25rem 0 .75rem;font-size:.92rem}
 th,td{border:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top;overflow-wrap:break-word}
 th{background:var(--soft)}
 summary{cursor:pointer;padding:.5rem .75rem;background:var(--soft);border:1px solid var(--line);border-radius:6px}
 .day{white-space:nowrap}
 details{margin:.5rem 0}details>div{padding:.25rem .75rem}
-.badge{display:inline-block;white-space:nowrap;border-radius:1rem;padding:.05rem .6rem;font-size:.85rem;font-weight:600;color:#fff;
-background:#57606a;margin-right:.3rem}
+.badge{display:inline-block;white-space:nowrap;border-radius:1rem;padding:.05rem .6rem;font-size:.85rem;font-weight:600;
+color:#fff;background:#57606a;margin-right:.3rem}
 .passed{background:#1a7f37}.failed{background:#c62828}.warned{background:#9a6700}
 .text-success::before{content:"\\2713";color:var(--good);font-weight:700}
 .text-danger::before{content:"\\2717";color:var(--bad);font-weight:700}
 .text-warning::before,.fa-exclamation-triangle::before{content:"!";color:var(--warn);font-weight:700}
-.badge-secondary,.code-snippet{font-family:ui-monospace,monospace;background:var(--soft);border-radius:4px;padding:0 .3rem}
+.badge-secondary,.code-snippet{font-family:ui-monospace,monospace;
+background:var(--soft);border-radius:4px;padding:0 .3rem}
 code{font-family:ui-monospace,monospace}
 """
 
@@ -144,7 +173,7 @@ def _findings(heading: str, kind: str, found: tuple[Finding, ...]) -> str:
     if not found:
         return ""
     rows = "".join(
-        f"<tr><td>{_badge(f.severity, kind)}</td><td class="day">{escape(f.landing_date or '')}</td>"
+        f'<tr><td>{_badge(f.severity, kind)}</td><td class="day">{escape(f.landing_date or "")}</td>'
         f"<td>{escape(f.asset)}</td><td>{escape(f.message.removeprefix(f.asset + ': '))}</td></tr>"
         for f in found
     )

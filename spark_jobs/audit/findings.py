@@ -1,4 +1,4 @@
-"""What an unmet expectation is told as: per landing date, with samples, and without private data (design, section 5)."""
+"""What an unmet expectation is told as: per landing date, with samples, without private data (design, section 5)."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def findings(
     meta: dict[str, Any],
     result: dict[str, Any],
 ) -> list[Finding]:
-    """One finding a landing date among the unexpected rows, in order of date; one without a date where none is known."""
+    """One finding a landing date among the unexpected rows, in order; one without a date where none is known."""
     column = column_of(expectation, kwargs)
     rule = rule_text(kwargs, expectation, meta)
     rows = [r for r in result.get("unexpected_index_list") or [] if isinstance(r, dict)]

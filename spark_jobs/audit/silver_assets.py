@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.audit.change import Change, compared_totals, profile, sums
 
@@ -57,13 +57,13 @@ def silver_assets(
     }
 
 
-def _delivered(frame: DataFrame, names: dict[str, str]) -> Column:
+def _delivered(names: dict[str, str]) -> Column:
     return F.struct(*(F.col(name) for name in DELIVERY), *(F.col(b).alias(s) for b, s in names.items()))
 
 
 def _newest(bronze: DataFrame) -> DataFrame:
     """One row an item: the greatest of its deliveries by date, file and row hash, as a struct."""
-    return bronze.groupBy("order_item_id").agg(F.max(_delivered(bronze, VALUES)).alias("newest"))
+    return bronze.groupBy("order_item_id").agg(F.max(_delivered(VALUES)).alias("newest"))
 
 
 def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataFrame:
@@ -71,9 +71,7 @@ def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataF
     rows = bronze if items is None else bronze.join(items, "order_item_id", "left_semi")
     own = {name: name for name in VALUES.values()}
     after = orders.after_of(items, "order_item_id")
-    standing = after.groupBy("order_item_id").agg(
-        F.count(F.lit(1)).alias("rows"), F.max(_delivered(after, own)).alias("row")
-    )
+    standing = after.groupBy("order_item_id").agg(F.count(F.lit(1)).alias("rows"), F.max(_delivered(own)).alias("row"))
     both = _newest(rows).join(standing, "order_item_id", "full")
 
     def agree(names: Sequence[str]) -> Column:
