@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
+
+SETTLE_SECONDS = 5
+"""No run is reported as ended sooner. A task that is resumed before the scheduler has noticed the end of the process
+that deferred it looks lost to the scheduler, which then repeats its try. Runs that are this short are rare."""
 
 
 class JobRunTrigger(DatabricksExecutionTrigger):
@@ -16,6 +22,12 @@ class JobRunTrigger(DatabricksExecutionTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The provider's arguments under this class."""
         return f"{__name__}.{type(self).__name__}", super().serialize()[1]
+
+    async def run(self) -> AsyncIterator[Any]:
+        """Wait for the end of the run."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        async for event in super().run():
+            yield event
 
     async def on_kill(self) -> None:
         """Cancel the job run."""
