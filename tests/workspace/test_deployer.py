@@ -84,7 +84,7 @@ def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
     workspace.create(task("ok"), name="build")
     with pytest.raises(BundleError, match="made by hand"):
         deployed(workspace, bundle, "needed=x")
-    with pytest.raises(BundleError, match="No workspace answers"):
+    with pytest.raises(BundleError, match="no workspace at"):
         list(deploy(bundle, "local", ["needed=x"], "http://127.0.0.1:9", "t"))
     (bundle.parent / "dist" / "tiny-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BundleError, match="build the wheel first"):

@@ -9,7 +9,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-
 from tests.workspace.conftest import Workspace, task
 
 # In a process of its own: importing Airflow settles its home folder once and for all.
