@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
+from laptop.environments import uv_environment
 from laptop.problems import Problem
-from laptop.state import State
+from laptop.state import REPO, State
+from laptop.truststore import PASSWORD
 
 PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 # Spark brings Hadoop itself; without these the download is 38 MB instead of 90.
@@ -49,6 +54,9 @@ def _resolve(state: State, folder: Path) -> None:
     search = f"{state.venv('workspace') / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
     environment |= state.environment() | {"PATH": search, "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment["JDK_JAVA_OPTIONS"] = " ".join(
+        [os.environ.get("JDK_JAVA_OPTIONS", ""), *_network_options(state, folder)]
+    )
     done = subprocess.run(
         [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=1800
     )
@@ -60,3 +68,22 @@ def _resolve(state: State, folder: Path) -> None:
             "in ~/.m2/settings.xml's stead by an Ivy settings file (spark.jars.ivySettings in the file that "
             "SPARK_CONF_DIR names). It said:\n" + "\n".join(said[:8])
         )
+
+
+def _network_options(state: State, folder: Path) -> list[str]:
+    """Java's options for the proxy, and for the certificates, that everything else on this machine uses."""
+    options = []
+    proxy = urllib.parse.urlsplit(urllib.request.getproxies().get("https", ""))
+    if proxy.hostname:
+        options += [f"-Dhttps.proxyHost={proxy.hostname}", f"-Dhttps.proxyPort={proxy.port or 443}"]
+    bundle = uv_environment(state).get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    if not (state.java / "bin" / "java").exists() or not bundle or not Path(bundle).is_file():
+        return options  # a Java of the machine's own has its certificates
+    store = folder / "truststore.p12"
+    command = [str(state.python("workspace")), "-m", "laptop.truststore", bundle, str(store)]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    if done.returncode:
+        print(f"  Spark jars: {bundle} could not be given to Java; going on without it", flush=True)
+        return options
+    # Relative to the folder in which Java runs: a path with a blank would be cut in two.
+    return [*options, f"-Djavax.net.ssl.trustStore={store.name}", f"-Djavax.net.ssl.trustStorePassword={PASSWORD}"]

