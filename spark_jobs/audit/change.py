@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType
 
-from spark_jobs.publishing.staging import DELETED
+from spark_jobs.silver.changes import DELETED
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
