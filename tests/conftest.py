@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,8 +53,8 @@ def spark_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def spark(spark_remote: str):  # noqa: ANN201 - pyspark is imported only where a test asks for it
-    from pyspark.sql.connect.session import SparkSession
+def spark(spark_remote: str) -> Iterator[Any]:
+    from pyspark.sql import SparkSession
 
     session = SparkSession.builder.remote(spark_remote).getOrCreate()
     session.conf.set("spark.sql.session.timeZone", "UTC")

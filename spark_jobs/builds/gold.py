@@ -5,19 +5,22 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
+from spark_jobs.audit.change import Change
 from spark_jobs.builds.inputs import as_base, newest_below, published, readable
 from spark_jobs.builds.record import Base, Build
-from spark_jobs.builds.staged_changes import counted, stage_changes
+from spark_jobs.builds.staged_changes import counted
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import orders_enriched
 from spark_jobs.gold.products360 import products360
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing.publications import Publications
+from spark_jobs.publishing.staging import StagedTable, stage
+from spark_jobs.publishing.staging import staged as read_staged
 from spark_jobs.silver.changes import changed_rows
-from spark_jobs.tables import Tables
+from spark_jobs.tables import LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,12 +50,26 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     below = as_base(newest_below(publications, "gold"))
     before = publications.inputs_of("gold")
     below_before = as_base(before) if before and readable(spark, tables, as_base(before)) else None
-    changes: dict[str, DataFrame] = {}
+    staged: dict[str, StagedTable] = {}
     if below_before is None or below_before.seq != below.seq:
-        changes = _changes(
-            spark, tables, base, below, below_before, as_of(bronze_behind(spark, tables, publications, below))
-        )
-    staged = stage_changes(spark, tables, "gold", build_id, changes)
+        today = as_of(bronze_behind(spark, tables, publications, below))
+        orders, customers, products = (published(spark, tables, below, table) for table in SILVER_TABLES)
+        items = touched_items(spark, tables, below, below_before)
+        before_of = {table: published(spark, tables, base, table) for table in LAYER_TABLES["gold"]}
+
+        def touched(frame: DataFrame) -> DataFrame:
+            return frame if items is None else frame.join(F.broadcast(items), "order_item_id", "left_semi")
+
+        def stage_changes(table: str, new: DataFrame, current: DataFrame) -> None:
+            changes = changed_rows(new, current, KEYS[table])
+            staged[table] = stage(spark, tables, table, build_id, changes)
+
+        enriched = "gold.orders_enriched"
+        stage_changes(enriched, orders_enriched(touched(orders), customers, products), touched(before_of[enriched]))
+        # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
+        all_enriched = Change(before_of[enriched], read_staged(spark, staged[enriched]), KEYS[enriched]).after()
+        stage_changes("gold.customers360", customers360(orders, customers, today), before_of["gold.customers360"])
+        stage_changes("gold.products360", products360(all_enriched, products, today), before_of["gold.products360"])
     return Build(
         layer="gold",
         build_id=build_id,
@@ -90,28 +107,3 @@ def touched_items(spark: SparkSession, tables: Tables, below: Base, below_before
                 side["silver.orders"].join(F.broadcast(keys), natural_key, "left_semi").select("order_item_id")
             )
     return items.distinct()
-
-
-def _changes(
-    spark: SparkSession,
-    tables: Tables,
-    base: Base,
-    below: Base,
-    below_before: Base | None,
-    today: date | None,
-) -> dict[str, DataFrame]:
-    orders, customers, products = (published(spark, tables, below, table) for table in SILVER_TABLES)
-    enriched = orders_enriched(orders, customers, products)
-    items = touched_items(spark, tables, below, below_before)
-
-    def touched(frame: DataFrame) -> DataFrame:
-        return frame if items is None else frame.join(F.broadcast(items), "order_item_id", "left_semi")
-
-    new = {
-        "gold.orders_enriched": orders_enriched(touched(orders), customers, products),
-        "gold.customers360": customers360(enriched, customers, today),
-        "gold.products360": products360(enriched, products, today),
-    }
-    current = {table: published(spark, tables, base, table) for table in new}
-    current["gold.orders_enriched"] = touched(current["gold.orders_enriched"])
-    return {table: changed_rows(new[table], current[table], KEYS[table]) for table in new}

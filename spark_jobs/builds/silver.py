@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
+from pyspark.sql import functions as F
 
 from spark_jobs.builds.inputs import as_base, newest_below, published, readable
 from spark_jobs.builds.record import Base, Build
-from spark_jobs.builds.staged_changes import counted, stage_changes
+from spark_jobs.builds.staged_changes import counted
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing.publications import Publications
+from spark_jobs.publishing.staging import StagedTable, stage
 from spark_jobs.silver.changes import changed_rows
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
@@ -66,7 +67,7 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
     below = as_base(newest_below(publications, "silver"))
     before = publications.inputs_of("silver")
     below_before = as_base(before) if before and readable(spark, tables, as_base(before)) else None
-    changes: dict[str, DataFrame] = {}
+    staged: dict[str, StagedTable] = {}
     if below_before is None or below_before.seq != below.seq:
         inputs = silver_inputs(spark, tables, publications, (base, below, below_before))
         for table, derive in (
@@ -77,8 +78,7 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
             source, column = NATURAL_KEYS[table]
             derived = derive(inputs.rows_of_touched(inputs.bronze, source, source))
             current = inputs.rows_of_touched(published(spark, tables, base, table), source, column)
-            changes[table] = changed_rows(derived, current, KEYS[table])
-    staged = stage_changes(spark, tables, "silver", build_id, changes)
+            staged[table] = stage(spark, tables, table, build_id, changed_rows(derived, current, KEYS[table]))
     return Build(
         layer="silver",
         build_id=build_id,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from spark_jobs.errors import BuildMissing
 from spark_jobs.publishing import delta
-from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -47,10 +46,3 @@ def staged(spark: SparkSession, table: StagedTable) -> DataFrame:
 def drop(spark: SparkSession, staged_tables: dict[str, StagedTable]) -> None:
     for table in staged_tables.values():
         spark.sql(f"DROP TABLE IF EXISTS {table.name}")
-
-
-def after_publishing(published: DataFrame, changes: DataFrame, key: str) -> DataFrame:
-    """The table as it would be: the published rows overlaid with the staged upserts and deletes."""
-    untouched = published.join(changes.select(key), key, "left_anti")
-    upserts = changes.where(f"NOT {DELETED}").drop(DELETED)
-    return untouched.select(upserts.columns).unionByName(upserts)

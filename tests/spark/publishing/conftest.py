@@ -1,0 +1,49 @@
+"""Lakehouses of a test's own on the suite's one Spark."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.secret_store import SECRETS_FOLDER
+from tests.spark.publishing.lakehouse import Lakehouse
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def email_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    secrets = tmp_path_factory.mktemp("secrets")
+    key = secrets / "lakehouse" / "email-hmac-key"
+    key.parent.mkdir()
+    key.touch(mode=0o600)
+    key.write_text("a key for tests")
+    before = os.environ.get(SECRETS_FOLDER)
+    os.environ[SECRETS_FOLDER] = str(secrets)
+    yield
+    if before is None:
+        del os.environ[SECRETS_FOLDER]
+    else:
+        os.environ[SECRETS_FOLDER] = before
+
+
+@pytest.fixture(scope="module")
+def new_lakehouse(
+    spark: SparkSession, email_key: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Lakehouse]]:
+    made: list[Lakehouse] = []
+
+    def new() -> Lakehouse:
+        number = next(_numbers)
+        lakehouse = Lakehouse(spark, tmp_path_factory.mktemp("lakehouse"), f"t{os.getpid()}_{number}_")
+        made.append(lakehouse)
+        return lakehouse
+
+    yield new
+    for lakehouse in made:
+        lakehouse.drop()

@@ -1,0 +1,178 @@
+"""A small lakehouse of a test's own: landing, ops volume, schemas, and the jobs as the entry points call them."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_jobs.audit.verdict import Verdict
+from spark_jobs.bronze.schema import AUDIT_ONLY, SOURCE_NAMES
+from spark_jobs.builds.audit import audit_build
+from spark_jobs.builds.layers import BUILDERS
+from spark_jobs.builds.record import Build
+from spark_jobs.ops_volume import OpsVolume
+from spark_jobs.parameters import BuildParameters, MaintenanceParameters, PublishParameters
+from spark_jobs.publishing import delta
+from spark_jobs.publishing.maintenance import maintain
+from spark_jobs.publishing.publications import Publication, Publications
+from spark_jobs.publishing.publish import publish
+from spark_jobs.tables import LAYER_TABLES, LAYERS, Tables
+
+_run_ids = itertools.count(1000)
+
+ORDER_ITEM = {
+    "Type": "DEBIT", "Days for shipping (real)": "3", "Days for shipment (scheduled)": "4",
+    "Benefit per order": "20.5", "Sales per customer": "90.00", "Delivery Status": "Advance shipping",
+    "Late_delivery_risk": "0", "Category Id": "73", "Category Name": "Sporting Goods", "Customer City": "Caguas",
+    "Customer Country": "Puerto Rico", "Customer Email": "ann@example.com", "Customer Fname": "Ann",
+    "Customer Id": "1", "Customer Lname": "Lee", "Customer Password": "hunter2", "Customer Segment": "Consumer",
+    "Customer State": "PR", "Customer Street": "1 Main", "Customer Zipcode": "725", "Department Id": "2",
+    "Department Name": "Fitness", "Latitude": "18.25", "Longitude": "-66.03", "Market": "Pacific Asia",
+    "Order City": "Bekasi", "Order Country": "Indonesia", "Order Customer Id": "1",
+    "order date (DateOrders)": "1/1/2018 10:00", "Order Id": "1", "Order Item Cardprod Id": "5",
+    "Order Item Discount": "10", "Order Item Discount Rate": "0.1", "Order Item Id": "1",
+    "Order Item Product Price": "100", "Order Item Profit Ratio": "0.2278", "Order Item Quantity": "1",
+    "Sales": "100", "Order Item Total": "90.00", "Order Profit Per Order": "20.5",
+    "Order Region": "Southeast Asia", "Order State": "Java", "Order Status": "COMPLETE", "Order Zipcode": "",
+    "Product Card Id": "5", "Product Category Id": "73", "Product Description": "", "Product Image": "x",
+    "Product Name": "Watch", "Product Price": "100", "Product Status": "0",
+    "shipping date (DateOrders)": "1/4/2018 10:00", "Shipping Mode": "Standard Class",
+}  # fmt: skip
+
+
+def order_item(item: int, **changes: Any) -> dict[str, str]:
+    """A valid line; `customer`, `product`, `price`, `day` (of January 2018), `segment` and `status` by short names."""
+    values = dict(ORDER_ITEM)
+    values["Order Item Id"] = str(item)
+    values["Order Id"] = str(changes.pop("order", item))
+    short = {
+        "customer": ("Customer Id", "Order Customer Id"),
+        "product": ("Product Card Id", "Order Item Cardprod Id"),
+        "price": ("Product Price", "Order Item Product Price"),
+        "total": ("Order Item Total", "Sales per customer"),
+        "segment": ("Customer Segment",),
+        "status": ("Order Status",),
+    }
+    if "day" in changes:
+        values["order date (DateOrders)"] = f"1/{changes.pop('day')}/2018 10:{item % 60:02d}"
+    for name, value in changes.items():
+        for column in short.get(name, (name,)):
+            values[column] = str(value)
+    return values
+
+
+class Lakehouse:
+    """Its tables have a prefix of their own, and are dropped by `drop`."""
+
+    def __init__(self, spark: SparkSession, folder: Path, prefix: str) -> None:
+        self.spark = spark
+        self.landing = folder / "landing"
+        self.landing.mkdir(parents=True)
+        self.ops = OpsVolume(str(folder / "ops"))
+        self.tables = Tables("spark_catalog", prefix)
+        self.publications = Publications(spark, self.tables)
+        self.publications.create()
+
+    def land(self, day: str, *lines: dict[str, str] | str) -> None:
+        """Delivers a day anew: lines as values by column, or as text."""
+        folder = self.landing / f"dt={day}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if lines:
+            texts = [line if isinstance(line, str) else ",".join(line[c] for c in SOURCE_NAMES) for line in lines]
+            content = "\r\n".join([",".join(SOURCE_NAMES), *texts, ""])
+            (folder / "orders.csv").write_text(content, encoding="windows-1252", newline="")
+
+    def parameters(self, layer: str, start: str, end: str, **changes: str) -> BuildParameters:
+        parameters = BuildParameters(
+            catalog="spark_catalog",
+            schema_prefix=self.tables.schema_prefix,
+            ops_root=str(self.ops.root),
+            job_run_id=str(next(_run_ids)),
+            repair_count="0",
+            layer=layer,
+            interval_start=start,
+            interval_end=end,
+            landing_root=str(self.landing),
+            source_encoding="windows-1252",
+            email_secret="lakehouse/email-hmac-key",
+            allow_missing_dates="false",
+            max_quarantined_percent="5",
+            max_quarantined_lines="5",
+        )
+        return replace(parameters, **changes)
+
+    def build(self, layer: str, start: str = "2018-01-01", end: str = "2018-01-02", **changes: str) -> Build:
+        parameters = self.parameters(layer, start, end, **changes)
+        build = BUILDERS[layer](self.spark, parameters, parameters.fresh_build_id)
+        build.save(self.ops)
+        return build
+
+    def audit(self, build: Build) -> Verdict:
+        return audit_build(self.spark, self.ops, build)
+
+    def publish(self, build: Build, fingerprint: str) -> Publication:
+        return publish(
+            self.spark,
+            PublishParameters(
+                catalog="spark_catalog",
+                schema_prefix=self.tables.schema_prefix,
+                ops_root=str(self.ops.root),
+                job_run_id=str(next(_run_ids)),
+                repair_count="0",
+                layer=build.layer,
+                build_job_run_id=build.job_run_id,
+                build_id=build.build_id,
+                fingerprint=fingerprint,
+            ),
+        )
+
+    def run(self, start: str, end: str, layers: tuple[str, ...] = LAYERS, **changes: str) -> None:
+        for layer in layers:
+            build = self.build(layer, start, end, **changes)
+            verdict = self.audit(build)
+            assert verdict.success, verdict.lines()
+            self.publish(build, verdict.fingerprint)
+
+    def maintain(self, as_of: str) -> None:
+        maintain(
+            self.spark,
+            MaintenanceParameters(
+                catalog="spark_catalog",
+                schema_prefix=self.tables.schema_prefix,
+                ops_root=str(self.ops.root),
+                job_run_id=str(next(_run_ids)),
+                repair_count="0",
+                as_of=as_of,
+            ),
+        )
+
+    def published(self, table: str) -> DataFrame:
+        newest = self.publications.newest(table.partition(".")[0])
+        assert newest is not None
+        return delta.at_version(self.spark, self.tables.name(table), newest.tables[table])
+
+    def heads(self, layer: str) -> dict[str, int]:
+        return {t: delta.head_version(self.spark, self.tables.name(t)) for t in LAYER_TABLES[layer]}
+
+    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every published table, its rows sorted, audit columns aside."""
+        content = {}
+        for layer in LAYERS:
+            for table in LAYER_TABLES[layer]:
+                frame = self.published(table).drop(*AUDIT_ONLY)
+                content[table] = sorted((tuple(row) for row in frame.collect()), key=repr)
+        return content
+
+    def staging(self) -> list[str]:
+        schema = self.tables.schema("staging")
+        return [row["tableName"] for row in self.spark.sql(f"SHOW TABLES IN {schema}").collect()]
+
+    def drop(self) -> None:
+        for schema in (*LAYERS, "ops", "staging"):
+            self.spark.sql(f"DROP SCHEMA IF EXISTS {self.tables.schema(schema)} CASCADE")
