@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def show(
     state: State, client: AirflowClient, result: RunResult, spark: SparkSession, seconds: float, stays: bool
 ) -> None:
     """Print the summary; `stays` says whether the services go on running, so that links to them work."""
-    console = Console()
+    # Off a terminal nothing says how wide a line may be, and a link cut in two is no link.
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     reports = layer_reports(state, client, result)
     rows = reports[0].verdict.get("rows") or {}
     landed, valid, quarantined = (int(rows.get(name, 0)) for name in ("landed", "valid", "quarantined"))
@@ -106,7 +108,7 @@ def gates(reports: list[LayerReport]) -> Table:
 
 def counts(title: str, rows: list[tuple[Any, ...]]) -> Table:
     """Groups with their sizes and a bar each."""
-    table = _table(title)
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 3, 0, 1))
     table.add_column("")
     table.add_column("", justify="right")
     table.add_column("")
