@@ -15,6 +15,10 @@ class Redactor:
         self._values: list[str] = []
         self._read_at = -1e9
 
+    def refresh(self) -> None:
+        """Look for new secrets before the next text: a task is about to start, and may read them."""
+        self._read_at = -1e9
+
     def text(self, text: str) -> str:
         if time.monotonic() - self._read_at > 2:
             self._values, self._read_at = self._state.secret_values(), time.monotonic()

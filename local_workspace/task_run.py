@@ -103,6 +103,7 @@ class TaskAttempt:
         if self._spark:
             environment["SPARK_REMOTE"] = self._spark.remote_url(self._session_id)
         private_folder(self._folder)
+        self._redactor.refresh()
         process = subprocess.Popen(  # noqa: S603 - a list, so no value passes through a shell
             self._command,
             stdin=subprocess.DEVNULL,

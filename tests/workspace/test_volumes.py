@@ -16,28 +16,28 @@ ROOT = "/Volumes/spark_catalog/ops/files"
 
 def test_files_and_directories(workspace: Workspace) -> None:
     files = workspace.client().files
-    files.create_directory(f"{ROOT}/verdicts")
-    files.upload(f"{ROOT}/verdicts/1.json", io.BytesIO(b'{"success": true}'))
+    files.create_directory(f"{ROOT}/listing")
+    files.upload(f"{ROOT}/listing/1.json", io.BytesIO(b'{"success": true}'))
     with pytest.raises(DatabricksError, match="exists already"):
-        files.upload(f"{ROOT}/verdicts/1.json", io.BytesIO(b"no"), overwrite=False)
-    files.upload(f"{ROOT}/verdicts/1.json", io.BytesIO(b'{"success": false}'), overwrite=True)
-    assert files.download(f"{ROOT}/verdicts/1.json").contents.read() == b'{"success": false}'
-    assert files.get_metadata(f"{ROOT}/verdicts/1.json").content_length == 18
-    files.get_directory_metadata(f"{ROOT}/verdicts")
-    assert (workspace.state / "volumes/spark_catalog/ops/files/verdicts/1.json").stat().st_mode & 0o077 == 0
+        files.upload(f"{ROOT}/listing/1.json", io.BytesIO(b"no"), overwrite=False)
+    files.upload(f"{ROOT}/listing/1.json", io.BytesIO(b'{"success": false}'), overwrite=True)
+    assert files.download(f"{ROOT}/listing/1.json").contents.read() == b'{"success": false}'
+    assert files.get_metadata(f"{ROOT}/listing/1.json").content_length == 18
+    files.get_directory_metadata(f"{ROOT}/listing")
+    assert (workspace.state / "volumes/spark_catalog/ops/files/listing/1.json").stat().st_mode & 0o077 == 0
     for n in range(2, 6):
-        files.upload(f"{ROOT}/verdicts/{n}.json", io.BytesIO(b"{}"))
-    listed = list(files.list_directory_contents(f"{ROOT}/verdicts", page_size=2))
+        files.upload(f"{ROOT}/listing/{n}.json", io.BytesIO(b"{}"))
+    listed = list(files.list_directory_contents(f"{ROOT}/listing", page_size=2))
     assert [entry.name for entry in listed] == [f"{n}.json" for n in range(1, 6)]
-    assert listed[0].path == f"{ROOT}/verdicts/1.json"
+    assert listed[0].path == f"{ROOT}/listing/1.json"
     with pytest.raises(DatabricksError, match="not empty"):
-        files.delete_directory(f"{ROOT}/verdicts")
+        files.delete_directory(f"{ROOT}/listing")
     for entry in listed:
         assert entry.path
         files.delete(entry.path)
-    files.delete_directory(f"{ROOT}/verdicts")
+    files.delete_directory(f"{ROOT}/listing")
     with pytest.raises(NotFound) as caught:
-        files.download(f"{ROOT}/verdicts/1.json")
+        files.download(f"{ROOT}/listing/1.json")
     assert caught.value.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
