@@ -13,14 +13,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from laptop.keys import private_folder, write_private
 from laptop.state import State
-from local_workspace.processes import ProcessIdentity
 
 MARK = "LAKEHOUSE_SERVICES_OF"
 # Variables of the shell that would change how a service behaves.
@@ -32,12 +31,34 @@ class Service:
     """One started service, as its file in `pids/` remembers it."""
 
     name: str
-    identity: ProcessIdentity
+    pid: int
+    birth: str
+    """What tells the process from a later one with the same id."""
+    since: float
     port: int | None
 
     @property
     def alive(self) -> bool:
-        return self.identity.is_alive()
+        if birth_of(self.pid) != self.birth:
+            return False
+        try:
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+def birth_of(pid: int) -> str | None:
+    """When a process was started, in a form that no change of the clock moves; None if there is none."""
+    try:
+        # On Linux: this boot, and the clock ticks from it to the start of the process.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()} {fields[19]}"
+    except (OSError, IndexError):
+        pass
+    try:
+        return str(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
 
 
 def start(
@@ -63,10 +84,9 @@ def start(
             env={**clean_environment(), **environment, MARK: str(state.root)},
             start_new_session=True,
         )
-    identity = ProcessIdentity.of(process.pid)
-    note = {"name": name, "pid": identity.pid, "started": identity.started, "port": port}
-    write_private(_note(state, name), json.dumps(note))
-    return Service(name, identity, port)
+    service = Service(name, process.pid, birth_of(process.pid) or "", time.time(), port)
+    write_private(_note(state, name), json.dumps(asdict(service)))
+    return service
 
 
 def clean_environment() -> dict[str, str]:
@@ -79,12 +99,10 @@ def known(state: State) -> list[Service]:
     services = []
     for path in state.pids.glob("service-*.json"):
         try:
-            note = json.loads(path.read_text(encoding="utf-8"))
-            identity = ProcessIdentity(int(note["pid"]), float(note["started"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            services.append(Service(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError):
             continue  # a file that a crash cut short; the mark still finds its processes
-        services.append(Service(str(note["name"]), identity, note["port"]))
-    return sorted(services, key=lambda service: (service.identity.started, service.name))
+    return sorted(services, key=lambda service: (service.since, service.name))
 
 
 def log_tail(state: State, name: str, lines: int = 12) -> str:
@@ -100,8 +118,9 @@ def stop(state: State, services: Iterable[Service], grace: float = 10.0) -> None
     # Taken now: a child that outlives its parent can no longer be found through it.
     family = {process.pid: process for service in services for process in _family(service)}
     for service in services:
-        if service.alive:
-            _signal(psutil.Process(service.identity.pid), signal.SIGTERM)
+        with contextlib.suppress(psutil.Error):
+            if service.alive:
+                psutil.Process(service.pid).send_signal(signal.SIGTERM)
     deadline = time.monotonic() + grace
     while any(service.alive for service in services) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -111,9 +130,11 @@ def stop(state: State, services: Iterable[Service], grace: float = 10.0) -> None
 
 
 def end_leftovers(state: State) -> int:
-    """End by force every process that carries this state folder's mark; the number of them."""
+    """End every process that carries this state folder's mark, and forget the services; the number of processes."""
     leftovers = marked(state)
     _end(leftovers)
+    for note in state.pids.glob("service-*.json"):
+        note.unlink(missing_ok=True)
     return len(leftovers)
 
 
@@ -133,27 +154,18 @@ def marked(state: State) -> list[psutil.Process]:
 
 
 def _family(service: Service) -> list[psutil.Process]:
-    """The service's process, its descendants, and all other processes of its session.
-
-    The session outlives its leader, and its id is not given to another process as long as one member lives;
-    a member older than the leader would belong to somebody else's.
-    """
-    found: dict[int, psutil.Process] = {}
-    if service.alive:
-        leader = psutil.Process(service.identity.pid)
-        found[leader.pid] = leader
-        found |= {child.pid: child for child in leader.children(recursive=True)}
+    """A living service's process, its descendants, and all other processes of its session."""
+    if not service.alive:
+        return []  # whose session that is now, nobody knows; the mark finds what was left
+    try:
+        leader = psutil.Process(service.pid)
+        found = {process.pid: process for process in [leader, *leader.children(recursive=True)]}
+    except psutil.Error:
+        return []
     for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) != service.identity.pid:
-                continue
-            if process.create_time() < service.identity.started - 0.1:
-                continue
-            if process.pid == service.identity.pid and not service.alive:
-                continue  # its id was given to a new leader of a session
-        except (ProcessLookupError, PermissionError, psutil.Error):
-            continue
-        found[process.pid] = process
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getsid(process.pid) == service.pid:
+                found[process.pid] = process
     return list(found.values())
 
 

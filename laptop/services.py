@@ -68,17 +68,18 @@ def up(state: State, repo: Path = REPO) -> bool:
     return True
 
 
-def down(state: State) -> int:
-    """Stop every service and every process that one of them left behind; the number of services that ran."""
+def down(state: State) -> str:
+    """Stop every service, and every process that one of them left behind; what there was to stop."""
     services = processes.known(state)
     running = sum(service.alive for service in services)
     airflow = [service for service in services if service.name != "workspace"]
     # Airflow first: nothing is to start a job in a workspace that is going away.
     processes.stop(state, airflow)
     processes.stop(state, [service for service in services if service.name == "workspace"])
-    processes.end_leftovers(state)
-    _end_orphaned_spark(state)
-    return running
+    leftovers = processes.end_leftovers(state) + _end_orphaned_spark(state)
+    said = [f"Stopped {running} services."] if running else []
+    said += [f"Ended {leftovers} processes that a crash had left behind."] if leftovers else []
+    return " ".join(said) or "Nothing was running."
 
 
 def deploy(state: State, repo: Path = REPO) -> None:
@@ -225,11 +226,11 @@ def _wait(state: State, names: list[str], ready: Callable[[], bool], what: str) 
         time.sleep(0.3)
 
 
-def _end_orphaned_spark(state: State) -> None:
+def _end_orphaned_spark(state: State) -> int:
     """A Spark server whose workspace was killed is known by its own file, not by our mark."""
     from local_workspace.spark_server import SparkServer
 
-    SparkServer(state.root, state.spark_port).end_orphan()
+    return int(SparkServer(state.root, state.spark_port).end_orphan())
 
 
 def addresses(state: State) -> str:
@@ -252,11 +253,11 @@ def status(state: State) -> str:
         if service is None:
             lines.append(f"{name:24}not running")
         elif not service.alive:
-            lines.append(f"{name:24}has died (process {service.identity.pid}); see {state.logs / name}.log")
+            lines.append(f"{name:24}has died (process {service.pid}); see {state.logs / name}.log")
         else:
-            since = datetime.fromtimestamp(service.identity.started, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            since = datetime.fromtimestamp(service.since, UTC).strftime("%Y-%m-%d %H:%M:%S")
             port = f"port {service.port}" if service.port else ""
-            lines.append(f"{name:24}running, process {service.identity.pid:<8}{port:12}since {since} UTC")
+            lines.append(f"{name:24}running, process {service.pid:<8}{port:12}since {since} UTC")
     return "\n".join(lines)
 
 
@@ -273,7 +274,7 @@ def main() -> int:
         )
         print(addresses(state))
     elif command == "down":
-        print(f"Stopped {count} services." if (count := down(state)) else "Nothing was running.")
+        print(down(state))
     elif command == "status":
         print(status(state))
         return 0 if is_up(state) else 3

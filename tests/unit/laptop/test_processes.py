@@ -51,7 +51,7 @@ def test_a_service_ends_with_all_that_it_started(state: State) -> None:
 
 def test_what_a_crashed_service_left_is_ended_too(state: State) -> None:
     service = start_family(state)
-    os.kill(service.identity.pid, signal.SIGKILL)
+    os.kill(service.pid, signal.SIGKILL)
     while service.alive:
         time.sleep(0.05)
     assert len(processes.marked(state)) == 3
@@ -69,10 +69,11 @@ def test_a_lost_pid_file_hides_nothing(state: State) -> None:
 
 def test_a_reused_process_id_is_not_touched(state: State) -> None:
     stranger = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    time.sleep(0.05)  # a start time is known to a hundredth of a second
     try:
         service = processes.start(state, "short", [sys.executable, "-c", "pass"], {}, Path.cwd())
         note = state.pids / "service-short.json"
-        note.write_text(note.read_text().replace(f'"pid": {service.identity.pid}', f'"pid": {stranger.pid}'))
+        note.write_text(note.read_text().replace(f'"pid": {service.pid}', f'"pid": {stranger.pid}'))
         services.down(state)
         assert stranger.is_running()
         assert stranger.status() != psutil.STATUS_ZOMBIE
@@ -96,6 +97,6 @@ def test_status_says_what_runs(state: State) -> None:
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     service = processes.start(state, "workspace", command, {}, Path.cwd(), state.workspace_port)
     line = services.status(state).splitlines()[0]
-    assert f"process {service.identity.pid}" in line
+    assert f"process {service.pid}" in line
     assert f"port {state.workspace_port}" in line
     processes.stop(state, [service])
