@@ -280,8 +280,19 @@ def _add_samples(
         if second.success or _raised(second):
             continue
         one.result = dict(second.result)
-        if "partial_unexpected_index_list" in one.result:
-            one.result["unexpected_index_list"] = one.result["partial_unexpected_index_list"]
+        if found := one.result.get("partial_unexpected_index_list"):
+            one.result["unexpected_index_list"] = one.result["partial_unexpected_index_list"] = _rows(found)
+
+
+def _rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One dictionary a row; without unexpected values Great Expectations gives one of lists, a list a column."""
+    rows: list[dict[str, Any]] = []
+    for one in found:
+        if all(isinstance(value, list) for value in one.values()):
+            rows += [dict(zip(one, values, strict=True)) for values in zip(*one.values(), strict=True)]
+        else:
+            rows.append(one)
+    return rows
 
 
 def _raised(one: Any) -> str | None:

@@ -83,7 +83,7 @@ def test_each_mistake_is_told_by_rule_and_date(spark: SparkSession) -> None:
     }
     assert [(w.column, w.landing_date) for w in result.warnings] == [("order_item_discount_rate", "2018-01-04")]
     samples = {f.column: f.samples for f in result.failures}
-    assert samples["order_status"] == ("f4: order_status LOST, order_item_id 401",)
+    assert samples["order_status"] == ("f4: order_item_id 401, order_status LOST",)
     assert samples["customer_email"] == ("f4: order_item_id 402",)
     assert "ann@x" not in repr(result) + repr([j.result.to_json_dict() for j in result.judgements])
 
