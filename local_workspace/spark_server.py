@@ -216,6 +216,11 @@ class SparkServer:
             # The defaults (200 and 50) are for clusters; here they cost seconds a commit (section 11).
             "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
             "spark.databricks.delta.snapshotPartitions": "2",
+            # Listing a thousand landed files in a task each takes seconds; in a few tasks it takes none.
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+            # A failed statement says what was wrong; the server's own stack stays in its log.
+            "spark.sql.connect.serverStacktrace.enabled": "false",
+            "spark.sql.pyspark.jvmStacktrace.enabled": "false",
         }
         path = self.state.spark / "spark.properties"
         with private_file(path) as file:

@@ -114,7 +114,7 @@ def _drop_old_staging(spark: SparkSession, tables: Tables, as_of: datetime) -> N
     schema = tables.schema("staging")
     if not spark.catalog.databaseExists(schema):
         return
-    for row in spark.sql(f"SHOW TABLES IN {schema}").collect():
+    for row in spark.sql(f"SHOW TABLES IN {schema}").where("NOT isTemporary").collect():
         name = f"{schema}.{row['tableName']}"
         made = spark.sql(f"DESCRIBE DETAIL {name}").select("createdAt").collect()[0]["createdAt"]
         if made.replace(tzinfo=UTC) < as_of - STAGING_KEPT:

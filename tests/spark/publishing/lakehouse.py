@@ -171,7 +171,9 @@ class Lakehouse:
 
     def staging(self) -> list[str]:
         schema = self.tables.schema("staging")
-        return [row["tableName"] for row in self.spark.sql(f"SHOW TABLES IN {schema}").collect()]
+        return [
+            row["tableName"] for row in self.spark.sql(f"SHOW TABLES IN {schema}").where("NOT isTemporary").collect()
+        ]
 
     def drop(self) -> None:
         for schema in (*LAYERS, "ops", "staging"):

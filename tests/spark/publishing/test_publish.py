@@ -132,7 +132,7 @@ def test_a_commit_of_another_writer_in_between_is_noticed_and_undone(
     verdict = lakehouse.audit(build)
     replace_dates, intruders = commits._replace_dates, []
 
-    def with_an_intruder(spark, build, table, name):  # noqa: ANN001, ANN202
+    def with_an_intruder(spark, build, table, name):
         committed = replace_dates(spark, build, table, name)
         if table == "bronze.order_items" and not intruders:
             intruders.append(table)
