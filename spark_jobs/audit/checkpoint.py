@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Assets that stay in Spark, being as long as the data, with the columns by which their rows are told. All others
 # are a few rows, which Great Expectations judges much faster as a pandas frame: one action each.
 WIDE_ASSETS: dict[str, tuple[str, ...]] = {"order_items": ("landing_date", "source_file", "order_item_id")}
+MEASURED_AT_ONCE = 4
 UNEXPECTED_ROWS = 1000
 SHOWN_ROWS = 20
 
@@ -84,12 +86,17 @@ def run_checkpoint(
     known = {**checkpoint.parameters, **given}
     for name in sorted(set(assets) - set(checkpoint.suites)):
         tally.refuse(name, "suite", f"gx/checkpoints/{layer}.json has no suite for this asset")
-    context = _context()
-    for asset, suites in checkpoint.suites.items():
-        if asset not in assets:
-            tally.refuse(asset, "asset", "there is nothing to judge: the audit did not measure it")
-            continue
-        _judge_asset(context, asset, suites, assets[asset], known, tally)
+    # Small assets are measured at the same time: most of what they take is Spark's planning, not its work.
+    with ThreadPoolExecutor(max_workers=MEASURED_AT_ONCE) as pool:
+        measured = {
+            name: pool.submit(_measured, name, frame) for name, frame in assets.items() if name in checkpoint.suites
+        }
+        context = _context()
+        for asset, suites in checkpoint.suites.items():
+            if asset not in measured:
+                tally.refuse(asset, "asset", "there is nothing to judge: the audit did not measure it")
+                continue
+            _judge_asset(context, asset, suites, measured[asset], known, tally)
     if not tally.evaluated:
         tally.refuse("checkpoint", "checkpoint", "no expectation was evaluated")
     return _result(layer, tally, _used(checkpoint, known))
@@ -129,7 +136,12 @@ def _context() -> Any:
 
 
 def _judge_asset(
-    context: Any, asset: str, suites: Sequence[str], frame: Any, parameters: dict[str, Any], tally: _Tally
+    context: Any,
+    asset: str,
+    suites: Sequence[str],
+    measured: Future[Any],
+    parameters: dict[str, Any],
+    tally: _Tally,
 ) -> None:
     if not suites:
         tally.refuse(asset, "suite", "the checkpoint names no suite for this asset")
@@ -148,14 +160,14 @@ def _judge_asset(
     if not read:
         return
     try:
-        wide = asset in WIDE_ASSETS and not _is_pandas(frame)
-        measured = frame if wide or _is_pandas(frame) else _collected(frame)
+        frame = measured.result()
+        wide = not _is_pandas(frame)
         batch = _batch_definition(context, asset, wide)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must become a failure and not a pass
         tally.refuse(asset, "asset", f"could not be measured: {_in_short(error)}")
         return
     for suite in read:
-        _judge(context, asset, suite, (batch, measured, wide), parameters, tally)
+        _judge(context, asset, suite, (batch, frame, wide), parameters, tally)
 
 
 def _check_types(suite: SuiteFile) -> None:
@@ -347,6 +359,10 @@ def _without_private_values(outcome: Any) -> None:
                 ]
         result.pop("unexpected_index_query", None)
         one.result = result
+
+
+def _measured(asset: str, frame: Any) -> Any:
+    return frame if asset in WIDE_ASSETS or _is_pandas(frame) else _collected(frame)
 
 
 def _is_pandas(frame: Any) -> bool:
