@@ -1,0 +1,110 @@
+"""The law (design, section 3), through build, gate and publish on real Delta: the same files, the same tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from spark_jobs.tables import LAYERS
+from tests.spark.publishing.lakehouse import Lakehouse, order_item
+
+
+def first_delivery(lakehouse: Lakehouse) -> None:
+    lakehouse.land(
+        "2018-01-01",
+        *(order_item(n, customer=n % 3 + 1, product=n % 2 + 5, day=1) for n in range(1, 8)),
+        order_item(8, day=1, status="CANCELED", customer=4),
+    )
+    # A customer moves to another segment, a price changes, and an item of the first day is delivered again.
+    lakehouse.land(
+        "2018-01-02",
+        order_item(11, customer=1, segment="Corporate", day=2),
+        order_item(12, customer=2, product=6, price=120, day=2),
+        order_item(3, customer=1, product=6, status="CLOSED", total="80.00", day=1),
+    )
+    lakehouse.land("2018-01-03", order_item(21, customer=1, day=3), "this is no order item")
+
+
+def corrected_delivery(lakehouse: Lakehouse) -> None:
+    """The second day comes again with the redelivered item withdrawn and another price."""
+    lakehouse.land(
+        "2018-01-02",
+        order_item(11, customer=1, segment="Home Office", day=2),
+        order_item(12, customer=3, product=6, price=130, day=2),
+    )
+
+
+@pytest.fixture(scope="module")
+def at_once(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
+    """All of it in one interval, with the gates."""
+    lakehouse = new_lakehouse()
+    first_delivery(lakehouse)
+    corrected_delivery(lakehouse)
+    lakehouse.run("2018-01-01", "2018-01-04")
+    return lakehouse
+
+
+def test_one_interval_publishes_every_line_once(at_once: Lakehouse) -> None:
+    tables = at_once.everything()
+    assert len(tables["bronze.order_items"]) == 11
+    assert [row[2:4] for row in tables["bronze.quarantine"]] == [
+        ("***", ["wrong number of fields: found 1 instead of 53"])
+    ]
+    assert len(tables["silver.orders"]) == 11
+    versions = at_once.published("silver.dim_customers").where("customer_id = 1").orderBy("valid_from").collect()
+    assert [row["customer_segment"] for row in versions] == ["Consumer", "Home Office", "Consumer"]
+    assert at_once.staging() == []
+
+
+def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables(
+    at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse]
+) -> None:
+    lakehouse = new_lakehouse()
+    first_delivery(lakehouse)
+    lakehouse.run("2018-01-03", "2018-01-04")
+    lakehouse.run("2018-01-01", "2018-01-03", layers=("bronze", "silver"))
+    corrected_delivery(lakehouse)
+    lakehouse.run("2018-01-02", "2018-01-03")
+    lakehouse.run("2018-01-02", "2018-01-03", audited=False)
+    assert lakehouse.everything() == at_once.everything()
+
+
+def test_nothing_changed_below_is_an_empty_change(at_once: Lakehouse) -> None:
+    before = {layer: at_once.heads(layer) for layer in LAYERS}
+    for layer in ("silver", "gold"):
+        build = at_once.build(layer, "2018-01-01", "2018-01-04")
+        assert build.staged == {}
+        verdict = at_once.audit(build)
+        assert verdict.success, verdict.lines()
+        at_once.publish(build, verdict.fingerprint)
+    assert {layer: at_once.heads(layer) for layer in LAYERS} == before
+
+
+def test_a_silver_build_that_another_run_overtook_is_built_again(at_once: Lakehouse) -> None:
+    before = at_once.everything()
+    late = at_once.build("silver", "2018-01-01", "2018-01-02")
+    verdict = at_once.approve(late)
+    corrected = order_item(31, customer=9, product=9, day=3)
+    at_once.land("2018-01-03", order_item(21, customer=1, day=3), corrected, "this is no order item")
+    at_once.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
+    publication = at_once.publish(late, verdict.fingerprint)
+    assert publication.fingerprint != verdict.fingerprint
+    assert at_once.published("silver.orders").where("order_item_id = 31").count() == 1
+    at_once.land("2018-01-03", order_item(21, customer=1, day=3), "this is no order item")
+    at_once.run("2018-01-03", "2018-01-04", audited=False)
+    assert at_once.everything() == before, "what was withdrawn leaves no trace"
+
+
+def test_maintenance_changes_no_row_and_later_builds_go_on(at_once: Lakehouse) -> None:
+    before = at_once.everything()
+    old = at_once.build("bronze", "2018-01-01", "2018-01-02")
+    at_once.maintain("2100-01-01T00:00:00+00:00")
+    assert at_once.staging() == [], f"the staging of build {old.build_id} is old by then"
+    newest = at_once.publications.newest("bronze")
+    assert newest is not None
+    assert newest.interval is None
+    assert at_once.everything() == before
+    at_once.maintain("2000-01-01T00:00:00+00:00")
+    at_once.run("2018-01-01", "2018-01-04", audited=False)
+    assert at_once.everything() == before
