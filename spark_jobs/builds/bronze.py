@@ -50,10 +50,8 @@ def build_bronze(spark: SparkSession, parameters: BuildParameters, build_id: str
     files = spark.createDataFrame(
         [(file.landing_date, file.path, file.lines, file.size) for file in landing.files], LANDED_FILES
     )
-    # Sorted by date, so that the statistics of a few files tell where a date is.
-    sorted_lines = lines.repartitionByRange("landing_date").sortWithinPartitions("landing_date", "order_item_id")
     staged = {
-        "bronze.lines": stage(spark, tables, "bronze.lines", build_id, sorted_lines),
+        "bronze.lines": stage(spark, tables, "bronze.lines", build_id, lines),
         "bronze.landed_files": stage(spark, tables, "bronze.landed_files", build_id, files.coalesce(1)),
     }
     quarantined = spark.table(staged["bronze.lines"].name).where(F.size("reasons") > 0).count()
