@@ -43,7 +43,8 @@ def _session(remote: str) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     try:
-        spark = SparkSession.builder.remote(remote).getOrCreate()
+        # A new one, always: getOrCreate would give this process's session on another server.
+        spark = SparkSession.builder.remote(remote).create()
     except Exception as error:  # noqa: BLE001 - grpc's and Spark's errors have no common type
         raise Problem(f"Spark cannot be reached ({first_line(error)}); `make status` says what runs.") from None
     try:

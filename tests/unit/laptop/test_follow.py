@@ -21,7 +21,7 @@ def instance(task_id: str, state: str | None, start: str | None = None, end: str
 
 
 def test_tasks_come_in_the_order_of_the_dag() -> None:
-    downstream = {"gold": [], "bronze": ["silver"], "check": ["bronze"], "silver": ["gold"]}
+    downstream = {"gold": [], "bronze": ["silver", "gold"], "check": ["bronze"], "silver": ["gold"]}
     assert in_order(downstream) == ["check", "bronze", "silver", "gold"]
     tasks = progress([instance(name, None) for name in downstream], in_order(downstream))
     assert [task.task_id for task in tasks] == ["check", "bronze", "silver", "gold"]

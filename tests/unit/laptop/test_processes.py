@@ -41,6 +41,7 @@ def start_family(state: State) -> processes.Service:
 
 def test_a_service_ends_with_all_that_it_started(state: State) -> None:
     service = start_family(state)
+    assert os.getsid(service.pid) == service.pid, "Ctrl-C in the terminal would end it"
     assert len(processes.marked(state)) == 4
     assert [found.name for found in processes.known(state)] == ["family"]
     processes.stop(state, processes.known(state))

@@ -183,7 +183,7 @@ def test_the_wheel_is_built_from_its_sources_and_nothing_else(tmp_path: Path) ->
     names = ["gx/suites/s.json", "pyproject.toml", "spark_jobs/a.py"]
     assert [path.relative_to(tmp_path).as_posix() for path in files] == names
     before = wheel.digest_of(tmp_path, files)
-    (tmp_path / "gx/suites/s.json").write_text("changed")
+    (tmp_path / "gx/suites/s.json").write_text("gx/suites/S.json")
     assert wheel.digest_of(tmp_path, files) != before
     (tmp_path / "spark_jobs/a.py").rename(tmp_path / "spark_jobs/b.py")
     (tmp_path / "gx/suites/s.json").write_text("gx/suites/s.json")
