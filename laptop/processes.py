@@ -154,19 +154,29 @@ def marked(state: State) -> list[psutil.Process]:
 
 
 def _family(service: Service) -> list[psutil.Process]:
-    """A living service's process, its descendants, and all other processes of its session."""
-    if not service.alive:
-        return []  # whose session that is now, nobody knows; the mark finds what was left
-    try:
-        leader = psutil.Process(service.pid)
-        found = {process.pid: process for process in [leader, *leader.children(recursive=True)]}
-    except psutil.Error:
-        return []
+    """A service's process, its descendants, and all other processes of its session, which outlives it.
+
+    The mark does not do for these: some of Airflow's processes overwrite their environment to show a title.
+    """
+    birth = birth_of(service.pid)
+    if birth not in (None, service.birth) or not _of_this_boot(service.birth):
+        return []  # the id, and with it the session, is somebody else's now
+    found: dict[int, psutil.Process] = {}
+    if birth is not None:
+        with contextlib.suppress(psutil.Error):
+            leader = psutil.Process(service.pid)
+            found = {process.pid: process for process in [leader, *leader.children(recursive=True)]}
     for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            # No process gets an id that a living session still has, so these are the service's own.
             if os.getsid(process.pid) == service.pid:
                 found[process.pid] = process
     return list(found.values())
+
+
+def _of_this_boot(birth: str) -> bool:
+    own = birth_of(os.getpid()) or ""
+    return birth.split(" ")[:-1] == own.split(" ")[:-1]
 
 
 def _end(processes: list[psutil.Process]) -> None:

@@ -41,6 +41,7 @@ def spark_session(state: State) -> Iterator[SparkSession]:
 @contextmanager
 def _session(remote: str) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
 
     try:
         # A new one, always: getOrCreate would give this process's session on another server.
@@ -48,6 +49,8 @@ def _session(remote: str) -> Iterator[SparkSession]:
     except Exception as error:  # noqa: BLE001 - grpc's and Spark's errors have no common type
         raise Problem(f"Spark cannot be reached ({first_line(error)}); `make status` says what runs.") from None
     try:
+        # By default the client tries for ten minutes to reach a server that is gone.
+        spark.client.set_retry_policies([DefaultPolicy(max_retries=4, max_backoff=2000)])
         spark.conf.set("spark.sql.session.timeZone", "UTC")
         yield spark
     finally:

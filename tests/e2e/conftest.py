@@ -6,11 +6,12 @@ import csv
 import io
 import lzma
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,6 @@ from laptop.spark import spark_session
 from laptop.state import State, beside
 from laptop.wheel import ensure_wheel
 from spark_jobs.replay import replay
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 FIRST, DAYS = date(2018, 1, 1), 3
 SPOILED = FIRST + timedelta(days=DAYS)
@@ -45,10 +43,11 @@ class Lake:
     rows: list[dict[str, str]]
     spoiled_day: list[bytes]
     """The header and the lines of the day after the slice."""
-    spark: SparkSession
+    session: ExitStack
 
     def __post_init__(self) -> None:
         self.client = AirflowClient(self.state)
+        self.spark = self.session.enter_context(spark_session(self.state))
 
     def run(self, start: date, end: date) -> RunResult:
         first, after = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (start, end))
@@ -83,8 +82,8 @@ def lake(dataco: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lak
     try:
         up(state)
         spoiled = [header, *(line for day, line, _ in lines if day == SPOILED)]
-        with spark_session(state) as spark:
-            lake = Lake(state, rows, spoiled, spark)
+        with ExitStack() as session:
+            lake = Lake(state, rows, spoiled, session)
             lake.client.unpause(DAG)
             yield lake
     finally:

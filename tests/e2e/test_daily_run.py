@@ -125,6 +125,7 @@ def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, first_run: RunR
 
 
 def test_down_leaves_no_process(lake: Lake, first_run: RunResult) -> None:
+    lake.session.close()
     services.down(lake.state)
     assert processes.marked(lake.state) == []
     assert not services.is_up(lake.state)

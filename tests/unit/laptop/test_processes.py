@@ -25,13 +25,22 @@ time.sleep(600)
 """
 
 
+# A service whose child hides where it comes from, as a process does that overwrites its environment with a title.
+HIDER = """
+import os, subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={})
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> State:
     return State(tmp_path / "state", services.free_port(), services.free_port(), services.free_port())
 
 
-def start_family(state: State) -> processes.Service:
-    service = processes.start(state, "family", [sys.executable, "-c", FAMILY], {}, Path.cwd())
+def start_family(state: State, code: str = FAMILY) -> processes.Service:
+    service = processes.start(state, "family", [sys.executable, "-c", code], {}, Path.cwd())
     deadline = time.monotonic() + 20
     while "ready" not in processes.log_tail(state, "family"):
         assert time.monotonic() < deadline, "the service did not start"
@@ -58,6 +67,17 @@ def test_what_a_crashed_service_left_is_ended_too(state: State) -> None:
     assert len(processes.marked(state)) == 3
     services.down(state)
     assert processes.marked(state) == []
+
+
+def test_a_crashed_service_is_followed_into_its_session(state: State) -> None:
+    service = start_family(state, HIDER)
+    child = psutil.Process(service.pid).children()[0]
+    os.kill(service.pid, signal.SIGKILL)
+    while service.alive:
+        time.sleep(0.05)
+    assert child not in processes.marked(state)
+    services.down(state)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_lost_pid_file_hides_nothing(state: State) -> None:
