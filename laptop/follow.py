@@ -48,7 +48,7 @@ class TaskProgress:
 
     def seconds(self, now: datetime) -> float | None:
         """How long it has run, from its start to its end or to now."""
-        if self.started is None:
+        if self.started is None or self.state == "upstream_failed":
             return None
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
 
