@@ -51,8 +51,12 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     before = publications.inputs_of("gold")
     below_before = as_base(before) if before and readable(spark, tables, as_base(before)) else None
     staged: dict[str, StagedTable] = {}
-    if below_before is None or below_before.seq != below.seq:
-        today = as_of(bronze_behind(spark, tables, publications, below))
+    today = as_of(bronze_behind(spark, tables, publications, below))
+    if (
+        below_before is None
+        or below_before.tables != below.tables
+        or as_of(bronze_behind(spark, tables, publications, below_before)) != today
+    ):
         orders, customers, products = (published(spark, tables, below, table) for table in SILVER_TABLES)
         items = touched_items(spark, tables, below, below_before)
         before_of = {table: published(spark, tables, base, table) for table in LAYER_TABLES["gold"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,11 +71,13 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
     staged: dict[str, StagedTable] = {}
     if below_before is None or below_before.seq != below.seq:
         inputs = silver_inputs(spark, tables, publications, (base, below, below_before))
-        for table, derive in (
+        derivations: tuple[tuple[str, Callable[[DataFrame], DataFrame]], ...] = (
             ("silver.dim_customers", dim_customers),
             ("silver.dim_products", dim_products),
             ("silver.orders", lambda rows: orders(newest_deliveries(rows))),
-        ):
+        )
+        nothing_touched = inputs.touched is not None and inputs.touched.isEmpty()
+        for table, derive in () if nothing_touched else derivations:
             source, column = NATURAL_KEYS[table]
             derived = derive(inputs.rows_of_touched(inputs.bronze, source, source))
             current = inputs.rows_of_touched(published(spark, tables, base, table), source, column)
