@@ -18,7 +18,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test lint up down status run replay query bench lock clean
+.PHONY: help setup demo test lint up down status run airflow replay query bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
@@ -43,6 +43,10 @@ status: ## what runs
 run: ## run the landing dates START=2018-01-01 up to (without) END=2018-01-08, and follow to the end
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.run
+
+airflow: ## Airflow's own commands, such as ARGS="dags list"
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.airflow_cli
 
 replay: ## turn the file DATA=... into daily folders in landing (or LANDING=folder)
 	@$(SETUP)

@@ -64,6 +64,8 @@ def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
             "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
             "backend_kwargs": json.dumps(secrets_backend),
         },
+        # A task that has deferred ends at its next heartbeat; with Airflow's 5 s half of them linger.
+        "workers": {"min_heartbeat_interval": 1},
         "logging": {"base_log_folder": home / "logs"},
         "scheduler": {"enable_health_check": False},
         "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},

@@ -160,8 +160,7 @@ def _start(state: State, repo: Path) -> None:
     quiet = {"PYTHONPATH": str(repo), "GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "TZ": "UTC"}
     processes.start(state, "workspace", workspace, state.environment() | quiet, repo, state.workspace_port)
     airflow = str(state.venv("airflow") / "bin" / "airflow")
-    settings = {name: os.environ.get(name, value) for name, value in DAG_SETTINGS.items()}
-    environment = state.environment() | airflow_environment(state, repo) | settings
+    environment = service_environment(state, repo)
     _migrate(state, airflow, environment, repo)
     for name, arguments in AIRFLOW_PARTS.items():
         port = state.airflow_port if name == "airflow-api-server" else None
@@ -172,6 +171,12 @@ def _start(state: State, repo: Path) -> None:
     client = AirflowClient(state)
     client.ensure_pool(POOL, POOL_SLOTS)
     client.wait_for_dag(DAG)
+
+
+def service_environment(state: State, repo: Path = REPO) -> dict[str, str]:
+    """What every part of Airflow gets: its own settings, those of the DAGs, and where this state folder is."""
+    settings = {name: os.environ.get(name, value) for name, value in DAG_SETTINGS.items()}
+    return state.environment() | airflow_environment(state, repo) | settings
 
 
 def _migrate(state: State, airflow: str, environment: dict[str, str], repo: Path) -> None:
