@@ -67,7 +67,7 @@ def measure(state: State, result: RunResult) -> list[TaskTimes]:
         before = task.ended
         run_id = client.xcom(result.dag_id, result.run_id, task.task_id, "run_id")
         job_tasks = job_run(state, run_id)["tasks"] if run_id else []
-        parts = [job_times(f"  {part['task_key']} (job task)", part) for part in job_tasks]
+        parts = all_job_times(job_tasks)
         queue, start, work = (sum(getattr(part, name) for part in parts) for name in ("queue", "start", "work"))
         if not parts:
             work = total - waiting
@@ -76,12 +76,22 @@ def measure(state: State, result: RunResult) -> list[TaskTimes]:
     return times
 
 
-def job_times(name: str, task: dict[str, Any]) -> TaskTimes:
-    """The durations of one job task; the API gives milliseconds."""
-    queue, start, work = (
-        float(task.get(key) or 0) / 1000 for key in ("queue_duration", "setup_duration", "execution_duration")
-    )
-    return TaskTimes(name, queue + start + work, 0.0, queue, start, work)
+def all_job_times(tasks: list[dict[str, Any]]) -> list[TaskTimes]:
+    """The times of a job run's tasks, each after the one before it; the API gives milliseconds.
+
+    A task's queue counts from the start of the run, so what the tasks before it took is taken off.
+    """
+    times: list[TaskTimes] = []
+    elapsed = 0.0
+    for task in tasks:
+        queue, start, work = (
+            float(task.get(key) or 0) / 1000 for key in ("queue_duration", "setup_duration", "execution_duration")
+        )
+        queue = max(0.0, queue - elapsed)
+        total = queue + start + work
+        elapsed += total
+        times.append(TaskTimes(f"  {task['task_key']} (job task)", total, 0.0, queue, start, work))
+    return times
 
 
 def totals(times: list[TaskTimes]) -> TaskTimes:
