@@ -15,6 +15,9 @@ from spark_jobs.tables import LAYER_TABLES, Tables
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+ROWS_A_FILE, MOST_FILES = 25_000, 256
+"""Layout of a bronze publication: a rerun of one date rewrites the file that holds it."""
+
 COMMENTS = {
     "bronze.landed_files": "Landed order files with the number of their lines",
     "bronze.order_items": "Landed order items, typed: one row a valid line",
@@ -91,7 +94,8 @@ def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> 
     if not spark.sql(f"(SELECT 1 {new} LIMIT 1) UNION ALL (SELECT 1 {old} LIMIT 1)").collect():
         return False  # nothing comes and nothing goes: there would be no commit
     # By date, so that the files' statistics tell where a date is, and a daily run rewrites few of them.
-    selected = f"SELECT /*+ REPARTITION_BY_RANGE(landing_date) */ {', '.join(columns)} {new}"
+    files = min(MOST_FILES, staged_table.rows // ROWS_A_FILE + 1)
+    selected = f"SELECT /*+ REPARTITION_BY_RANGE({files}, landing_date) */ {', '.join(columns)} {new}"
     spark.sql(f"INSERT INTO {name} REPLACE WHERE {condition} {selected}").collect()
     return True
 
