@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 OLDEST = 17
+NEWEST = 23  # Java 24 took away what Spark's Hadoop logs in by (Subject.getSubject)
 
 
 class NoJavaError(RuntimeError):
@@ -26,10 +27,10 @@ def find_java_home(state: Path) -> Path:
     if on_path:
         candidates.append(Path(on_path).resolve().parent.parent)
     for home in candidates:
-        if (_version(home) or 0) >= OLDEST:
+        if OLDEST <= (_version(home) or 0) <= NEWEST:
             return home
     raise NoJavaError(
-        f"Spark needs Java {OLDEST} or newer and none was found: install one (for example the package "
+        f"Spark needs Java {OLDEST} to {NEWEST} and none was found: install one (for example the package "
         f"openjdk-{OLDEST}-jre-headless), or set LAKEHOUSE_JAVA_HOME to the folder of one."
     )
 
@@ -37,9 +38,9 @@ def find_java_home(state: Path) -> Path:
 def _checked(home: Path, what: str) -> Path:
     version = _version(home)
     if version is None:
-        raise NoJavaError(f"{what} ({home}) has no working bin/java: point it at a Java {OLDEST} or newer.")
-    if version < OLDEST:
-        raise NoJavaError(f"{what} ({home}) is Java {version}, Spark needs {OLDEST} or newer.")
+        raise NoJavaError(f"{what} ({home}) has no working bin/java: point it at a Java {OLDEST} to {NEWEST}.")
+    if not OLDEST <= version <= NEWEST:
+        raise NoJavaError(f"{what} ({home}) is Java {version}, Spark needs {OLDEST} to {NEWEST}.")
     return home
 
 
