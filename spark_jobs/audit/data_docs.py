@@ -73,7 +73,7 @@ color:#fff;background:#57606a;margin-right:.3rem}
 .text-danger::before{content:"\\2717";color:var(--bad);font-weight:700}
 .text-warning::before,.fa-exclamation-triangle::before{content:"!";color:var(--warn);font-weight:700}
 .badge-secondary,.code-snippet{font-family:ui-monospace,monospace;
-background:var(--soft);border-radius:4px;padding:0 .3rem}
+color:inherit;background:var(--soft);border-radius:4px;padding:0 .3rem}
 code{font-family:ui-monospace,monospace}
 """
 
