@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from spark_jobs.code_version import code_version
 from spark_jobs.errors import ParameterRefused
 from spark_jobs.parameters import MaintenanceParameters
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(days=90)
 STAGING_KEPT = timedelta(days=7)
+MAINTENANCE_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
 
 
 def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
@@ -40,74 +43,72 @@ def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
         if newest is None:
             print(f"{layer}: nothing published yet")
             continue
-        optimized = _optimize(spark, tables, publications, newest, parameters)
-        for table in optimized.tables:
-            hours = _vacuum(spark, tables, publications, layer, table, as_of)
-            print(f"{table}: vacuumed, files kept that are needed by the last {hours} hours")
+        _maintain_layer(spark, tables, publications, newest, parameters, as_of)
     _drop_old_staging(spark, tables, as_of)
 
 
-def _optimize(
+def _maintain_layer(
     spark: SparkSession,
     tables: Tables,
     publications: Publications,
     newest: Publication,
     parameters: MaintenanceParameters,
-) -> Publication:
-    """The publication of the same data at its new versions; the newest one if there was nothing to do."""
-    heads = restore_heads(spark, tables, newest.layer, newest)
+    as_of: datetime,
+) -> None:
+    """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both make commits."""
     versions = {}
-    for table, expected in heads.items():
+    for table, expected in restore_heads(spark, tables, newest.layer, newest).items():
         name = tables.name(table)
+        hours = _hours_needed(spark, tables, publications, newest.layer, table, as_of)
         try:
+            spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
             spark.sql(f"OPTIMIZE {name}").collect()
         except Exception as error:
             if delta.is_concurrency_conflict(error):
                 print(f"{table}: another run commits to it just now; it is left for the next maintenance")
-                return newest
+                return
             raise
-        versions[table] = delta.head_version(spark, name)
-        if versions[table] not in (expected, expected + 1):
-            print(f"{table}: another run committed to it just now; it is left for the next maintenance")
-            return newest
+        commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version") > expected).collect()
+        if foreign := sorted({row["operation"] for row in commits} - MAINTENANCE_OPERATIONS):
+            print(
+                f"{table}: another run committed to it just now ({', '.join(foreign)}); left for the next maintenance"
+            )
+            return
+        versions[table] = max((row["version"] for row in commits), default=expected)
+        print(f"{table}: files kept that were needed in the last {hours} hours")
     if versions == newest.tables:
-        return newest
-    optimized = replace(
+        return
+    maintained = replace(
         newest,
         seq=newest.seq + 1,
         base_seq=newest.seq,
         interval_start=None,
         interval_end=None,
         tables=versions,
-        fingerprint=f"maintenance of {newest.fingerprint}",
+        fingerprint=f"maintenance {newest.seq + 1} of {newest.fingerprint}",
         gate_fingerprint=f"maintenance {newest.seq + 1} of {newest.gate_fingerprint}",
         job_run_id=parameters.job_run_id,
         code_version=code_version(),
     )
-    if not publications.append(optimized):
+    if publications.append(maintained):
+        print(f"{newest.layer}: publication {maintained.seq} is the same data in the files of now")
+    else:
         print(f"{newest.layer}: another run published just now; its files are left for the next maintenance")
-        return newest
-    print(f"{newest.layer}: publication {optimized.seq} holds the same data in new files")
-    return optimized
 
 
-def _vacuum(
+def _hours_needed(
     spark: SparkSession, tables: Tables, publications: Publications, layer: str, table: str, as_of: datetime
 ) -> int:
-    """Removes files older than 90 days that no publication needs which is newest or an input of a newest one."""
+    """How far back files are kept: 90 days, and whatever a publication needs that is newest or an input of one."""
     needed = [publications.newest(layer)]
-    above = [upper for upper, below in LAYER_BELOW.items() if below == layer]
-    needed += [publications.inputs_of(upper) for upper in above]
+    needed += [publications.inputs_of(upper) for upper, below in LAYER_BELOW.items() if below == layer]
     versions = [publication.tables[table] for publication in needed if publication]
-    name = tables.name(table)
-    history = spark.sql(f"DESCRIBE HISTORY {name}").select("version", "timestamp").collect()
+    history = spark.sql(f"DESCRIBE HISTORY {tables.name(table)}").select("version", "timestamp").collect()
     written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
     oldest = min((written[version] for version in versions if version in written), default=as_of)
     now = datetime.now(UTC)  # VACUUM counts back from the clock, so that is what must be reached back from
     reach = max(KEPT, now - oldest + timedelta(days=1), now - (as_of - KEPT))
-    hours = math.ceil(reach.total_seconds() / 3600)
-    spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
-    return hours
+    return math.ceil(reach.total_seconds() / 3600)
 
 
 def _drop_old_staging(spark: SparkSession, tables: Tables, as_of: datetime) -> None:
