@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,7 @@ class Head:
 def head(spark: SparkSession, name: str) -> Head:
     """Two tables that were made under one name differ in the id (design, section 11)."""
     detail = spark.sql(f"DESCRIBE DETAIL {name}").select("id").collect()[0]
-    history = spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version").collect()[0]
-    return Head(detail["id"], int(history["version"]))
+    return Head(detail["id"], head_version(spark, name))
 
 
 def head_version(spark: SparkSession, name: str) -> int:
@@ -42,7 +42,7 @@ def at_version(spark: SparkSession, name: str, version: int) -> DataFrame:
 
 
 def can_read(spark: SparkSession, name: str, version: int) -> bool:
-    """Whether that version is still to be had: its log, and each of its files."""
+    """Whether Delta still opens that version, as its log allows; whether each file is there shows when it is read."""
     try:
         at_version(spark, name, version).schema  # noqa: B018 - asks the server
     except Exception as error:
@@ -100,11 +100,11 @@ def is_concurrency_conflict(error: Exception) -> bool:
     return any(mark in str(error) for mark in _CONFLICTS)
 
 
-def _patiently(create: object, tries: int = 5) -> None:
+def _patiently(create: Callable[[], object], tries: int = 5) -> None:
     """Two runs that create the same thing at once: one may be refused although the thing is there then."""
     for attempt in range(1, tries + 1):
         try:
-            create()  # type: ignore[operator]
+            create()
         except Exception as error:
             known = is_concurrency_conflict(error) or "ALREADY_EXISTS" in str(error)
             if attempt == tries or not known:
