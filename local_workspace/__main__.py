@@ -19,6 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     serve = commands.add_parser("serve", help="run the workspace in the foreground until TERM or Ctrl-C")
     serve.add_argument("--port", type=int, default=_port("LAKEHOUSE_WORKSPACE_PORT", 8765))
+    serve.add_argument(
+        "--bind",
+        default=os.environ.get("LAKEHOUSE_WORKSPACE_BIND", "127.0.0.1"),
+        metavar="ADDRESS",
+        help="the address to listen on; in a container, whose port is published, 0.0.0.0 (default: 127.0.0.1)",
+    )
     serve.add_argument("--spark-port", type=int, default=_port("LAKEHOUSE_SPARK_PORT", 15002))
     serve.add_argument("--spark-memory", default=os.environ.get("LAKEHOUSE_SPARK_MEMORY", "4g"))
     serve.add_argument("--no-spark", action="store_true", help="run tasks without a Spark server (tests)")
@@ -44,7 +50,7 @@ def _run(chosen: argparse.Namespace, state: StateFolder) -> int:
         from local_workspace.serve import serve_forever
 
         spark_port = None if chosen.no_spark else chosen.spark_port
-        return serve_forever(state, chosen.port, spark_port, chosen.spark_memory)
+        return serve_forever(state, chosen.port, spark_port, chosen.spark_memory, chosen.bind)
     if chosen.command == "deploy":
         from local_workspace.deployer import deploy
 

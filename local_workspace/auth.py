@@ -34,12 +34,16 @@ class Auth:
 
 
 def is_local_host(request: Request) -> bool:
-    """Whether the Host header names this machine: a foreign site must not reach us by a name of its own."""
+    """Whether the Host header names this machine: a foreign site must not reach us by a name of its own.
+
+    Names below `localhost` are never a foreign site's (RFC 6761, section 6.3); containers know each other by them.
+    """
     host = request.headers.get("host", "")
     try:
-        return (urlsplit(f"//{host}").hostname or "") in _LOCAL_NAMES
+        name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
+    return name in _LOCAL_NAMES or name.endswith(".localhost")
 
 
 def local_path(wanted: str) -> str:

@@ -1,5 +1,6 @@
 """Put the workspace together and run it."""
 
+import errno
 import logging
 import os
 import signal
@@ -18,27 +19,31 @@ from local_workspace.state import StateFolder, private_folder
 from local_workspace.store import Store
 
 
-def listening_socket(port: int) -> socket.socket:
+def listening_socket(port: int, address: str) -> socket.socket:
     """Bound before anything else is started, so that a port in use costs nobody a Spark start."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((address, port))
     except OSError as error:
         listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise RuntimeError(f"The workspace cannot listen on {address} (--bind): {error.strerror}.") from error
         raise RuntimeError(
-            f"Port {port} on 127.0.0.1 is in use, so the workspace cannot listen there: stop the program that uses "
+            f"Port {port} on {address} is in use, so the workspace cannot listen there: stop the program that uses "
             "it (an earlier workspace? `make down`), or choose another port (LAKEHOUSE_WORKSPACE_PORT)."
         ) from error
     return listener
 
 
-def serve_forever(state: StateFolder, port: int, spark_port: int | None, spark_memory: str) -> int:
+def serve_forever(
+    state: StateFolder, port: int, spark_port: int | None, spark_memory: str, address: str = "127.0.0.1"
+) -> int:
     os.umask(0o077)  # what the workspace and its tasks write is its owner's alone
     for folder in (state.root, state.workspace, state.files, state.volumes, state.runs, state.logs, state.pids):
         private_folder(folder)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    listener = listening_socket(port)
+    listener = listening_socket(port, address)
     redactor = Redactor(state)
     store = Store(state.database)
     runner = Runner(state, store, redactor)
