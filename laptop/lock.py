@@ -27,7 +27,8 @@ def main() -> int:
     constrained = ["-c", "requirements-dev.txt"]
     airflow = [part.format("airflow") for part in group] + ["requirements.txt", *constrained]
     workspace = [part.format("workspace") for part in group] + ["requirements-workspace.txt", *constrained]
-    for arguments in (tools, dev, airflow, workspace):
+    postgres = [part.format("postgres") for part in group] + ["requirements-postgres.txt", *constrained]
+    for arguments in (tools, dev, airflow, workspace, postgres):
         target = arguments[arguments.index("-o") + 1]
         print(f"  {target}", flush=True)
         command = [uv, *COMPILE, *extra, *arguments]
