@@ -68,7 +68,8 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
     @app.get("/.well-known/databricks-config")
     async def discovery(request: Request) -> dict[str, Any]:
         base = str(request.base_url).rstrip("/")
-        return {"host_type": "workspace", "workspace_id": "1", "workspace_url": base, "oidc_endpoint": ""}
+        # Clients warn at every call if no endpoint is named; who asks it is told that OAuth is not supported.
+        return {"host_type": "workspace", "workspace_id": "1", "workspace_url": base, "oidc_endpoint": f"{base}/oidc"}
 
     app.include_router(jobs_router(jobs, store, runner, redactor), prefix="/api")
     app.include_router(files_router(state), prefix="/api")

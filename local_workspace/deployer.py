@@ -1,13 +1,12 @@
-"""Deploy a bundle's jobs: read the YAML, fill in variables, upload the wheels, create or reset each job.
+"""Deploy a bundle's jobs: upload the wheels, create or reset each job.
 
 It does through the API what `databricks bundle deploy` does, for the part of a bundle that this project uses.
 """
 
+import base64
 import glob
 import hashlib
 import json
-import os
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from local_workspace.bundle import Bundle, BundleError
+from local_workspace.bundle_state import BundleState
 
-_VARIABLE = re.compile(r"\$\{([^${}]+)\}")
 # Fields of a job that say who may do what, and where: without meaning for the one user of one machine.
 _NOT_LOCAL = (
     "permissions",
@@ -31,100 +30,25 @@ _NOT_LOCAL = (
 )
 
 
-class BundleError(RuntimeError):
-    """The bundle cannot be deployed. The message says where and why."""
-
-
-class Bundle:
-    """A bundle as one target sees it."""
-
-    def __init__(self, path: Path, target: str | None, given: list[str]) -> None:
-        self.root = path.resolve().parent
-        whole = _read(path)
-        self.name = str(whole.get("bundle", {}).get("name", "bundle"))
-        targets = whole.get("targets") or {}
-        self.target = target or next((name for name, t in targets.items() if (t or {}).get("default")), "default")
-        if targets and self.target not in targets:
-            raise BundleError(f"{path}: there is no target {self.target!r}; it has {', '.join(sorted(targets))}.")
-        settings = targets.get(self.target) or {}
-        files = [path]
-        for pattern in whole.get("include", []):
-            files += [Path(name) for name in sorted(glob.glob(str(self.root / pattern)))]  # noqa: PTH207
-        self._origin: dict[str, Path] = {}
-        self._jobs: dict[str, dict[str, Any]] = {}
-        for file in files:
-            content = whole if file == path else _read(file)
-            for key, job in (content.get("resources", {}).get("jobs") or {}).items():
-                if key in self._jobs:
-                    raise BundleError(f"{file}: job {key!r} is defined in {self._origin[key]} too.")
-                self._jobs[key], self._origin[key] = job, file.resolve().parent
-        for key, change in ((settings.get("resources") or {}).get("jobs") or {}).items():
-            self._jobs[key] = _overlaid(self._jobs.get(key, {}), change)
-            self._origin.setdefault(key, self.root)
-        self._values = self._variables(whole, settings, given)
-
-    def _variables(self, whole: dict[str, Any], settings: dict[str, Any], given: list[str]) -> dict[str, Any]:
-        declared = whole.get("variables") or {}
-        values: dict[str, Any] = {}
-        for name, variable in declared.items():
-            if "default" in (variable or {}):
-                values[name] = variable["default"]
-        for name, value in (settings.get("variables") or {}).items():
-            values[name] = value.get("default") if isinstance(value, dict) else value
-        for name in declared:
-            if f"BUNDLE_VAR_{name}" in os.environ:
-                values[name] = _typed(os.environ[f"BUNDLE_VAR_{name}"], declared[name])
-        for item in given:
-            name, equals, value = item.partition("=")
-            if not equals or name not in declared:
-                raise BundleError(f"--var {item}: write NAME=VALUE, with a variable that the bundle declares.")
-            values[name] = _typed(value, declared[name])
-        known: dict[str, Any] = {"bundle.name": self.name, "bundle.target": self.target}
-        known |= {"workspace.current_user.userName": "local@localhost", "workspace.root_path": self.remote_root}
-        for field, value in {**(whole.get("workspace") or {}), **(settings.get("workspace") or {})}.items():
-            known[f"workspace.{field}"] = value
-        known |= {f"var.{name}": value for name, value in values.items()}
-        return known
-
-    @property
-    def remote_root(self) -> str:
-        return f"/Workspace/Shared/.bundle/{self.name}/{self.target}"
-
-    def jobs(self) -> Iterator[tuple[str, dict[str, Any], Path]]:
-        """Each job's settings, variables filled in, and the folder of the file that defines it."""
-        for key in sorted(self._jobs):
-            settings = self._filled(self._jobs[key], f"jobs.{key}", ())
-            yield key, {name: v for name, v in settings.items() if name not in _NOT_LOCAL}, self._origin[key]
-
-    def _filled(self, value: Any, where: str, inside: tuple[str, ...]) -> Any:
-        if isinstance(value, dict):
-            return {key: self._filled(item, f"{where}.{key}", inside) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._filled(item, f"{where}[{place}]", inside) for place, item in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-        whole = _VARIABLE.fullmatch(value)
-        if whole:  # alone it keeps its type: a number stays a number
-            return self._value(whole.group(1), where, inside)
-        return _VARIABLE.sub(lambda found: str(self._value(found.group(1), where, inside)), value)
-
-    def _value(self, name: str, where: str, inside: tuple[str, ...]) -> Any:
-        if name in inside:
-            raise BundleError(f"{where}: ${{{name}}} refers to itself.")
-        if name not in self._values:
-            hint = " (give it a default, or --var)" if name.startswith("var.") else ""
-            raise BundleError(f"{where}: ${{{name}}} has no value{hint}.")
-        return self._filled(self._values[name], where, (*inside, name))
-
-
 def deploy(path: Path, target: str | None, given: list[str], host: str, token: str) -> Iterator[str]:
     """Create or reset each job of the bundle; yields a line for each. Jobs of others stay as they are."""
     if not path.is_file():
         raise BundleError(f"There is no bundle at {path}.")
     bundle = Bundle(path, target, given)
+    others = [kind for kind in bundle.kinds if kind != "jobs"]
+    if bundle.mode or others:
+        what = f"mode {bundle.mode}" if bundle.mode else f"{', '.join(others)}"
+        raise BundleError(
+            f"Target {bundle.target} has {what}, which only the Databricks CLI deploys: "
+            f"`databricks bundle deploy -t {bundle.target}`."
+        )
     client = _Client(host, token)
     uploaded: dict[Path, str] = {}
-    for _, settings, folder in bundle.jobs():
+    state_file = f"{bundle.remote_root}/state/resources.json"
+    local_copy = bundle.root / ".databricks" / "bundle" / bundle.target / "resources.json"
+    state = BundleState(client.download(state_file), local_copy)
+    for key, resource, folder in bundle.resources("jobs"):
+        settings = {name: value for name, value in resource.items() if name not in _NOT_LOCAL}
         for environment in settings.get("environments", []):
             spec = environment.get("spec") or {}
             spec["dependencies"] = [
@@ -148,6 +72,8 @@ def deploy(path: Path, target: str | None, given: list[str], host: str, token: s
         else:
             job_id = client.call("POST", "/api/2.2/jobs/create", settings)["job_id"]
             yield f"created  {name} ({job_id})"
+        state.set(key, job_id, settings)
+    client.upload(state_file, state.content())
 
 
 def _wheel(bundle: Bundle, pattern: str, folder: Path, client: "_Client", uploaded: dict[Path, str]) -> Iterator[str]:
@@ -161,13 +87,18 @@ def _wheel(bundle: Bundle, pattern: str, folder: Path, client: "_Client", upload
     file = Path(found[0]).resolve()
     if file not in uploaded:
         content = file.read_bytes()
-        remote_folder = f"{bundle.remote_root}/artifacts/{hashlib.sha256(content).hexdigest()[:16]}"
-        client.call("POST", "/api/2.0/workspace/mkdirs", {"path": remote_folder})
-        remote = f"{remote_folder}/{file.name}"
-        address = urllib.parse.quote(remote)
-        client.call("POST", f"/api/2.0/workspace-files/import-file{address}?overwrite=true", content)
+        remote = f"{bundle.remote_root}/artifacts/{hashlib.sha256(content).hexdigest()[:16]}/{file.name}"
+        client.upload(remote, content)
         uploaded[file] = remote
     yield uploaded[file]
+
+
+class _Refused(BundleError):
+    """The workspace answered with an error."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class _Client:
@@ -176,6 +107,21 @@ class _Client:
         self._token = token
         if not self._host.startswith(("http://", "https://")):
             raise BundleError(f"--host {host}: it must begin with http:// or https://.")
+
+    def upload(self, path: str, content: bytes) -> None:
+        """Put a file into the workspace's tree, over what is there."""
+        self.call("POST", "/api/2.0/workspace/mkdirs", {"path": path.rpartition("/")[0]})
+        self.call("POST", f"/api/2.0/workspace-files/import-file{urllib.parse.quote(path)}?overwrite=true", content)
+
+    def download(self, path: str) -> bytes | None:
+        """A file of the workspace's tree; None if it is not there."""
+        try:
+            found = self.call("GET", f"/api/2.0/workspace/export?{urllib.parse.urlencode({'path': path})}")
+        except _Refused as error:
+            if error.status == 404:
+                return None
+            raise
+        return base64.b64decode(found["content"])
 
     def call(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
         data = json.dumps(body).encode() if isinstance(body, dict) else body
@@ -191,31 +137,9 @@ class _Client:
                 text = json.loads(text)["message"]
             except (ValueError, KeyError, TypeError):
                 text = text[:500]
-            raise BundleError(f"The workspace refused {method} {path.partition('?')[0]}: {text}") from error
+            message = f"The workspace refused {method} {path.partition('?')[0]}: {text}"
+            raise _Refused(message, error.code) from error
         except urllib.error.URLError as error:
             raise BundleError(
                 f"There is no workspace at {self._host} ({error.reason}): start it with `make up`."
             ) from error
-
-
-def _typed(text: str, variable: dict[str, Any] | None) -> Any:
-    """A value from the command line, as a number or truth value where the variable's default is one."""
-    default = (variable or {}).get("default")
-    return yaml.safe_load(text) if isinstance(default, bool | int | float) else text
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BundleError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} is not a bundle: it must be a mapping.")
-    return content
-
-
-def _overlaid(base: Any, change: Any) -> Any:
-    """A target's changes over the bundle's own values: mappings merge, everything else replaces."""
-    if isinstance(base, dict) and isinstance(change, dict):
-        return base | {key: _overlaid(base.get(key), value) for key, value in change.items()}
-    return change
