@@ -60,32 +60,11 @@ class TaskParameters:
 
 
 @dataclass(frozen=True)
-class BuildParameters(TaskParameters):
-    """Of the tasks `build` and `audit`; equal for all layers, so that publish can build again with them."""
+class QuarantineLimits:
+    """Over which share, or number, of quarantined lines a landing date is rejected (design, section 5)."""
 
-    layer: str
-    interval_start: str
-    interval_end: str
-    landing_root: str
-    source_encoding: str
-    email_secret: str
-    allow_missing_dates: str
     max_quarantined_percent: str
     max_quarantined_lines: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_layer(self.layer)
-
-    @property
-    def interval(self) -> Interval:
-        return Interval.parse(self.interval_start, self.interval_end)
-
-    @property
-    def missing_dates_allowed(self) -> bool:
-        if self.allow_missing_dates not in ("true", "false"):
-            raise ParameterRefused(f"allow_missing_dates is {self.allow_missing_dates!r}: true or false")
-        return self.allow_missing_dates == "true"
 
     @property
     def quarantined_percent(self) -> Decimal:
@@ -102,6 +81,33 @@ class BuildParameters(TaskParameters):
         if not re.fullmatch(r"\d+", self.max_quarantined_lines):
             raise ParameterRefused(f"max_quarantined_lines is {self.max_quarantined_lines!r}: a number of lines")
         return int(self.max_quarantined_lines)
+
+
+@dataclass(frozen=True)
+class BuildParameters(QuarantineLimits, TaskParameters):
+    """Of the tasks `build` and `audit`; equal for all layers, so that publish can build again with them."""
+
+    layer: str
+    interval_start: str
+    interval_end: str
+    landing_root: str
+    source_encoding: str
+    email_secret: str
+    allow_missing_dates: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layer(self.layer)
+
+    @property
+    def interval(self) -> Interval:
+        return Interval.parse(self.interval_start, self.interval_end)
+
+    @property
+    def missing_dates_allowed(self) -> bool:
+        if self.allow_missing_dates not in ("true", "false"):
+            raise ParameterRefused(f"allow_missing_dates is {self.allow_missing_dates!r}: true or false")
+        return self.allow_missing_dates == "true"
 
     def data_parameters(self) -> dict[str, str]:
         """Those that decide about data and verdict, and so belong to the fingerprint."""
@@ -135,7 +141,7 @@ class PublishParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
-class MaintenanceParameters(TaskParameters):
+class MaintenanceParameters(QuarantineLimits, TaskParameters):
     as_of: str
 
 

@@ -74,11 +74,16 @@ def _suite_parameters(build: Build) -> dict[str, Any]:
 
 
 def _bronze(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
-    lines = staged(spark, build.staged["bronze.lines"])
+    if build.staged:
+        lines = staged(spark, build.staged["bronze.lines"])
+        valid, bad, files = order_items(lines), quarantine(lines), staged(spark, build.staged["bronze.landed_files"])
+    else:
+        names = ("bronze.order_items", "bronze.quarantine", "bronze.landed_files")
+        valid, bad, files = (published(spark, build.parameters.tables, build.base, table) for table in names)
     return bronze_assets(
-        order_items(lines),
-        quarantine(lines),
-        staged(spark, build.staged["bronze.landed_files"]),
+        valid,
+        bad,
+        files,
         build.interval.start,
         build.interval.end,
         [day for day in build.interval.dates() if str(day) in build.missing_dates],

@@ -1,17 +1,21 @@
-"""OPTIMIZE, VACUUM and the removal of old staging (design, section 9)."""
+"""Whole-table audits, OPTIMIZE, VACUUM and the removal of old staging (design, sections 8 and 9)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from spark_jobs.builds.audit import audit_build
+from spark_jobs.builds.inputs import as_base, published
+from spark_jobs.builds.record import Build
 from spark_jobs.code_version import code_version
-from spark_jobs.errors import ParameterRefused
-from spark_jobs.parameters import MaintenanceParameters
+from spark_jobs.errors import GateRejected, ParameterRefused
+from spark_jobs.ops_volume import OpsVolume
+from spark_jobs.parameters import BuildParameters, MaintenanceParameters
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.commit import restore_heads
 from spark_jobs.publishing.publications import Publication, Publications
@@ -26,9 +30,10 @@ MAINTENANCE_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
 
 
 def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
-    """Makes files of a good size, and removes those that nothing points at any more.
+    """Audits whole tables, makes files of a good size, and removes those that nothing points at any more.
 
-    `as_of` stands for now, so that a run for a past week removes no more than that week's run would have.
+    `as_of` stands for now, so that a run for a past week removes no more than that week's run would have. A layer
+    that its audit rejects keeps its files as they are. Raises GateRejected for it when all else is done.
     """
     try:
         as_of = datetime.fromisoformat(parameters.as_of)
@@ -38,13 +43,68 @@ def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
     tables = parameters.tables
     publications = Publications(spark, tables)
     publications.create()
+    rejected = []
     for layer in LAYERS:
         newest = publications.newest(layer)
         if newest is None:
             print(f"{layer}: nothing published yet")
             continue
-        _maintain_layer(spark, tables, publications, newest, parameters, as_of)
+        whole = _whole(spark, newest, publications, parameters, as_of.date())
+        verdict = audit_build(spark, OpsVolume(parameters.ops_root), whole)
+        print("\n".join(verdict.lines()))
+        if verdict.success:
+            _maintain_layer(spark, tables, publications, newest, parameters, as_of)
+        else:
+            rejected += [f"publication {newest.seq} of {failure.message}" for failure in verdict.failures]
     _drop_old_staging(spark, tables, as_of)
+    if rejected:
+        raise GateRejected(
+            f"published tables are not what their rules say; their files are left as they are: {'; '.join(rejected)}"
+        )
+
+
+def _whole(
+    spark: SparkSession,
+    publication: Publication,
+    publications: Publications,
+    parameters: MaintenanceParameters,
+    today: date,
+) -> Build:
+    """A publication as a build that stages nothing, so that the audit judges whole tables (design, section 8)."""
+    bronze = publications.newest("bronze")
+    if bronze is None:
+        raise LookupError(f"{publication.layer} is published, and bronze is not")
+    landed = published(spark, parameters.tables, as_base(bronze), "bronze.landed_files")
+    first, last = landed.agg(F.min("landing_date"), F.max("landing_date")).collect()[0]
+    first, last = (first, last) if first else (today, today)
+    below = publications.get(LAYER_BELOW[publication.layer], publication.below_seq) if publication.below_seq else None
+    return Build(
+        layer=publication.layer,
+        build_id=f"publication_{publication.seq}",
+        job_run_id=parameters.job_run_id,
+        parameters=BuildParameters(
+            catalog=parameters.catalog,
+            schema_prefix=parameters.schema_prefix,
+            ops_root=parameters.ops_root,
+            job_run_id=parameters.job_run_id,
+            repair_count=parameters.repair_count,
+            layer=publication.layer,
+            interval_start=str(first),
+            interval_end=str(last + timedelta(days=1)),
+            landing_root="",
+            source_encoding="",
+            email_secret="",
+            allow_missing_dates="true",
+            max_quarantined_percent=parameters.max_quarantined_percent,
+            max_quarantined_lines=parameters.max_quarantined_lines,
+        ),
+        base=as_base(publication),
+        below=as_base(below) if below else None,
+        below_before=None,
+        whole=True,
+        staged={},
+        rows=dict(publication.row_counts),
+    )
 
 
 def _maintain_layer(
@@ -102,6 +162,9 @@ def _hours_needed(
     """How far back files are kept: 90 days, and whatever a publication needs that is newest or an input of one."""
     needed = [publications.newest(layer)]
     needed += [publications.inputs_of(upper) for upper, below in LAYER_BELOW.items() if below == layer]
+    silver_behind_gold = publications.inputs_of("gold")
+    if layer == "bronze" and silver_behind_gold and silver_behind_gold.below_seq:
+        needed.append(publications.get("bronze", silver_behind_gold.below_seq))
     versions = [publication.tables[table] for publication in needed if publication]
     history = spark.sql(f"DESCRIBE HISTORY {tables.name(table)}").select("version", "timestamp").collect()
     written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}

@@ -171,6 +171,8 @@ class Lakehouse:
                 job_run_id=str(next(_run_ids)),
                 repair_count="0",
                 as_of=as_of,
+                max_quarantined_percent="5",
+                max_quarantined_lines="5",
             ),
         )
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from spark_jobs.errors import GateRejected
 from spark_jobs.tables import LAYERS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -114,3 +116,15 @@ def test_a_silver_build_that_another_run_overtook_is_built_again(at_once: Lakeho
     at_once.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
     after = at_once.published("silver.orders").collect()
     assert sorted(after, key=repr) == sorted(before, key=repr), "what was withdrawn leaves no trace"
+
+
+def test_maintenance_names_what_published_tables_break(at_once: Lakehouse) -> None:
+    newest = at_once.publications.newest("silver")
+    assert newest is not None
+    name = at_once.tables.name("silver.orders")
+    at_once.spark.sql(f"UPDATE {name} SET line_total = line_total + 0.01 WHERE order_item_id = 1").collect()
+    tampered = replace(newest, seq=newest.seq + 1, base_seq=newest.seq, tables=at_once.heads("silver"))
+    assert at_once.publications.append(tampered)
+    with pytest.raises(GateRejected, match=rf"publication {tampered.seq} of orders: values_agree"):
+        at_once.maintain("2000-01-01T00:00:00+00:00")
+    assert at_once.publications.newest("silver") == tampered, "nothing of the rejected layer was touched"
