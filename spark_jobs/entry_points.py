@@ -37,11 +37,13 @@ def audit() -> None:
 
 
 def publish() -> None:
-    publish_build(spark_session(), PublishParameters.parse(sys.argv[1:]))
+    parameters = PublishParameters.parse(sys.argv[1:])
+    publish_build(spark_session(), parameters)
 
 
 def maintenance() -> None:
-    maintain(spark_session(), MaintenanceParameters.parse(sys.argv[1:]))
+    parameters = MaintenanceParameters.parse(sys.argv[1:])
+    maintain(spark_session(), parameters)
 
 
 def _build(layer: str) -> None:

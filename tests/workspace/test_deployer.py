@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,13 @@ variables:
   folder: {default: "${var.root}/landing"}
   needed: {description: has no default}
   limit: {default: 3}
+  compute: {type: complex, default: "${var.serverless}"}
+  serverless: {type: complex, default: {key: default, cluster: "", libraries: []}}
 targets:
   dev: {default: true}
+  cloud: {mode: development}
+  catalogued:
+    resources: {schemas: {gold: {name: gold, catalog_name: main}}}
   local:
     variables: {root: /tmp/volumes}
     resources: {jobs: {build: {timeout_seconds: 60}}}
@@ -35,7 +42,9 @@ resources:
       permissions: [{level: CAN_VIEW, group_name: users}]
       tasks:
         - task_key: main
-          environment_key: default
+          environment_key: ${var.compute.key}
+          job_cluster_key: ${var.compute.cluster}
+          libraries: ${var.compute.libraries}
           python_wheel_task: {package_name: tiny, entry_point: ok, parameters: ["{{job.parameters.landing}}"]}
       environments:
         - {environment_key: default, spec: {environment_version: "4", dependencies: ["../dist/*.whl"]}}
@@ -77,7 +86,7 @@ def test_it_creates_then_resets(workspace: Workspace, bundle: Path, monkeypatch:
 def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"jobs\.build\.parameters\[1\]\.default.*var\.needed.*has no value"):
         deployed(workspace, bundle)
-    with pytest.raises(BundleError, match="no target 'prodd'; it has dev, local"):
+    with pytest.raises(BundleError, match="no target 'prodd'; it has catalogued, cloud, dev, local"):
         deployed(workspace, bundle, target="prodd")
     with pytest.raises(BundleError, match="--var other=1"):
         deployed(workspace, bundle, "other=1")
@@ -89,6 +98,41 @@ def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
     (bundle.parent / "dist" / "tiny-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BundleError, match="build the wheel first"):
         deployed(workspace, bundle, "needed=x")
+
+
+def test_what_only_the_cli_can_deploy_is_refused(workspace: Workspace, bundle: Path) -> None:
+    with pytest.raises(BundleError, match="mode development, which only the Databricks CLI deploys"):
+        deployed(workspace, bundle, "needed=x", target="cloud")
+    with pytest.raises(BundleError, match="Target catalogued has schemas"):
+        deployed(workspace, bundle, "needed=x", target="catalogued")
+    assert list(workspace.client().jobs.list()) == []
+
+
+def test_its_record_goes_on_from_the_one_there_is(workspace: Workspace, bundle: Path) -> None:
+    """The workspace's record, or the copy that the CLI leaves behind when it destroys a deployment."""
+    folder = f"/Workspace/Users/local@localhost/.bundle/shop/{bundle.parent.name}"
+    bundle.write_text(BUNDLE.replace("  local:\n", f"  local:\n    workspace: {{root_path: {folder}}}\n"))
+
+    def record() -> dict[str, Any]:
+        with workspace.client().workspace.download(f"{folder}/state/resources.json") as file:
+            return json.load(file)
+
+    deployed(workspace, bundle, "needed=x")
+    first = record()
+    (job,) = workspace.client().jobs.list(name="build")
+    assert first["state"]["resources.jobs.build"]["__id__"] == str(job.job_id)
+    deployed(workspace, bundle, "needed=y")
+    second = record()
+    assert (second["lineage"], second["serial"]) == (first["lineage"], first["serial"] + 1)
+    assert list(second["state"]) == ["resources.jobs.build"]
+
+    workspace.client().workspace.delete(folder, recursive=True)
+    copy = bundle.parent / ".databricks" / "bundle" / "local" / "resources.json"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(json.dumps({"lineage": "before", "serial": 7, "state": {"resources.jobs.gone": {"__id__": "1"}}}))
+    deployed(workspace, bundle, "needed=z")
+    assert (record()["lineage"], record()["serial"]) == ("before", 8)
+    assert list(record()["state"]) == ["resources.jobs.build"]
 
 
 def test_the_projects_own_bundle_is_understood(workspace: Workspace, tmp_path: Path) -> None:

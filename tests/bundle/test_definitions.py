@@ -1,0 +1,174 @@
+"""What the bundle defines, in every target, with variables filled in."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from databricks.bundles.jobs import Job
+from databricks.bundles.schemas import Schema
+from databricks.bundles.volumes import Volume
+
+from include.settings import load
+from local_workspace.bundle import Bundle, BundleError
+from spark_jobs.tables import LAYERS
+from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
+
+JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance"}
+TARGETS = ("dev", "prod", "local")
+WHEEL = "./dist/*.whl"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_job_has_limits_tags_and_a_queue(target: str) -> None:
+    jobs = resolved(target)["jobs"]
+    assert set(jobs) == JOBS
+    for job in jobs.values():
+        assert job["max_concurrent_runs"] >= 1
+        assert job["queue"] == {"enabled": True}
+        assert {"product", "cost_center"} <= set(job["tags"])
+        assert job["tags"]["environment"] == target
+        (rule,) = job["health"]["rules"]
+        assert (rule["metric"], rule["op"]) == ("RUN_DURATION_SECONDS", "GREATER_THAN")
+        assert 0 < rule["value"] < job["timeout_seconds"], "the warning comes before the end"
+        for task in job["tasks"]:
+            assert 0 < task["timeout_seconds"] < job["timeout_seconds"]
+            assert task["max_retries"] == 0, "retries belong to Airflow alone"
+            assert task["disable_auto_optimization"] is True, "serverless would retry by itself"
+    assert jobs["publish"]["max_concurrent_runs"] == jobs["maintenance"]["max_concurrent_runs"] == 1
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_serverless_and_performance_optimised_is_the_default(target: str) -> None:
+    for job in resolved(target)["jobs"].values():
+        assert job["performance_target"] == "PERFORMANCE_OPTIMIZED"
+        assert "job_clusters" not in job
+        (environment,) = job["environments"]
+        assert environment["spec"] == {"environment_version": "4", "dependencies": [WHEEL]}
+        for task in job["tasks"]:
+            assert task["environment_key"] == environment["environment_key"]
+            assert not {"job_cluster_key", "new_cluster", "existing_cluster_id", "libraries"} & set(task)
+
+
+@pytest.mark.parametrize("target", ["dev", "prod"])
+def test_one_variable_makes_it_a_job_cluster_with_photon(bundle_copy: Path, target: str) -> None:
+    choose_photon(bundle_copy, target)
+    for job in resolved(target, bundle_copy)["jobs"].values():
+        assert not {"performance_target", "environments"} & set(job)
+        (cluster,) = job["job_clusters"]
+        assert cluster["new_cluster"]["runtime_engine"] == "PHOTON"
+        assert re.fullmatch(r"\d+\.\d+\.x-scala2\.13", cluster["new_cluster"]["spark_version"]), "a pinned release"
+        assert cluster["new_cluster"]["data_security_mode"] == "SINGLE_USER", "Unity Catalog needs one"
+        for task in job["tasks"]:
+            assert task["job_cluster_key"] == cluster["job_cluster_key"]
+            assert task["libraries"] == [{"whl": WHEEL}]
+            assert "environment_key" not in task
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("photon", [False, True])
+def test_the_vendors_package_loads_every_resource(bundle_copy: Path, target: str, photon: bool) -> None:
+    if photon:
+        choose_photon(bundle_copy, target)
+    kinds = {"jobs": Job, "schemas": Schema, "volumes": Volume}
+    for kind, resources in resolved(target, bundle_copy).items():
+        for settings in resources.values():
+            assert kinds[kind].from_dict(settings).as_dict() == settings
+
+
+@pytest.mark.parametrize("target", ["dev", "prod"])
+def test_schemas_and_volumes_are_where_jobs_and_airflow_look(target: str) -> None:
+    resources = resolved(target)
+    for job in resources["jobs"].values():
+        defaults = {parameter["name"]: parameter["default"] for parameter in job["parameters"]}
+        prefix = defaults["schema_prefix"]
+        airflow = load({"LAKEHOUSE_CATALOG": defaults["catalog"], "LAKEHOUSE_SCHEMA_PREFIX": prefix})
+        schemas = {schema["name"] for schema in resources["schemas"].values()}
+        assert schemas == {f"{prefix}{name}" for name in (*LAYERS, "landing", "staging", "ops")}
+        assert {schema["catalog_name"] for schema in resources["schemas"].values()} == {defaults["catalog"]}
+        volumes = {
+            key: f"/Volumes/{volume['catalog_name']}/{volume['schema_name']}/{volume['name']}"
+            for key, volume in resources["volumes"].items()
+        }
+        assert volumes == {"landing": airflow.landing_volume, "ops": airflow.ops_volume}
+        assert defaults["ops_root"] == volumes["ops"]
+        assert defaults.get("landing_root", volumes["landing"]) == volumes["landing"]
+    assert prefix == {"dev": "dev_local_", "prod": ""}[target]
+
+
+def test_in_prod_airflow_may_run_the_jobs_and_read_the_volumes_and_no_more() -> None:
+    resources = resolved("prod")
+    for job in resources["jobs"].values():
+        assert job["permissions"] == [{"level": "CAN_MANAGE_RUN", "service_principal_name": "airflow-app-id"}]
+    granted = {
+        (kind, key): privilege
+        for kind in ("schemas", "volumes")
+        for key, resource in resources[kind].items()
+        for grant in resource["grants"]
+        if grant["principal"] == "airflow-app-id"
+        for privilege in grant["privileges"]
+    }
+    assert granted == {
+        ("schemas", "landing"): "USE_SCHEMA",  # without it nothing in the schema can be reached
+        ("schemas", "ops"): "USE_SCHEMA",
+        ("volumes", "landing"): "READ_VOLUME",  # check_landing looks which dates there are
+        ("volumes", "ops"): "READ_VOLUME",
+    }
+    for kind in ("schemas", "volumes"):
+        for resource in resources[kind].values():
+            assert {grant["principal"] for grant in resource["grants"]} <= {"airflow-app-id", "jobs-app-id"}
+            assert resource["lifecycle"] == {"prevent_destroy": True}
+
+
+def test_who_deploys_to_prod_must_name_the_principals() -> None:
+    whole = yaml.safe_load((REPO / "databricks.yml").read_text())
+    prod = whole["targets"]["prod"]
+    assert prod["mode"] == "production"
+    assert prod["run_as"] == {"service_principal_name": "${var.service_principal}"}
+    for missing in GIVEN["prod"]:
+        given = [item for item in GIVEN["prod"] if item != missing]
+        with pytest.raises(BundleError, match=missing.split("=")[0]):
+            list(Bundle(REPO / "databricks.yml", "prod", given).resources("schemas"))
+    assert Bundle(REPO / "databricks.yml", "prod", GIVEN["prod"]).remote_root.startswith(
+        "/Workspace/Users/jobs-app-id/"
+    )
+
+
+def test_one_machine_gets_jobs_alone() -> None:
+    resources = resolved("local")
+    assert set(resources) == {"jobs"}
+    assert not any("permissions" in job for job in resources["jobs"].values())
+
+
+def scalars(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from scalars(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from scalars(item, key)
+    else:
+        yield key, str(value)
+
+
+@pytest.mark.parametrize("file", ["databricks.yml", *(f"resources/{p.name}" for p in (REPO / "resources").iterdir())])
+def test_no_person_workspace_or_secret_is_named(file: str) -> None:
+    for key, value in scalars(yaml.safe_load((REPO / file).read_text())):
+        assert not re.search(r"@|://|databricks\.(com|net)|dapi|[0-9a-f]{8}-[0-9a-f]{4}-", value), value
+        if key in {"principal", "service_principal_name", "user_name", "group_name", "host", "profile"}:
+            assert value.startswith("${var."), f"{key}: {value}"
+
+
+def entry_points(job: dict[str, Any]) -> set[str]:
+    return {task["python_wheel_task"]["entry_point"] for task in job["tasks"]}
+
+
+def test_tasks_name_entry_points_of_the_wheel() -> None:
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    wanted = set().union(*(entry_points(job) for job in resolved("local")["jobs"].values()))
+    assert wanted == set(project["entry-points"][project["name"]])
