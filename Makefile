@@ -18,7 +18,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test lint up down status run airflow replay query bench lock clean
+.PHONY: help setup demo test lint up down status run airflow replay query bench env lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
@@ -67,6 +67,9 @@ test: ## the whole test suite; ARGS="tests/unit -k name" for a part of it
 lint: ## ruff and mypy
 	@"$(PYTHON)" -m laptop.setup --only dev
 	@$(DEV) -m laptop.checks lint
+
+env: ## write .env with generated secrets, for docker compose and Astro
+	@"$(PYTHON)" -m laptop.compose_env
 
 lock: ## compile the requirements files from pyproject.toml
 	@"$(PYTHON)" -m laptop.setup --only tools

@@ -1,0 +1,27 @@
+# Airflow for docker compose: the locked requirements on a plain Python, nothing else.
+# Tags are pinned; for a digest as well, append @sha256:... as `docker buildx imagetools inspect` prints it.
+FROM python:3.12.12-slim-bookworm
+
+ENV AIRFLOW_HOME=/opt/airflow \
+    PYTHONPATH=/opt/lakehouse \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# The log folder is there beforehand, so that a new volume on it belongs to the user.
+RUN useradd --uid 50000 --create-home lakehouse \
+    && install --directory --owner=lakehouse --group=lakehouse /opt/airflow /opt/airflow/logs
+WORKDIR /opt/lakehouse
+
+COPY requirements.txt requirements-postgres.txt ./
+RUN pip install --no-cache-dir --require-hashes -r requirements.txt -r requirements-postgres.txt
+
+# Compose mounts these folders over; the copies let the image run without it.
+COPY dags/ dags/
+COPY include/ include/
+COPY plugins/ plugins/
+COPY docker/run_airflow.py docker/healthy.py docker/
+
+USER lakehouse
+ENTRYPOINT ["python", "/opt/lakehouse/docker/run_airflow.py"]
+CMD ["api-server"]
