@@ -164,6 +164,14 @@ def test_no_person_workspace_or_secret_is_named(file: str) -> None:
             assert value.startswith("${var."), f"{key}: {value}"
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_of_a_secret_only_the_name_is_a_parameter(target: str) -> None:
+    for job in resolved(target)["jobs"].values():
+        for parameter in job["parameters"]:
+            if re.search("secret|key|token|password", parameter["name"]):
+                assert (parameter["name"], parameter["default"]) == ("email_secret", "lakehouse/email-hmac-key")
+
+
 def entry_points(job: dict[str, Any]) -> set[str]:
     return {task["python_wheel_task"]["entry_point"] for task in job["tasks"]}
 

@@ -1,0 +1,104 @@
+"""The wheel in an environment that has nothing else: what it carries, what it requires, what runs from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+from shutil import copy, copytree
+
+import pytest
+
+from laptop.environments import uv_environment
+from laptop.state import State
+from laptop.wheel import ensure_wheel
+from tests.bundle.conftest import REPO
+
+# Spark is the platform's: another one beside it would be loaded instead, or break it.
+SPARK = {"pyspark", "pyspark-client", "pyspark-connect", "databricks-connect", "delta-spark", "py4j"}
+RUN = """
+import importlib.metadata, json, sys
+wheel = importlib.metadata.distribution("ecommerce_lakehouse")
+told = {"names": sorted(d.name.lower() for d in importlib.metadata.distributions()), "refusals": {}}
+for entry_point in wheel.entry_points:
+    sys.argv = [entry_point.name, "--no-such-parameter", "1"]
+    try:
+        entry_point.load()()
+    except Exception as error:
+        told["refusals"][entry_point.name] = f"{type(error).__module__}.{type(error).__name__}: {error}"
+import gx, spark_jobs
+told["from"] = [gx.__file__, spark_jobs.__file__]
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the sources as they are, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in ("pyproject.toml", "README.md"):
+        copy(REPO / name, folder / name)
+    for name in ("spark_jobs", "gx"):
+        copytree(REPO / name, folder / name)
+    return ensure_wheel(State.from_environment(), folder)
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel and what it requires, at the versions of the lock; its Python."""
+    folder = tmp_path_factory.mktemp("empty")
+    state = State.from_environment()
+    locked = ["-c", str(REPO / "requirements-dev.txt"), "--no-verify-hashes"]  # the wheel itself has none
+    uv, python = str(state.venv("tools") / "bin" / "uv"), folder / "venv" / "bin" / "python"
+    for words in (
+        ["venv", "--quiet", "--python", str(state.python("dev")), str(folder / "venv")],
+        ["pip", "install", "--quiet", "--python", str(python), *locked, str(wheel)],
+    ):
+        done = subprocess.run([uv, *words], env=uv_environment(state), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return python
+
+
+def test_it_carries_every_rule_and_module(wheel: Path) -> None:
+    wanted = {
+        path.relative_to(REPO).as_posix()
+        for package, suffix in (("gx", ".json"), ("gx", ".py"), ("spark_jobs", ".py"))
+        for path in (REPO / package).rglob(f"*{suffix}")
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
+    assert packed == wanted
+    required = {re.split(r"[<>=!~ ;\[]", line)[0] for line in re.findall(r"^Requires-Dist: (.*)$", metadata, re.M)}
+    assert required == {"great-expectations", "pandas"}
+
+
+def test_nothing_that_it_requires_brings_spark_and_its_entry_points_run(environment: Path, tmp_path: Path) -> None:
+    platform = tmp_path / "platform"
+    platform.mkdir()
+    for name in ("pyspark", "py4j"):  # the platform's part, without which no entry point can be imported
+        found = importlib.util.find_spec(name)
+        assert found is not None
+        assert found.submodule_search_locations
+        (platform / name).symlink_to(found.submodule_search_locations[0])
+    done = subprocess.run(
+        [str(environment), "-c", RUN],
+        env={"PYTHONPATH": str(platform), "PATH": "/nonexistent", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert {"ecommerce_lakehouse", "great_expectations", "pandas"} <= set(told["names"])
+    assert not SPARK & set(told["names"])
+    assert all(str(environment.parents[1]) in file for file in told["from"]), "not the repository's own files"
+    assert set(told["refusals"]) == {"build_bronze", "build_silver", "build_gold", "audit", "publish", "maintenance"}
+    for refusal in told["refusals"].values():
+        assert refusal.startswith("spark_jobs.errors.ParameterRefused: ")
+        assert "--no-such-parameter" in refusal
