@@ -292,21 +292,27 @@ def _read_day(text: bytes) -> date | None:
 def deliver(staging: Path, landing: Path) -> None:
     """Renames the finished folders of `staging`, a hidden folder in the landing root, to where they land.
 
-    A folder that is replaced steps aside first: no call swaps two folders at once. Raises ReplayRefused.
+    Raises ReplayRefused.
     """
     replaced = staging / "replaced"
     try:
         replaced.mkdir()
         for folder in sorted(staging.glob("dt=*")):
-            target = landing / folder.name
-            if target.exists():
-                target.rename(replaced / folder.name)
-            folder.rename(target)
+            deliver_folder(folder, landing, replaced)
     except OSError as error:
         raise ReplayRefused(
             f"cannot rename the finished folders into {landing}: {error}; some days may have been delivered, so repeat"
             " the replay once the cause is mended"
         ) from error
+
+
+def deliver_folder(folder: Path, landing: Path, replaced: Path) -> None:
+    """Renames one finished folder. The folder that it replaces steps aside first, into `replaced`: no call swaps two
+    folders at once. All three are in one file system."""
+    target = landing / folder.name
+    if target.exists():
+        target.rename(replaced / folder.name)
+    folder.rename(target)
 
 
 def main(arguments: list[str] | None = None) -> int:
