@@ -10,7 +10,8 @@ export LAKEHOUSE_STATE
 
 # What a person gives reaches the programs through the environment, letter by letter: not expanded by make ($ is
 # common in SQL and file names), and not interpreted by a shell.
-VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS
+VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS \
+  DAYS SCALE SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
 
@@ -18,7 +19,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test lint up down status run airflow replay query bench env lock clean
+.PHONY: help setup demo test lint up down status run airflow replay feed query bench env lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
@@ -51,6 +52,10 @@ airflow: ## Airflow's own commands, such as ARGS="dags list"
 replay: ## turn the file DATA=... into daily folders in landing (or LANDING=folder)
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.replay
+
+feed: ## invented orders in landing (or LANDING=folder): START=2018-01-01 DAYS=30, and SCALE, SEED, LATE, CORRUPT, ...
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.feed
 
 query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whether or not things are up
 	@$(SETUP) >&2

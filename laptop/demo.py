@@ -12,8 +12,9 @@ from pathlib import Path
 
 from laptop.airflow_client import AirflowClient
 from laptop.dates import landed_span
+from laptop.feed import feed
 from laptop.problems import Problem, guarded
-from laptop.replay import replay, run_module
+from laptop.replay import replay
 from laptop.run import run_interval
 from laptop.services import addresses, down, is_up, up
 from laptop.sources import source_from_environment
@@ -21,7 +22,7 @@ from laptop.spark import spark_session
 from laptop.state import State
 from laptop.summary import show
 
-SEED, SAMPLE_DAYS = 7, 60
+SEED, FEED_START, FEED_DAYS = "7", "2018-01-01", "60"
 # All that a run reads or leaves; what stays are the environments, jars, secrets and logs.
 DATA_PARTS = ("volumes", "warehouse", "metastore_db", "workspace", "airflow")
 
@@ -55,7 +56,7 @@ def demo(state: State, data: Path | None, keep: bool) -> bool:
 def source_name(data: Path | None) -> str:
     """What tells one source from another: its content, or the seed of the generated feed."""
     if data is None:
-        return f"sample feed, seed {SEED}, {SAMPLE_DAYS} days"
+        return f"synthetic feed, seed {SEED}, {FEED_DAYS} days from {FEED_START}"
     with data.open("rb") as file:
         return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
@@ -88,9 +89,8 @@ def reset(state: State) -> None:
 def _land(state: State, data: Path | None) -> None:
     state.landing.mkdir(parents=True, exist_ok=True)
     if data is None:
-        _step(f"Making a small seeded feed of {SAMPLE_DAYS} days")
-        arguments = ["--landing", str(state.landing), "--seed", str(SEED), "--days", str(SAMPLE_DAYS)]
-        run_module(state, "spark_jobs.sample_feed", arguments)
+        _step(f"Making a small seeded feed of {FEED_DAYS} days")
+        feed(state, state.landing, FEED_START, FEED_DAYS, {"SEED": SEED})
     else:
         _step(f"Replaying {data.name} into daily folders")
         replay(state, data, state.landing)

@@ -14,7 +14,7 @@ from spark_jobs.synthetic_feed.draws import Integers
 
 ENCODING = "windows-1252"
 _NOTHING = pa.scalar(b"", pa.binary())
-_DIGITS, _MOST_DECIMALS = 10, 9
+_DECIMALS = 9
 
 
 def texts(values: Iterable[str]) -> pa.Array:
@@ -65,40 +65,31 @@ def body(lines: pa.Array) -> memoryview:
 
 
 def float32_texts(values: npt.NDArray[np.float64]) -> pa.Array:
-    """The numbers as the source writes them: what single precision makes of them, with at most ten digits, of which at
-    most nine are decimals (327.75, but 59.99000168).
+    """The numbers as the source writes them: what single precision makes of them (327.75, but 59.99000168), rounded
+    half-up to nine decimals, and then once more to ten digits.
 
     The conversion to single precision is exact by IEEE 754, and the digits come from integers: a single is a whole
-    number of 24 bits, shifted. Raises ValueError from ten million on.
+    number of 24 bits, shifted. Raises ValueError from a million on.
     """
     singles = np.abs(values).astype(np.float32)
-    if singles.size and float(singles.max()) >= 1e7:
-        raise ValueError("only numbers below ten million can be written")
+    if singles.size and float(singles.max()) >= 1e6:
+        raise ValueError("only numbers below a million can be written")
     mantissas, exponents = np.frexp(singles)
     whole = (mantissas * np.float32(2**24)).astype(np.int64)
-    shifts = 24 - exponents.astype(np.int64)
-    # What is further right than 62 bits is less than half of the last digit.
-    tiny = shifts > 62
-    shifts = np.where(tiny, 62, shifts)
-    whole = np.where(tiny, 0, whole)
-    decimals = np.full(len(singles), _MOST_DECIMALS)
-    for digits in range(2, 8):
-        decimals[singles >= np.float32(10 ** (digits - 1))] = _DIGITS - digits
-    scaled = whole * 10**decimals
-    half = np.int64(1) << (shifts - 1)
-    quotient = scaled >> shifts
-    rest = scaled - (quotient << shifts)
-    quotient += (rest > half) | ((rest == half) & (quotient % 2 == 1))
-    units = 10**decimals
-    above, fraction = quotient // units, quotient % units
-    # Nine decimals for all of them: what is appended here, and what is superfluous, goes as trailing zeros.
-    padded = pc.utf8_lpad(pc.cast(pa.array(fraction * 10 ** (_MOST_DECIMALS - decimals)), pa.string()), 9, "0")
+    # What is shifted further than 62 bits is nothing in nine decimals.
+    shifts = np.minimum(24 - exponents.astype(np.int64), 62)
+    billionths = (whole * 10**_DECIMALS + (np.int64(1) << (shifts - 1))) >> shifts
+    step = np.ones(len(singles), dtype=np.int64)
+    for digits in range(2, 7):
+        step[billionths >= 10 ** (_DECIMALS + digits - 1)] = 10 ** (digits - 1)
+    billionths = (billionths + step // 2) // step * step
+    above, fraction = np.divmod(billionths, 10**_DECIMALS)
+    padded = pc.utf8_lpad(pc.cast(pa.array(fraction), pa.string()), _DECIMALS, "0")
     text = pc.binary_join_element_wise(pc.cast(pa.array(above), pa.string()), padded, ".")
+    # The zeros of a whole number end at its point.
     text = pc.utf8_rtrim(pc.utf8_rtrim(text, characters="0"), characters=".")
-    # "0.000000000" has lost nothing but its decimals: the rtrim of zeros stops at the point.
-    minus = pa.array((values < 0) & (quotient > 0))
-    signed = pc.binary_join_element_wise(pc.if_else(minus, "-", ""), text, "")
-    return pc.cast(signed, pa.binary())
+    minus = pc.if_else(pa.array((values < 0) & (billionths > 0)), "-", "")
+    return pc.cast(pc.binary_join_element_wise(minus, text, ""), pa.binary())
 
 
 class Amounts:

@@ -19,7 +19,7 @@ from local_workspace.bundle import Bundle, BundleError
 from spark_jobs.tables import LAYERS
 from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
 
-JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance"}
+JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance", "synthetic_feed"}
 TARGETS = ("dev", "prod", "local")
 WHEEL = "./dist/*.whl"
 
@@ -84,19 +84,24 @@ def test_the_vendors_package_loads_every_resource(bundle_copy: Path, target: str
 @pytest.mark.parametrize("target", ["dev", "prod"])
 def test_schemas_and_volumes_are_where_jobs_and_airflow_look(target: str) -> None:
     resources = resolved(target)
-    for job in resources["jobs"].values():
-        defaults = {parameter["name"]: parameter["default"] for parameter in job["parameters"]}
-        prefix = defaults["schema_prefix"]
-        airflow = load({"LAKEHOUSE_CATALOG": defaults["catalog"], "LAKEHOUSE_SCHEMA_PREFIX": prefix})
+    parameters = {
+        name: {parameter["name"]: parameter["default"] for parameter in job["parameters"]}
+        for name, job in resources["jobs"].items()
+    }
+    catalog, prefix = (parameters["bronze_build"][name] for name in ("catalog", "schema_prefix"))
+    for defaults in parameters.values():
+        assert defaults.get("catalog", catalog) == catalog
+        assert defaults.get("schema_prefix", prefix) == prefix
+        airflow = load({"LAKEHOUSE_CATALOG": catalog, "LAKEHOUSE_SCHEMA_PREFIX": prefix})
         schemas = {schema["name"] for schema in resources["schemas"].values()}
         assert schemas == {f"{prefix}{name}" for name in (*LAYERS, "landing", "staging", "ops")}
-        assert {schema["catalog_name"] for schema in resources["schemas"].values()} == {defaults["catalog"]}
+        assert {schema["catalog_name"] for schema in resources["schemas"].values()} == {catalog}
         volumes = {
             key: f"/Volumes/{volume['catalog_name']}/{volume['schema_name']}/{volume['name']}"
             for key, volume in resources["volumes"].items()
         }
         assert volumes == {"landing": airflow.landing_volume, "ops": airflow.ops_volume}
-        assert defaults["ops_root"] == volumes["ops"]
+        assert defaults.get("ops_root", volumes["ops"]) == volumes["ops"]
         assert defaults.get("landing_root", volumes["landing"]) == volumes["landing"]
     assert prefix == {"dev": "dev_local_", "prod": ""}[target]
 

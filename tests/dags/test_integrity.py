@@ -52,7 +52,7 @@ def test_parses_with_only_what_an_airflow_worker_has(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["errors"] == {}
-    assert found["dags"] == ["ecommerce_medallion", "lakehouse_maintenance"]
+    assert found["dags"] == ["ecommerce_medallion", "lakehouse_maintenance", "synthetic_feed"]
     assert found["banned"] == []
 
 
@@ -75,12 +75,13 @@ def test_what_every_task_says(dags: dict[str, Any]) -> None:
             assert task.execution_timeout
             assert task.on_failure_callback
             assert "upstream" in repr(task.weight_rule).lower(), "what was begun is finished first"
-    assert dags["lakehouse_maintenance"].is_paused_upon_creation
+    for name in ("lakehouse_maintenance", "synthetic_feed"):
+        assert dags[name].is_paused_upon_creation
 
 
 def test_jobs_are_run_deferred_in_the_pool_with_a_token_for_each_try(dags: dict[str, Any]) -> None:
     tasks = [task for dag in dags.values() for task in job_tasks(dag)]
-    assert len(tasks) == 7
+    assert len(tasks) == 8
     for task in tasks:
         assert task.deferrable
         assert task.pool == "databricks"

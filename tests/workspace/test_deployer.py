@@ -143,4 +143,4 @@ def test_the_projects_own_bundle_is_understood(workspace: Workspace, tmp_path: P
     make_wheel(tmp_path / "dist")
     lines = deployed(workspace, tmp_path / "databricks.yml", "volumes_root=/tmp/v")
     names = {line.split()[1] for line in lines}
-    assert names == {"bronze_build", "silver_build", "gold_build", "publish", "maintenance"}
+    assert names == {"bronze_build", "silver_build", "gold_build", "publish", "maintenance", "synthetic_feed"}

@@ -24,5 +24,5 @@ def test_the_columns_of_each_table(table: str) -> None:
 def test_the_targets_of_make() -> None:
     listed = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True).stdout
     targets = set(re.findall(r"make ([a-z]+) ", listed))
-    assert {"demo", "test", "up", "down", "status", "run", "replay", "query", "bench", "clean"} <= targets
+    assert {"demo", "test", "up", "down", "status", "run", "replay", "feed", "query", "bench", "clean"} <= targets
     assert set(re.findall(r"make ([a-z]+)\b", "\n".join(re.findall(r"`(make [^`]*)`", README)))) <= targets
