@@ -10,4 +10,4 @@ DAGS = Path(__file__).resolve().parents[1] / "dags"
 def test_every_dag_file_can_be_read() -> None:
     bag = DagBag(str(DAGS))
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == ["ecommerce_medallion", "lakehouse_maintenance"]
+    assert sorted(bag.dags) == ["ecommerce_medallion", "lakehouse_maintenance", "synthetic_feed"]

@@ -50,14 +50,16 @@ def test_the_same_bytes_together_one_by_one_and_in_two_processes(
     assert feeds.contents(together) == feeds.contents(one_by_one) == feeds.contents(two)
 
 
-def test_small_chunks_make_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    def text() -> bytes:
-        writer = LineWriter(FeedSettings())
-        return b"".join(b"".join(lines.text.to_pylist()) for lines in writer.lines(1100, 1103))
+def test_lines_do_not_depend_on_chunks_or_on_the_days_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LineWriter(FeedSettings(scale=5000, late=50_000))
 
-    whole = text()
-    monkeypatch.setattr("spark_jobs.synthetic_feed.lines.CHUNK", 17)
-    assert text() == whole
+    def text(first_day: int, last_day: int) -> bytes:
+        return b"".join(b"".join(lines.text.to_pylist()) for lines in writer.lines(first_day, last_day))
+
+    together = text(1100, 1120)
+    assert b"".join(text(day, day) for day in range(1100, 1121)) == together
+    monkeypatch.setattr("spark_jobs.synthetic_feed.lines.CHUNK", 97)
+    assert text(1100, 1120) == together
 
 
 def test_another_seed_is_another_feed(tmp_path: Path) -> None:
