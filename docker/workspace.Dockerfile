@@ -13,13 +13,9 @@ ENV PYTHONPATH=/opt/lakehouse \
     TZ=UTC \
     LAKEHOUSE_STATE=/state
 
-# The folders of /state are there beforehand, so that a new volume on it, and what is mounted inside, belong to the user.
+# /state is there beforehand, so that a new volume on it belongs to the user.
 RUN useradd --uid 50000 --create-home lakehouse \
-    && install --directory --mode=0700 --owner=lakehouse --group=lakehouse /state \
-    && install --directory --owner=lakehouse --group=lakehouse \
-        /state/volumes /state/volumes/spark_catalog \
-        /state/volumes/spark_catalog/landing /state/volumes/spark_catalog/landing/files \
-        /opt/lakehouse
+    && install --directory --mode=0700 --owner=lakehouse --group=lakehouse /state /opt/lakehouse
 WORKDIR /opt/lakehouse
 USER lakehouse
 

@@ -62,8 +62,6 @@ def values(text: str) -> dict[str, str]:
 
 def main() -> int:
     path = REPO / ".env"
-    # Compose mounts it; made by Docker it would belong to root.
-    (REPO / "landing").mkdir(exist_ok=True)
     added = write(path)
     if not added:
         print(f"{path} has everything; nothing was changed.")
