@@ -23,6 +23,13 @@ from local_workspace.state import StateFolder, private_file, private_folder
 MAIN_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
 DEFAULT_PORT = 15002
 DEFAULT_DRIVER_MEMORY = "4g"
+# Few cores, and much generated code: a collector without threads beside the work, and room for what was compiled.
+JAVA_OPTIONS = (
+    "-Duser.timezone=UTC",
+    "-XX:+UseParallelGC",
+    "-XX:ReservedCodeCacheSize=512m",
+    "-XX:-UseCodeCacheFlushing",
+)
 
 
 class SparkServerError(RuntimeError):
@@ -199,7 +206,7 @@ class SparkServer:
             "spark.driver.memory": self._driver_memory,
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
+            "spark.driver.extraJavaOptions": " ".join(JAVA_OPTIONS),
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",
@@ -216,6 +223,8 @@ class SparkServer:
             # The defaults (200 and 50) are for clusters; here they cost seconds a commit (section 11).
             "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
             "spark.databricks.delta.snapshotPartitions": "2",
+            # Planning a query again after each of its stages costs more than it gains without a cluster.
+            "spark.sql.adaptive.enabled": "false",
             # Listing a thousand landed files in a task each takes seconds; in a few tasks it takes none.
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
             # A failed statement says what was wrong; the server's own stack stays in its log.

@@ -69,7 +69,11 @@ class _Tally:
 
 
 def run_checkpoint(
-    layer: str, assets: Mapping[str, DataFrame | pd.DataFrame], parameters: Mapping[str, Any] | None = None
+    layer: str,
+    assets: Mapping[str, DataFrame | pd.DataFrame],
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    empty_change: bool = False,
 ) -> AuditResult:
     """Judges each asset by its suites. `parameters` are suite parameters that differ from the checkpoint's own.
 
@@ -79,7 +83,7 @@ def run_checkpoint(
     tally = _Tally()
     given = dict(parameters or {})
     try:
-        checkpoint = read_checkpoint(layer)
+        checkpoint = read_checkpoint(layer, empty_change)
     except SuiteRefused as refused:
         tally.refuse("checkpoint", "checkpoint", str(refused))
         return _result(layer, tally, given)

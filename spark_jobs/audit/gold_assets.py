@@ -65,9 +65,8 @@ def gold_assets(
     one; None for all. Totals, and the 360 tables, are always judged whole, since scores compare all keys.
     """
     customers, products = customers360.after(), products360.after()
-    as_of = bronze.agg(F.date_add(F.max("landing_date"), 1).alias("as_of"))
+    as_of = _newest_as_of(bronze)
     return {
-        "control_totals": compared_totals(sums(orders, MEASURES), orders_enriched.totals(MEASURES), MEASURES),
         "orders_enriched": _enriched(orders, dim_customers, dim_products, orders_enriched, touched),
         "customers360": _customers(customers, orders, dim_customers),
         "products360": _products(products, orders, dim_products, as_of),
@@ -77,8 +76,24 @@ def gold_assets(
             (_score(customers if s.table == "customers360" else products, s) for s in SCORES),
         ),
         "shares": _shares(customers360, "customers360").unionByName(_shares(products360, "products360")),
-        "as_of": _as_of(customers, as_of),
+        **unchanged_gold_assets(
+            bronze=bronze, orders=orders, orders_enriched=orders_enriched, customers360=customers360
+        ),
     }
+
+
+def unchanged_gold_assets(
+    *, bronze: DataFrame, orders: DataFrame, orders_enriched: Change, customers360: Change
+) -> dict[str, DataFrame]:
+    """The assets by which an empty change is judged: gold still is what silver adds up to, as of the right day."""
+    return {
+        "control_totals": compared_totals(sums(orders, MEASURES), orders_enriched.totals(MEASURES), MEASURES),
+        "as_of": _as_of(customers360.after(), _newest_as_of(bronze)),
+    }
+
+
+def _newest_as_of(bronze: DataFrame) -> DataFrame:
+    return bronze.agg(F.date_add(F.max("landing_date"), 1).alias("as_of"))
 
 
 def _same(left: dict[str, Column], right: dict[str, Column]) -> Column:

@@ -41,19 +41,24 @@ class CheckpointFile:
     parameters: dict[str, Any]
 
 
-def read_checkpoint(layer: str) -> CheckpointFile:
-    """Raises SuiteRefused for a file that is missing, unreadable, or without a validation."""
+def read_checkpoint(layer: str, empty_change: bool = False) -> CheckpointFile:
+    """Raises SuiteRefused for a file that is missing, unreadable, or without a validation.
+
+    An empty change leaves tables as they were audited; the checkpoint names the assets that are judged even so.
+    """
     content = _json(f"checkpoints/{layer}.json")
     try:
         suites = {v["asset"]: tuple(v["suites"]) for v in content["validations"]}
         parameters = dict(content.get("parameters", {}))
+        judged = content["validated_of_an_empty_change"] if empty_change else list(suites)
+        suites_judged = {asset: suites[asset] for asset in judged}
     except (KeyError, TypeError) as error:
         raise SuiteRefused(f"gx/checkpoints/{layer}.json is not a checkpoint: {error!r}") from None
     if len(suites) != len(content["validations"]):
         raise SuiteRefused(f"gx/checkpoints/{layer}.json names an asset twice")
-    if not suites:
+    if not suites_judged:
         raise SuiteRefused(f"gx/checkpoints/{layer}.json has no validations")
-    return CheckpointFile(layer, suites, parameters)
+    return CheckpointFile(layer, suites_judged, parameters)
 
 
 def read_suite(name: str) -> SuiteFile:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
-
 from spark_jobs.audit.bronze_assets import bronze_assets
 from spark_jobs.audit.change import Change
 from spark_jobs.audit.checkpoint import run_checkpoint
 from spark_jobs.audit.data_docs import render_data_docs
-from spark_jobs.audit.gold_assets import gold_assets
-from spark_jobs.audit.silver_assets import silver_assets
+from spark_jobs.audit.gold_assets import gold_assets, unchanged_gold_assets
+from spark_jobs.audit.silver_assets import silver_assets, unchanged_silver_assets
 from spark_jobs.audit.verdict import Verdict, suites_hash
 from spark_jobs.bronze.landed_lines import order_items, quarantine
-from spark_jobs.builds.gold import SILVER_TABLES, bronze_behind, touched_items
-from spark_jobs.builds.inputs import published
+from spark_jobs.builds.inputs import as_base, published
 from spark_jobs.builds.record import Build, fingerprint
-from spark_jobs.builds.silver import SilverInputs, silver_inputs
+from spark_jobs.builds.staged_changes import TOUCHED
 from spark_jobs.code_version import code_version
 from spark_jobs.ops_volume import OpsVolume, verdict_file
 from spark_jobs.published_schemas import KEYS
@@ -35,12 +32,12 @@ def audit_build(spark: SparkSession, ops: OpsVolume, build: Build) -> Verdict:
 
     Raises BuildMissing; what is wrong with the data is in the verdict.
     """
-    before = fingerprint(spark, build)
-    result = run_checkpoint(build.layer, _ASSETS[build.layer](spark, build), _suite_parameters(build))
+    # Publish takes it again, so a staging that is written to from now on is not what this verdict is about.
+    audited = fingerprint(spark, build)
+    assets = _ASSETS[build.layer](spark, build)
+    result = run_checkpoint(build.layer, assets, _suite_parameters(build), empty_change=build.is_empty)
     docs = f"data_docs/{build.layer}/{build.build_id}"
     render_data_docs(result, ops.root / docs, title=f"{build.layer} build {build.build_id}, {build.interval}")
-    if fingerprint(spark, build) != before:
-        raise RuntimeError(f"the staging of {build.layer} build {build.build_id} changed while it was audited")
     verdict = Verdict(
         layer=build.layer,
         build_id=build.build_id,
@@ -48,14 +45,14 @@ def audit_build(spark: SparkSession, ops: OpsVolume, build: Build) -> Verdict:
         success=result.success,
         interval_start=str(build.interval.start),
         interval_end=str(build.interval.end),
-        fingerprint=before,
+        fingerprint=audited,
         statistics=result.statistics,
         suites=suites_hash(build.layer),
         code_version=code_version(),
         data_docs=f"{docs}/index.html",
         failures=result.failures,
         warnings=result.warnings,
-        notes=build.notes,
+        notes=(*build.notes, f"nothing changed below: {build.layer} stays as it is") if build.is_empty else build.notes,
         rows=build.rows,
         parameters=result.parameters,
     )
@@ -91,49 +88,54 @@ def _bronze(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
 
 
 def _silver(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
-    if not build.staged and not build.whole:
-        # An empty change: nothing below changed since the published version was audited.
-        inputs_touched: DataFrame | None = _nothing(spark, "order_item_id", "customer_id", "product_card_id")
-    else:
-        inputs_touched = _silver_inputs(spark, build).touched
+    bronze, orders = _below(spark, build, "bronze.order_items"), _change(spark, build, "silver.orders")
+    if build.is_empty:
+        return unchanged_silver_assets(bronze=bronze, orders=orders)
     return silver_assets(
-        bronze=_below(spark, build, "bronze.order_items"),
-        orders=_change(spark, build, "silver.orders"),
+        bronze=bronze,
+        orders=orders,
         customers=_change(spark, build, "silver.dim_customers"),
         products=_change(spark, build, "silver.dim_products"),
-        touched=inputs_touched,
+        touched=_touched(spark, build),
     )
 
 
 def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
-    tables = build.parameters.tables
-    if build.below is None:
-        raise ValueError(f"gold build {build.build_id} does not say from which silver it was built")
-    orders, customers, products = (_below(spark, build, table) for table in SILVER_TABLES)
-    if not build.staged and not build.whole:
-        touched: DataFrame | None = _nothing(spark, "order_item_id")
-    else:
-        touched = touched_items(spark, tables, build.below, build.below_before)
+    bronze, orders = _bronze_behind(spark, build), _below(spark, build, "silver.orders")
+    orders_enriched, customers360 = (
+        _change(spark, build, f"gold.{name}") for name in ("orders_enriched", "customers360")
+    )
+    if build.is_empty:
+        return unchanged_gold_assets(
+            bronze=bronze, orders=orders, orders_enriched=orders_enriched, customers360=customers360
+        )
     return gold_assets(
-        bronze=bronze_behind(spark, tables, Publications(spark, tables), build.below),
+        bronze=bronze,
         orders=orders,
-        dim_customers=customers,
-        dim_products=products,
-        orders_enriched=_change(spark, build, "gold.orders_enriched"),
-        customers360=_change(spark, build, "gold.customers360"),
+        dim_customers=_below(spark, build, "silver.dim_customers"),
+        dim_products=_below(spark, build, "silver.dim_products"),
+        orders_enriched=orders_enriched,
+        customers360=customers360,
         products360=_change(spark, build, "gold.products360"),
-        touched=touched,
+        touched=_touched(spark, build),
     )
 
 
 _ASSETS = {"bronze": _bronze, "silver": _silver, "gold": _gold}
 
 
-def _silver_inputs(spark: SparkSession, build: Build) -> SilverInputs:
+def _touched(spark: SparkSession, build: Build) -> DataFrame | None:
+    """The keys to be judged one by one: those that the build derived anew; None for all."""
+    return None if build.whole else staged(spark, build.staged[f"{build.layer}.{TOUCHED}"])
+
+
+def _bronze_behind(spark: SparkSession, build: Build) -> DataFrame:
+    """bronze.order_items as the silver that a gold build read had read it."""
     tables = build.parameters.tables
-    if build.below is None:
-        raise ValueError(f"silver build {build.build_id} does not say from which bronze it was built")
-    return silver_inputs(spark, tables, Publications(spark, tables), (build.base, build.below, build.below_before))
+    publications = Publications(spark, tables)
+    if build.below is None or (bronze_seq := publications.get("silver", build.below.seq).below_seq) is None:
+        raise ValueError(f"gold build {build.build_id} does not say from which bronze its silver was built")
+    return published(spark, tables, as_base(publications.get("bronze", bronze_seq)), "bronze.order_items")
 
 
 def _below(spark: SparkSession, build: Build, table: str) -> DataFrame:
@@ -147,7 +149,3 @@ def _change(spark: SparkSession, build: Build, table: str) -> Change:
     before = published(spark, build.parameters.tables, build.base, table) if build.base.seq else None
     changes = staged(spark, staged_table) if staged_table else None
     return Change(before, changes, KEYS[table])
-
-
-def _nothing(spark: SparkSession, *columns: str) -> DataFrame:
-    return spark.range(0).select(*(F.lit(0).cast("bigint").alias(column) for column in columns))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_jobs.builds.record import Base
+from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import BaseMissing
 from spark_jobs.published_schemas import SCHEMAS
 from spark_jobs.publishing import delta
@@ -13,6 +15,35 @@ from spark_jobs.tables import LAYER_BELOW, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class LayerInputs:
+    """What a build of silver or gold stands on.
+
+    `base` is the layer's own newest publication, `below` the newest of the layer below, `below_before` the one that
+    `base` was built from: None where there is none that can still be read, and so everything is derived anew.
+    """
+
+    base: Base
+    below: Base
+    below_before: Base | None
+
+
+def layer_inputs(spark: SparkSession, tables: Tables, layer: str) -> LayerInputs:
+    """Raises BaseMissing."""
+    publications = Publications(spark, tables)
+    newest = publications.newest_by_layer()
+    own, below = newest.get(layer), newest.get(LAYER_BELOW[layer])
+    if below is None:
+        raise BaseMissing(
+            f"{layer} cannot be built: {LAYER_BELOW[layer]} has no publication yet; run {LAYER_BELOW[layer]} first"
+        )
+    before: Publication | None = None
+    if own is not None and own.below_seq is not None:
+        before = below if own.below_seq == below.seq else publications.get(LAYER_BELOW[layer], own.below_seq)
+    readable = before is not None and _can_read(spark, tables, as_base(before))
+    return LayerInputs(as_base(own), as_base(below), as_base(before) if readable else None)
 
 
 def as_base(publication: Publication | None) -> Base:
@@ -26,15 +57,6 @@ def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> Da
     return delta.at_version(spark, tables.name(table), base.tables[table])
 
 
-def newest_below(publications: Publications, layer: str) -> Publication:
-    """Raises BaseMissing."""
-    below = LAYER_BELOW[layer]
-    publication = publications.newest(below)
-    if publication is None:
-        raise BaseMissing(f"{layer} cannot be built: {below} has no publication yet; run {below} first")
-    return publication
-
-
-def readable(spark: SparkSession, tables: Tables, base: Base) -> bool:
+def _can_read(spark: SparkSession, tables: Tables, base: Base) -> bool:
     """Whether all of a publication's versions are still to be had."""
-    return all(delta.can_read(spark, tables.name(table), version) for table, version in base.tables.items())
+    return all(each_at_once(lambda table: delta.can_read(spark, tables.name(table), base.tables[table]), base.tables))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from spark_jobs.audit.verdict import suites_hash
 from spark_jobs.code_version import code_version
+from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import BuildMissing
 from spark_jobs.interval import Interval
 from spark_jobs.ops_volume import OpsVolume, build_file
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.staging import StagedTable
+from spark_jobs.tables import LAYER_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,6 +50,11 @@ class Build:
     rows: dict[str, Any]
     notes: tuple[str, ...] = ()
     missing_dates: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes no table, since nothing below did."""
+        return not self.whole and not any(table in self.staged for table in LAYER_TABLES[self.layer])
 
     @property
     def interval(self) -> Interval:
@@ -86,10 +93,10 @@ def fingerprint(spark: SparkSession, build: Build) -> str:
     suites, other parameters and other code (design, section 2). Raises BuildMissing.
     """
     heads = {}
-    for table, staged in build.staged.items():
-        if not delta.exists(spark, staged.name):
+    found = each_at_once(lambda staged: delta.head(spark, staged.name), build.staged.values())
+    for (table, staged), head in zip(build.staged.items(), found, strict=True):
+        if head is None:
             raise BuildMissing(f"the staging table {staged.name} is gone: run the build again")
-        head = delta.head(spark, staged.name)
         heads[table] = [head.table_id, head.version]
     content = {
         "layer": build.layer,

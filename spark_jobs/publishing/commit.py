@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_jobs.builds.record import Build
+from spark_jobs.concurrency import each_at_once
 from spark_jobs.published_schemas import KEYS, SCHEMAS
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publication
@@ -41,17 +42,25 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
     A head that differs is a publish that died half-way. Tables that nothing was published to are made, and are
     what they were when they were made.
     """
-    heads = {}
-    for table in LAYER_TABLES[layer]:
+
+    def restored(table: str) -> int:
         name = tables.name(table)
-        delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table])
         version = delta.head_version(spark, name)
+        if version is None:
+            delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table])
         published = newest.tables[table] if newest else 0
-        if version != published:
+        if version not in (None, published):
             delta.restore(spark, name, published)
-            version = delta.head_version(spark, name)
-        heads[table] = version
-    return heads
+        return published if version in (None, published) else _head(spark, name)
+
+    return dict(zip(LAYER_TABLES[layer], each_at_once(restored, LAYER_TABLES[layer]), strict=True))
+
+
+def _head(spark: SparkSession, name: str) -> int:
+    version = delta.head_version(spark, name)
+    if version is None:
+        raise LookupError(f"{name} is gone: was it dropped by hand?")
+    return version
 
 
 def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, int]) -> dict[str, int]:
@@ -73,7 +82,7 @@ def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, i
             if delta.is_concurrency_conflict(error):
                 raise ConcurrentCommit(table) from error
             raise
-        versions[table] = delta.head_version(spark, name)
+        versions[table] = _head(spark, name) if committed else heads[table]
         if versions[table] != heads[table] + int(committed):
             raise ConcurrentCommit(table)
     return versions

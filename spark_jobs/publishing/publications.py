@@ -74,6 +74,12 @@ class Publications:
         rows = self._of(layer).orderBy(F.desc("seq")).limit(1).collect()
         return _publication(rows[0]) if rows else None
 
+    def newest_by_layer(self) -> dict[str, Publication]:
+        """The newest of each layer that has one."""
+        table = self._spark.table(self._name)
+        newest = table.groupBy("layer").agg(F.max_by(F.struct(*table.columns), "seq").alias("newest"))
+        return {row["layer"]: _publication(row) for row in newest.select("newest.*").collect()}
+
     def get(self, layer: str, seq: int) -> Publication:
         rows = self._of(layer).where(F.col("seq") == seq).collect()
         if not rows:

@@ -10,6 +10,7 @@ from spark_jobs.builds.audit import audit_build
 from spark_jobs.builds.layers import BUILDERS
 from spark_jobs.builds.record import Build, fingerprint
 from spark_jobs.code_version import code_version
+from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import GateRejected, PublicationConflict
 from spark_jobs.ops_volume import OpsVolume, publication_file
 from spark_jobs.parameters import PublishParameters
@@ -17,6 +18,7 @@ from spark_jobs.publishing import delta, staging
 from spark_jobs.publishing.commit import ConcurrentCommit, commit, restore_heads
 from spark_jobs.publishing.publications import Publication, Publications
 from spark_jobs.publishing.verdicts import Verdicts
+from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -70,7 +72,7 @@ def _publish(
             interval_start=build.interval.start,
             interval_end=build.interval.end,
             tables=versions,
-            row_counts={t: _count(spark, tables.name(t), v) for t, v in versions.items()},
+            row_counts=_row_counts(spark, tables, versions, newest),
             fingerprint=audited,
             gate_fingerprint=parameters.fingerprint,
             build_id=build.build_id,
@@ -136,8 +138,17 @@ def _build_again(
     return again, verdict.fingerprint
 
 
-def _count(spark: SparkSession, name: str, version: int) -> int:
-    return delta.at_version(spark, name, version).count()
+def _row_counts(
+    spark: SparkSession, tables: Tables, versions: dict[str, int], newest: Publication | None
+) -> dict[str, int]:
+    """Of each table the rows at its version; those of the newest publication where that stands."""
+
+    def counted(table: str) -> int:
+        if newest and newest.tables[table] == versions[table]:
+            return newest.row_counts[table]
+        return delta.at_version(spark, tables.name(table), versions[table]).count()
+
+    return dict(zip(versions, each_at_once(counted, versions), strict=True))
 
 
 def _report(ops: OpsVolume, parameters: PublishParameters, publication: Publication, already_published: bool) -> None:

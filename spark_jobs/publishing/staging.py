@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.errors import BuildMissing
+from pyspark.sql import functions as F
+
 from spark_jobs.publishing import delta
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 
 @dataclass(frozen=True)
@@ -21,25 +23,42 @@ class StagedTable:
     table_id: str
     version: int
     rows: int
+    counts: dict[str, int] = field(default_factory=dict)
+    """How many of the rows are of a kind, by the names that the build gave them."""
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> StagedTable:
         return cls(**fields)
 
 
-def stage(spark: SparkSession, tables: Tables, table: str, build_id: str, content: DataFrame) -> StagedTable:
-    """Writes the changes of one table. A build id is never used twice: an existing staging table is refused."""
+def stage(
+    spark: SparkSession,
+    tables: Tables,
+    table: str,
+    build_id: str,
+    content: DataFrame,
+    kinds: Mapping[str, Column] | None = None,
+) -> StagedTable:
+    """Writes the changes of one table, and counts them: all, and those for which each of `kinds` holds.
+
+    A build id is never used twice: an existing staging table is refused.
+    """
     name = tables.staging(table, build_id)
-    delta.create_schema(spark, tables.schema("staging"))
+    kinds = kinds or {}
     content.write.format("delta").mode("error").saveAsTable(name)
-    head = delta.head(spark, name)
-    return StagedTable(name, head.table_id, head.version, spark.table(name).count())
+    identity = delta.table_id(spark, name)
+    if identity is None:
+        raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
+    first = 0  # A table that is made by its first commit.
+    counted = delta.at_version(spark, name, first).agg(
+        F.count(F.lit(1)).alias("rows"), *(F.count_if(kind).alias(name) for name, kind in kinds.items())
+    )
+    counts = counted.collect()[0].asDict()
+    return StagedTable(name, identity, first, counts.pop("rows"), counts)
 
 
 def staged(spark: SparkSession, table: StagedTable) -> DataFrame:
-    """The staged rows, at the version that the build wrote. Raises BuildMissing."""
-    if not delta.exists(spark, table.name):
-        raise BuildMissing(f"the staging table {table.name} is gone: run the build again")
+    """The staged rows, at the version that the build wrote."""
     return delta.at_version(spark, table.name, table.version)
 
 
