@@ -11,6 +11,8 @@ from laptop import processes
 from laptop.problems import Problem, guarded
 from laptop.state import REPO, State
 
+FOR_TESTS = ("SPARK_REMOTE", "DATABRICKS_CLI")
+
 
 def main() -> int:
     what = sys.argv[1] if len(sys.argv) == 2 else ""
@@ -26,7 +28,8 @@ def main() -> int:
     if what not in commands:
         raise Problem("say one of: test, lint.")
     environment = processes.clean_environment() | State.from_environment().environment()
-    # A test names its own folders and ports; those of the person who calls are none of its business.
+    # Meant for the tests, although variables like these are kept from services.
+    environment |= {name: os.environ[name] for name in FOR_TESTS if name in os.environ}
     failed = [command for command in commands[what] if subprocess.run(command, cwd=REPO, env=environment).returncode]
     return 1 if failed else 0
 

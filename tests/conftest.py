@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -38,8 +39,20 @@ def dataco() -> Path:
     return DATACO
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With a Spark on another machine, tests that hand it files of this one are skipped."""
+    host = urlsplit(os.environ.get("SPARK_REMOTE", "")).hostname
+    if host in (None, "localhost", "127.0.0.1"):
+        return
+    skip = pytest.mark.skip(reason=f"Spark at {host} cannot read this machine's files")
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "spark" in fixtures and fixtures & {"tmp_path", "tmp_path_factory"}:
+            item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
-def spark_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def spark_remote(request: pytest.FixtureRequest) -> Iterator[str]:
     """The connection string of a Spark Connect server with Delta."""
     if remote := os.environ.get("SPARK_REMOTE"):
         yield remote
@@ -47,7 +60,7 @@ def spark_remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from local_workspace.spark_server import SparkServer
 
     project_state = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
-    state = tmp_path_factory.mktemp("spark-state")
+    state: Path = request.getfixturevalue("tmp_path_factory").mktemp("spark-state")
     (state / "jars").symlink_to(project_state / "jars")
     if (project_state / "java").exists():
         (state / "java").symlink_to(project_state / "java")
