@@ -88,6 +88,9 @@ def restore(spark: SparkSession, name: str, version: int) -> None:
 
 
 def create_schema(spark: SparkSession, schema: str) -> None:
+    """Where it exists, nothing is said: whoever runs the job may not be allowed to create schemas."""
+    if spark.catalog.databaseExists(schema):
+        return
     _patiently(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
 
 
