@@ -74,6 +74,8 @@ def test_every_task_of_the_bundle_gives_exactly_what_its_entry_point_needs() -> 
                 values = ["7" if v in ("{{job.run_id}}", "{{job.repair_count}}") else v for v in given]
                 values = ["gold" if v == "{{job.parameters.layer}}" else v for v in values]
                 values = ["7" if v == "{{job.parameters.build_job_run_id}}" else v for v in values]
-                kinds.get(task["python_wheel_task"]["entry_point"], BuildParameters).parse(values)
+                entry_point = task["python_wheel_task"]["entry_point"]
+                if entry_point != "synthetic_feed":  # no TaskParameters: it is a command for people too
+                    kinds.get(entry_point, BuildParameters).parse(values)
                 seen += 1
-    assert seen == 8
+    assert seen == 9
