@@ -40,18 +40,26 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
     """Makes every table of the layer what the newest publication says; returns the versions of their heads.
 
     A head that differs is a publish that died half-way. Tables that nothing was published to are made, and are
-    what they were when they were made.
+    what they were when they were made. Raises LookupError where a published table was dropped.
     """
 
     def restored(table: str) -> int:
         name = tables.name(table)
+        published = newest.tables[table] if newest else 0
         version = delta.head_version(spark, name)
+        if version is None and published:
+            raise LookupError(
+                f"{name} was published at version {published} and is gone: was it dropped by hand? "
+                f"UNDROP TABLE {name} brings it back on Databricks; elsewhere, drop the tables of all layers and "
+                "of ops, and run all landing dates again."
+            )
         if version is None:
             delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table])
-        published = newest.tables[table] if newest else 0
-        if version not in (None, published):
+        elif version != published:
             delta.restore(spark, name, published)
-        return published if version in (None, published) else _head(spark, name)
+        else:
+            return version
+        return _head(spark, name)
 
     return dict(zip(LAYER_TABLES[layer], each_at_once(restored, LAYER_TABLES[layer]), strict=True))
 

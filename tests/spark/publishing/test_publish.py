@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from spark_jobs.errors import BuildMissing, GateRejected, NothingLanded
 from spark_jobs.publishing import commit as commits
 from spark_jobs.publishing import publish as publishing
 from spark_jobs.publishing.publications import Publication
+from spark_jobs.tables import LAYER_TABLES
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 ONE, TWO = ("2018-01-01", "2018-01-02"), ("2018-01-02", "2018-01-03")
@@ -185,3 +187,11 @@ def test_a_first_publish_that_died_leaves_nothing_behind(new_lakehouse: Callable
     lakehouse.land("2018-01-02", order_item(2, day=2))
     lakehouse.run(*TWO, layers=("bronze",), audited=False)
     assert items(lakehouse) == [2]
+
+
+def test_a_published_table_that_was_dropped_is_named(lakehouse: Lakehouse) -> None:
+    newest = replace(
+        lakehouse.publications.newest("bronze"), layer="gold", tables=dict.fromkeys(LAYER_TABLES["gold"], 3)
+    )
+    with pytest.raises(LookupError, match="was published at version 3 and is gone"):
+        commits.restore_heads(lakehouse.spark, lakehouse.tables, "gold", newest)
