@@ -187,14 +187,14 @@ class Runner:
             "task_runs",
             run_id,
             life_cycle="RUNNING",
-            process_started=now_ms(),
             pid=process.pid,
             pid_started=process.started,
         )
 
     def _task_over(self, attempt: TaskAttempt) -> None:
+        known = {"error": attempt.error, "error_trace": attempt.trace, "process_started": attempt.entered}
         with self._store.transaction():
-            self._store.update("task_runs", attempt.task_run_id, error=attempt.error, error_trace=attempt.trace)
+            self._store.update("task_runs", attempt.task_run_id, **known)
             self._end_task(attempt.task_run_id, attempt.result, attempt.message)
             self._attempts.pop(attempt.task_run_id, None)
         self.wake()

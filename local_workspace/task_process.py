@@ -1,7 +1,8 @@
 """The process of one task: it calls a wheel's entry point as Databricks' wheel runner does.
 
 Run as a file, with nothing but the standard library, so that a task starts at once. Arguments: package name, entry
-point, then the task's parameters. How it ended is left in `outcome.json` in the working folder.
+point, then the task's parameters. How it ended is left in `outcome.json` in the working folder: ok, error, trace, and
+entered_ms, when the entry point was called (milliseconds since 1970).
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 
@@ -30,12 +32,15 @@ def find_entry_point(package: str, name: str) -> Callable[[], object]:
 
 def run(package: str, name: str, parameters: list[str]) -> dict[str, object]:
     sys.argv = [name, *parameters]
+    entered_ms: int | None = None
     try:
-        find_entry_point(package, name)()
+        entry_point = find_entry_point(package, name)
+        entered_ms = time.time_ns() // 1_000_000
+        entry_point()
     except SystemExit as error:
         # Databricks counts every exit as a failure, sys.exit(0) included.
         message = f"SystemExit: {error.code} (an entry point must return; the wheel runner takes any exit as a failure)"
-        return {"ok": False, "error": message, "trace": traceback.format_exc()}
+        return {"ok": False, "error": message, "trace": traceback.format_exc(), "entered_ms": entered_ms}
     except BaseException as error:  # noqa: BLE001 - whatever it was, the task has failed
         message = "".join(traceback.format_exception_only(error)).strip()
         # Without the frames of this file: they tell nobody anything.
@@ -46,8 +51,9 @@ def run(package: str, name: str, parameters: list[str]) -> dict[str, object]:
             "ok": False,
             "error": message,
             "trace": "".join(traceback.format_exception(error.with_traceback(steps))),
+            "entered_ms": entered_ms,
         }
-    return {"ok": True}
+    return {"ok": True, "entered_ms": entered_ms}
 
 
 def main() -> None:

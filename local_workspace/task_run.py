@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from local_workspace.processes import ProcessIdentity, end_group, signal_group
 from local_workspace.redaction import Redactor
@@ -59,6 +59,7 @@ class TaskAttempt:
         self.message = ""
         self.error: str | None = None
         self.trace: str | None = None
+        self.entered: int | None = None
         self._folder = folder
         self._command = [sys.executable, "-P", "-u", str(_LAUNCHER), *command]
         self._environment = environment
@@ -150,11 +151,12 @@ class TaskAttempt:
                 target.flush()
 
     def _judge(self, code: int, generation: int) -> None:
-        outcome: dict[str, object] = {}
+        outcome: dict[str, Any] = {}
         path = self._folder / "outcome.json"
         with contextlib.suppress(OSError, ValueError):
             outcome = json.loads(path.read_text(encoding="utf-8"))
             path.unlink()
+            self.entered = outcome["entered_ms"]
         if outcome.get("ok") is True:
             # It had finished before the request to stop it reached it.
             self.result, self.message = "SUCCESS", ""

@@ -59,11 +59,12 @@ def status_view(row: Row) -> dict[str, Any]:
 
 def _times(row: Row) -> dict[str, Any]:
     started, ended = row["started"], row["ended"]
+    entered = row.get("process_started") or started  # a task's process calls the entry point after its imports
     return {
         "start_time": started or row["created"],
         "end_time": ended or 0,
-        "setup_duration": 0,
-        "execution_duration": (ended - started) if started and ended else 0,
+        "setup_duration": (entered - started) if started else 0,
+        "execution_duration": (ended - entered) if started and ended else 0,
         "cleanup_duration": 0,
         "queue_duration": max(0, (started or ended or row["created"]) - row["created"]),
         "run_duration": (ended - row["created"]) if ended else 0,

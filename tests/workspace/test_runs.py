@@ -49,7 +49,10 @@ def test_the_sdk_defines_and_runs_a_job(workspace: Workspace) -> None:
 
 def test_it_starts_within_a_moment(workspace: Workspace) -> None:
     run = workspace.wait(workspace.run(workspace.create(task("ok"))))
-    assert run["tasks"][0]["start_time"] - run["start_time"] < 500
+    first = run["tasks"][0]
+    assert first["start_time"] - run["start_time"] < 500
+    assert 0 < first["setup_duration"] < 5000, "the process starts and imports before the entry point is called"
+    assert first["setup_duration"] + first["execution_duration"] == first["end_time"] - first["start_time"]
 
 
 @pytest.mark.parametrize(
