@@ -9,7 +9,10 @@ from local_workspace.state import StateFolder
 
 
 def _port(name: str, default: int) -> int:
-    return int(os.environ.get(name, str(default)))
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise SystemExit(f"error: {name}={text}: it must be the number of a port")
+    return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,7 +16,6 @@ from spark_jobs.code_version import code_version
 from spark_jobs.landing import landed_files
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import LANDED_FILES
-from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publications
 from spark_jobs.publishing.staging import stage
 from spark_jobs.row_rules import bronze_row_rules
@@ -51,7 +50,6 @@ def build_bronze(spark: SparkSession, parameters: BuildParameters, build_id: str
     files = spark.createDataFrame(
         [(file.landing_date, file.path, file.lines, file.size) for file in landing.files], LANDED_FILES
     )
-    delta.create_schema(spark, tables.schema("staging"))
     bad = {"quarantined": F.size("reasons") > 0}
     staged = {
         "bronze.lines": stage(spark, tables, "bronze.lines", build_id, lines, bad),

@@ -12,7 +12,6 @@ from spark_jobs.builds.record import Build
 from spark_jobs.concurrency import each_at_once
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
-from spark_jobs.publishing import delta
 from spark_jobs.publishing.staging import StagedTable, stage
 from spark_jobs.silver.changes import DELETED, changed_rows
 from spark_jobs.tables import LAYER_TABLES, Tables
@@ -27,7 +26,6 @@ def stage_touched(
     spark: SparkSession, tables: Tables, layer: str, build_id: str, touched: DataFrame
 ) -> dict[str, StagedTable]:
     """Stages the keys that a build derives anew, so that they are found once: its audit judges the same keys."""
-    delta.create_schema(spark, tables.schema("staging"))
     name = f"{layer}.{TOUCHED}"
     return {name: stage(spark, tables, name, build_id, touched)}
 
@@ -36,7 +34,6 @@ def stage_changes(
     spark: SparkSession, tables: Tables, build_id: str, derived: Mapping[str, tuple[DataFrame, DataFrame]]
 ) -> dict[str, StagedTable]:
     """Stages what turns the published rows of each table into its new ones: `derived` is table -> (new, published)."""
-    delta.create_schema(spark, tables.schema("staging"))
 
     def staged(table: str) -> StagedTable:
         new, published = derived[table]

@@ -45,6 +45,7 @@ def stage(
     """
     name = tables.staging(table, build_id)
     kinds = kinds or {}
+    delta.create_schema(spark, tables.schema("staging"))
     content.write.format("delta").mode("error").saveAsTable(name)
     identity = delta.table_id(spark, name)
     if identity is None:

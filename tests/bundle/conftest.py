@@ -98,8 +98,7 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works
 def workspace(shared_workspace: Workspace) -> Iterator[Workspace]:
     """The workspace, without jobs."""
     yield shared_workspace
-    for job in shared_workspace.call("GET", "/api/2.2/jobs/list", query={"limit": 100}).get("jobs", []):
-        shared_workspace.call("POST", "/api/2.2/jobs/delete", {"job_id": job["job_id"]})
+    shared_workspace.delete_jobs()
     shutil.rmtree(shared_workspace.state / "workspace" / "files" / "Users", ignore_errors=True)
 
 

@@ -131,6 +131,10 @@ class Workspace:
     def call(self, method: str, path: str, body: Any = None, query: Any = None) -> Any:
         return self.client().api_client.do(method, path, body=body, query=query)
 
+    def delete_jobs(self) -> None:
+        for job in self.call("GET", "/api/2.2/jobs/list", query={"limit": 100}).get("jobs", []):
+            self.call("POST", "/api/2.2/jobs/delete", {"job_id": job["job_id"]})
+
     def upload(self, wheel: Path, remote: str = "/Workspace/Shared/tiny-1.0-py3-none-any.whl") -> str:
         client = self.client()
         client.workspace.mkdirs(str(Path(remote).parent))
@@ -221,8 +225,7 @@ def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works
 def workspace(shared_workspace: Workspace) -> Iterator[Workspace]:
     """The shared workspace, without active runs and without jobs."""
     yield shared_workspace
-    for job in shared_workspace.call("GET", "/api/2.2/jobs/list", query={"limit": 100}).get("jobs", []):
-        shared_workspace.call("POST", "/api/2.2/jobs/delete", {"job_id": job["job_id"]})
+    shared_workspace.delete_jobs()
 
 
 @pytest.fixture
