@@ -11,6 +11,8 @@ from laptop import processes
 from laptop.problems import Problem, guarded
 from laptop.state import REPO, State
 
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
+"""The whole suite: what drives Spark runs beside all the rest (tests/conftest.py says what stays together)."""
 FOR_TESTS = ("SPARK_REMOTE", "DATABRICKS_CLI")
 
 
@@ -18,7 +20,7 @@ def main() -> int:
     what = sys.argv[1] if len(sys.argv) == 2 else ""
     python = [sys.executable, "-m"]
     commands = {
-        "test": [[*python, "pytest", *shlex.split(os.environ.get("ARGS", ""))]],
+        "test": [[*python, "pytest", *(shlex.split(os.environ.get("ARGS", "")) or SIDE_BY_SIDE)]],
         "lint": [
             [*python, "ruff", "check", "."],
             [*python, "ruff", "format", "--check", "."],
