@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +23,7 @@ from pathlib import Path
 from spark_jobs.bronze.schema import SOURCE_NAMES
 from spark_jobs.errors import HeaderRefused, LandingRefused, ManifestMismatch, NothingLanded
 from spark_jobs.interval import Interval
+from spark_jobs.signatures import advice
 
 MANIFEST = "_manifest.json"
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -74,8 +76,11 @@ def landed_files(
     """
     dates: list[date] = []
     missing: list[date] = []
-    for day in interval.dates():
-        (dates if (landing_root / folder_name(day)).exists() else missing).append(day)
+    try:
+        for day in interval.dates():
+            (dates if (landing_root / folder_name(day)).exists() else missing).append(day)
+    except OSError as error:
+        raise LandingRefused(f"the landing root {landing_root} cannot be read: {error.strerror or error}") from error
     if missing and not allow_missing:
         raise NothingLanded(
             f"nothing has landed in {landing_root} for {', '.join(day.isoformat() for day in missing)}: deliver"
@@ -119,13 +124,13 @@ def landed_files(
 
 def _entries(folder: Path) -> list[tuple[Path, str]]:
     """The entries of a landing folder by name, each with what is wrong with it, or ""."""
-    if not folder.is_dir():
-        return [(folder, "is not a folder")]
     try:
+        if not folder.is_dir():
+            return [(folder, "is not a folder")]
         found = sorted(folder.iterdir(), key=lambda path: path.name)
+        return [(path, _problem(path)) for path in found if not path.name.startswith((".", "_"))]
     except OSError as error:
-        return [(folder, f"cannot be read ({error.strerror})")]
-    return [(path, _problem(path)) for path in found if not path.name.startswith((".", "_"))]
+        return [(folder, f"cannot be read ({error.strerror or error})")]
 
 
 def _problem(path: Path) -> str:
@@ -181,14 +186,16 @@ def _match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...],
     try:
         names = next(csv.reader([header.decode(encoding)], strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        return (), [f"the header cannot be read ({error})"]
+        return (), [f"the header cannot be read ({error}){advice(header)}"]
     found = [_normal(name) for name in names]
     counts = Counter(found)
     expected = {_normal(name): name for name in SOURCE_NAMES}
     if len(counts.keys() & expected.keys()) * 2 < len(expected):
         # Most likely a line of data, whose values (e-mail, password) have no place in a message.
         known = len(counts.keys() & expected.keys())
-        return (), [f"its first line is no header: {known} of the {len(expected)} column names are there"]
+        return (), [
+            f"its first line is no header: {known} of the {len(expected)} column names are there{advice(header)}"
+        ]
     differences = []
     if missing := [name for normal, name in expected.items() if normal not in counts]:
         differences.append(f"missing {_listed(missing)}")
@@ -215,7 +222,7 @@ def _check_manifests(landing_root: Path, dates: list[date], files: list[LandedFi
     wrong = []
     for day in dates:
         manifest = landing_root / folder_name(day) / MANIFEST
-        if not manifest.exists():
+        if not os.path.lexists(manifest):  # a link to nowhere is no missing manifest
             continue
         landed = {file.path.rpartition("/")[2]: file.lines for file in files if file.landing_date == day}
         if differences := _compare_manifest(manifest, landed):
@@ -229,16 +236,30 @@ def _check_manifests(landing_root: Path, dates: list[date], files: list[LandedFi
 
 def _compare_manifest(manifest: Path, landed: dict[str, int]) -> list[str]:
     try:
-        promised = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        counts = {str(name): int(lines) for name, lines in promised.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        counts = _promised(manifest)
+    except (OSError, ValueError, RecursionError):
         return ['it cannot be read as {"files": {"<file name>": <number of lines after the header>}}']
     return [
-        *(f"{name} is missing" for name in sorted(counts.keys() - landed.keys())),
-        *(f"{name} is not in the manifest" for name in sorted(landed.keys() - counts.keys())),
+        *(f"{name!r} is missing" for name in sorted(counts.keys() - landed.keys())),
+        *(f"{name!r} is not in the manifest" for name in sorted(landed.keys() - counts.keys())),
         *(
-            f"{name} has {landed[name]} lines instead of {counts[name]}"
+            f"{name!r} has {landed[name]} lines instead of {counts[name]}"
             for name in sorted(counts.keys() & landed.keys())
             if counts[name] != landed[name]
         ),
     ]
+
+
+def _promised(manifest: Path) -> dict[str, int]:
+    """The line counts of a manifest. Raises OSError, ValueError and RecursionError."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name stands there twice")
+        return dict(pairs)
+
+    content = json.loads(manifest.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
+    files = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or any(type(lines) is not int or lines < 0 for lines in files.values()):
+        raise ValueError("it holds no line counts")
+    return files

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from spark_jobs.errors import LakehouseError
+from spark_jobs.signatures import advice
 
 DATE_COLUMN = "order date (DateOrders)"
 FILE_NAME = "orders.csv"
@@ -95,7 +96,8 @@ def replay(
             result = _distribute(data, stream, staging, date_column, encoding, manifest, budget)
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
         raise ReplayRefused(f"{data} is damaged ({error}): nothing was delivered; get the file again") from error
-    except (OSError, UnicodeDecodeError, LookupError) as error:
+    # RuntimeError is zipfile's for an archive with a password, or packed in a way that it does not know.
+    except (OSError, UnicodeDecodeError, LookupError, RuntimeError) as error:
         raise ReplayRefused(f"{data} could not be replayed: {error}; nothing was delivered") from error
     else:
         deliver(staging, landing)
@@ -148,7 +150,10 @@ def _finds(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
 def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | None, list[str]]:
     """Where the date column stands, from 0, and all names of the header."""
     line = header.removeprefix(_UTF8_BOM).strip(b"\r\n").decode(encoding, "replace")
-    names = next(csv.reader(io.StringIO(line)), [])
+    try:
+        names = next(csv.reader(io.StringIO(line)), [])
+    except csv.Error:
+        names = []  # no header: a line without end, or a line break of its own kind
     normal = [" ".join(name.split()).casefold() for name in names]
     wanted = " ".join(date_column.split()).casefold()
     return (normal.index(wanted) if wanted in normal else None), names
@@ -226,8 +231,8 @@ def _distribute(
     position, names = _position(header, date_column, encoding)
     if position is None:
         raise ReplayRefused(
-            f"{data} has no column {date_column!r} in its header ({len(names)} columns), so its lines cannot be"
-            " told apart by day; name the column with --date-column"
+            f"{data} has no column {date_column!r} in its header ({len(names)} columns){advice(header)}, so its lines"
+            " cannot be told apart by day; name the column with --date-column"
         )
     days = _Days(staging, header, budget)
     known: dict[bytes, date | None] = {}

@@ -112,7 +112,7 @@ def test_manifests_are_checked(tmp_path: Path) -> None:
     files = {f"dt=2018-01-01/{name}.csv": good for name in "abc"}
     with pytest.raises(ManifestMismatch) as refused:
         land(tmp_path, files | {"dt=2018-01-01/_manifest.json": json.dumps(manifest).encode()})
-    for part in ("gone.csv is missing", "c.csv is not in the manifest", "b.csv has 1 lines instead of 2"):
+    for part in ("'gone.csv' is missing", "'c.csv' is not in the manifest", "'b.csv' has 1 lines instead of 2"):
         assert part in str(refused.value)
     with pytest.raises(ManifestMismatch, match="cannot be read"):
         land(tmp_path, {"dt=2018-01-01/_manifest.json": b"[1]"})
