@@ -1,6 +1,8 @@
 """The application: routes, who may use them, and every failure in the real API's shape."""
 
+import errno
 import logging
+import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,6 +24,17 @@ from local_workspace.store import Store
 from local_workspace.workspace_api import workspace_router
 
 log = logging.getLogger(__name__)
+_FILE_ERRORS = {
+    errno.ENOENT: (404, "RESOURCE_DOES_NOT_EXIST"),
+    errno.EEXIST: (409, "ALREADY_EXISTS"),
+    errno.ENOTDIR: (409, "ALREADY_EXISTS"),  # a file where a folder is wanted
+    errno.EISDIR: (400, "INVALID_PARAMETER_VALUE"),
+    errno.ENAMETOOLONG: (400, "INVALID_PARAMETER_VALUE"),
+    errno.EACCES: (403, "PERMISSION_DENIED"),
+    errno.EPERM: (403, "PERMISSION_DENIED"),
+    errno.ENOSPC: (507, "RESOURCE_EXHAUSTED"),
+    errno.EDQUOT: (507, "RESOURCE_EXHAUSTED"),
+}
 _JOBS_VERSION = re.compile(r"/api/([^/]+)/jobs/")
 
 
@@ -33,7 +46,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        path = request.url.path
+        path = request.scope["path"]  # as it is routed by; the request's URL is made of what the client says
         try:
             if not is_local_host(request):
                 raise ApiError(403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only.")
@@ -53,6 +66,16 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
     @app.exception_handler(ApiError)
     async def api_error(_: Request, error: ApiError) -> JSONResponse:
         return JSONResponse(error.body(), error.status)
+
+    @app.exception_handler(OSError)
+    async def file_error(request: Request, error: OSError) -> JSONResponse:
+        """What the file system refuses is an answer; what else goes wrong with it is a fault of ours."""
+        found = _FILE_ERRORS.get(error.errno or 0)
+        if found is None:
+            raise error
+        status, code = found
+        message = f"{request.method} {request.scope['path']}: {os.strerror(error.errno or 0)}."
+        return JSONResponse(ApiError(status, code, message).body(), status)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:

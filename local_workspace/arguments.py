@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
+from local_workspace.bodies import read_body
 from local_workspace.errors import ApiError, invalid, unsupported
 
 _MISSING = object()
@@ -22,11 +23,13 @@ class Arguments:
     @classmethod
     async def of(cls, request: Request) -> "Arguments":
         values: dict[str, Any] = dict(request.query_params)
-        body = await request.body()
+        body = await read_body(request)
         if body.strip():
             try:
                 sent = json.loads(body)
-            except ValueError as error:
+                # JSON can write halves of characters ("\ud800"), which nothing here can store or send back.
+                json.dumps(sent, ensure_ascii=False).encode()
+            except (ValueError, RecursionError) as error:
                 raise ApiError(400, "MALFORMED_REQUEST", f"The request's body is not JSON: {error}.") from error
             if not isinstance(sent, dict):
                 raise ApiError(400, "MALFORMED_REQUEST", "The request's body must be a JSON object.")
@@ -41,6 +44,12 @@ class Arguments:
     def all(self) -> dict[str, Any]:
         """Everything at once, for what checks its fields itself."""
         return self._values
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self.take(name, default)
+        if not isinstance(value, str):
+            raise invalid(f"{name} must be a string, not {type(value).__name__}.")
+        return value
 
     def integer(self, name: str, default: int | None = None, least: int = 0, most: int = 2**63 - 1) -> int | None:
         value = self.take(name)

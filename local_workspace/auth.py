@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -9,7 +10,9 @@ from fastapi import Request
 from local_workspace.errors import ApiError
 
 COOKIE = "lakehouse_workspace"
-_LOCAL_NAMES = {"127.0.0.1", "localhost", "::1", "[::1]"}
+_LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
+# Nothing but a name and a port: URLs are made of this header, and what comes behind a `/` in it would move into paths.
+_HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII)
 
 
 class Auth:
@@ -38,17 +41,17 @@ def is_local_host(request: Request) -> bool:
 
     Names below `localhost` are never a foreign site's (RFC 6761, section 6.3); containers know each other by them.
     """
-    host = request.headers.get("host", "")
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
+    found = _HOST.fullmatch(request.headers.get("host", ""))
+    name = found.group(1).lower() if found else ""
     return name in _LOCAL_NAMES or name.endswith(".localhost")
 
 
 def local_path(wanted: str) -> str:
     """A path on this server to go to after the log-in, or the front page: never another site."""
-    parts = urlsplit(wanted)
+    try:
+        parts = urlsplit(wanted)
+    except ValueError:
+        return "/"
     harmless = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
     clean = not any(ord(character) < 32 or character == "\\" for character in wanted)
     return wanted if harmless and clean and not parts.netloc and not parts.scheme else "/"

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from local_workspace.arguments import Arguments, page_of
+from local_workspace.bodies import save_body
 from local_workspace.errors import ApiError, invalid, no_such_path
-from local_workspace.paths import path_in_volumes
+from local_workspace.paths import path_in_volumes, shown_name
 from local_workspace.state import StateFolder
 
 
@@ -44,8 +45,7 @@ def files_router(state: StateFolder) -> APIRouter:
         descriptor, draft = tempfile.mkstemp(prefix=".upload-", dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                async for chunk in request.stream():
-                    file.write(chunk)
+                await save_body(request, file)
             if overwrite:
                 Path(draft).replace(target)
             else:
@@ -78,10 +78,11 @@ def files_router(state: StateFolder) -> APIRouter:
         directory = existing_directory(path)
         arguments = await Arguments.of(request)
         limit = arguments.integer("page_size", 1000, 1, 1000) or 1000
-        token = arguments.take("page_token")
+        token = arguments.text("page_token")
         arguments.done()
         names, more = page_of(sorted(os.listdir(directory)), limit, token)  # noqa: PTH208 - names alone are wanted
-        answer: dict[str, Any] = {"contents": [_entry(directory / name, path) for name in names]}
+        entries = [_entry(directory / name, path) for name in names]
+        answer: dict[str, Any] = {"contents": [entry for entry in entries if entry]}
         return answer | ({"next_page_token": more} if more else {})
 
     @router.put("/2.0/fs/directories{path:path}", status_code=204)
@@ -104,11 +105,16 @@ def files_router(state: StateFolder) -> APIRouter:
     return router
 
 
-def _entry(path: Path, parent: str) -> dict[str, Any]:
-    details = path.lstat()
+def _entry(path: Path, parent: str) -> dict[str, Any] | None:
+    """What the listing says of a file or folder; None if it has gone in the meantime."""
+    try:
+        details = path.lstat()
+    except FileNotFoundError:
+        return None
+    name = shown_name(path)
     entry: dict[str, Any] = {
-        "name": path.name,
-        "path": f"{parent.rstrip('/')}/{path.name}",
+        "name": name,
+        "path": f"{parent.rstrip('/')}/{name}",
         "is_directory": path.is_dir(),
         "last_modified": int(details.st_mtime * 1000),
     }

@@ -51,7 +51,10 @@ class Jobs:
             settings.pop(field, None)
         for field, value in changes.items():
             key = {"tasks": "task_key", "environments": "environment_key"}.get(field)
-            if key and isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            named = isinstance(value, list) and all(
+                isinstance(item, dict) and isinstance(item.get(key), str) for item in value
+            )
+            if key and named:
                 merged = {item.get(key): item for item in [*settings.get(field, []), *value]}
                 settings[field] = list(merged.values())
             else:
@@ -69,8 +72,9 @@ class Jobs:
         self.cancel_all(job_id, queued_only=False)
         self._store.update("jobs", job_id, deleted=1)
 
-    def named(self, name: str | None) -> list[Row]:
-        if name is not None:  # exact, but for upper and lower case, as the real filter
+    def named(self, name: str) -> list[Row]:
+        """Those of that name, the newest first; all of them if it is empty."""
+        if name:  # exact, but for upper and lower case, as the real filter
             return self._store.all(
                 "select * from jobs where not deleted and lower(name) = lower(?) order by job_id desc", name
             )

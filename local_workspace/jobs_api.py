@@ -58,8 +58,8 @@ def jobs_router(jobs: Jobs, store: Store, runner: Runner, redactor: Redactor) ->
     async def list_jobs(version: str, request: Request) -> dict[str, Any]:
         arguments = await Arguments.of(request)
         limit = arguments.integer("limit", 20, 1, 100) or 20
-        name, expanded = arguments.take("name"), arguments.flag("expand_tasks")
-        token, offset = arguments.take("page_token"), arguments.integer("offset", 0) or 0
+        name, expanded = arguments.text("name"), arguments.flag("expand_tasks")
+        token, offset = arguments.text("page_token"), arguments.integer("offset", 0) or 0
         arguments.flag("include_user_names")  # what Airflow's provider sends; names are always given
         arguments.done()
         page, more = page_of(jobs.named(name)[offset:], limit, token)
@@ -112,7 +112,7 @@ def jobs_router(jobs: Jobs, store: Store, runner: Runner, redactor: Redactor) ->
     async def list_runs(version: str, request: Request) -> dict[str, Any]:
         arguments = await Arguments.of(request)
         limit = arguments.integer("limit", 20, 1, 26) or 20
-        job_id, token = arguments.integer("job_id"), arguments.take("page_token")
+        job_id, token = arguments.integer("job_id"), arguments.text("page_token")
         active, completed = arguments.flag("active_only"), arguments.flag("completed_only")
         expanded, kind = arguments.flag("expand_tasks"), arguments.take("run_type", "JOB_RUN")
         earliest = arguments.integer("start_time_from", 0) or 0

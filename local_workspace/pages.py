@@ -12,9 +12,10 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from local_workspace.auth import COOKIE, Auth, local_path
+from local_workspace.bodies import FORM_LIMIT, read_body
 from local_workspace.errors import ApiError
 from local_workspace.jobs_api import read_log
-from local_workspace.paths import path_in_volumes
+from local_workspace.paths import path_in_volumes, shown_name
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
 from local_workspace.state import StateFolder
@@ -68,13 +69,15 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
 
     def guarded(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
         async def inner(request: Request) -> Response:
+            wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             if not auth.may_see_pages(request):
-                wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
                 return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
             try:
                 return await handler(request, **request.path_params)
             except (ApiError, ValueError, OverflowError) as error:
                 return page("message.html", getattr(error, "status", 404), title="Not found", message=str(error))
+            except OSError as error:
+                return page("message.html", 404, title="Not found", message=f"{wanted}: {error.strerror}.")
 
         return inner
 
@@ -82,7 +85,7 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
         return page("login.html", next=local_path(request.query_params.get("next", "/")), wrong=False)
 
     async def login(request: Request) -> Response:
-        body = (await request.body())[:10_000].decode("utf-8", "replace")
+        body = (await read_body(request, FORM_LIMIT)).decode("utf-8", "replace")
         fields = parse_qs(body)
         wanted = local_path((fields.get("next") or ["/"])[0])
         if not auth.is_token((fields.get("token") or [""])[0].strip()):
@@ -134,7 +137,7 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
         target = path_in_volumes(state, api_path) if depth >= 3 else _above_volumes(state, path)
         if target.is_dir():
             entries = [
-                {"name": c.name, "folder": c.is_dir(), "size": c.stat().st_size if c.exists() else 0}
+                {"name": shown_name(c), "folder": c.is_dir(), "size": c.stat().st_size if c.exists() else 0}
                 for c in sorted(target.iterdir(), key=lambda c: (not c.is_dir(), c.name))[:5000]
             ]
             return page("folder.html", path=api_path, entries=entries, parts=_crumbs(api_path))
@@ -200,8 +203,11 @@ def _results(state: StateFolder, run: Row) -> list[tuple[str, str]]:
     parameters = {item["name"]: item["value"] for item in run["parameters"]}
     root = parameters.get("ops_root", "")
     base = state.volumes.resolve()
-    ops = Path(root).resolve() if root else None
-    if ops is None or not ops.is_relative_to(base) or not ops.is_dir():
+    try:
+        ops = Path(root).resolve() if root else None
+        if ops is None or not ops.is_relative_to(base) or not ops.is_dir():
+            return []
+    except (OSError, ValueError):  # anybody's text: what cannot be a path holds no results
         return []
     run_id = str(run["run_id"])
     for label, pattern in (

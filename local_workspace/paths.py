@@ -1,5 +1,6 @@
 """From the paths of the API (`/Volumes/...`, `/Workspace/...`) to files, and never out of their folders."""
 
+import os
 from pathlib import Path
 
 from local_workspace.errors import ApiError, invalid
@@ -22,6 +23,11 @@ def path_in_files(state: StateFolder, api_path: str) -> Path:
     return _inside(state.files, parts[1:] if parts[:1] == ["Workspace"] else parts, api_path)
 
 
+def shown_name(path: Path) -> str:
+    """A file's name as text: what is not UTF-8 in it cannot be sent, and shows as a replacement character."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
 def _parts(api_path: str) -> list[str]:
     parts = [part for part in api_path.split("/") if part]
     if any(part in (".", "..") or "\0" in part for part in parts) or not api_path.startswith("/"):
@@ -33,6 +39,6 @@ def _inside(root: Path, parts: list[str], api_path: str) -> Path:
     base = root.resolve()
     path = base.joinpath(*parts)
     # Symbolic links are followed first: they must not lead out either.
-    if not path.resolve().is_relative_to(base):
+    if not Path(os.path.realpath(path)).is_relative_to(base):
         raise ApiError(403, "PERMISSION_DENIED", f"{api_path!r} leads out of its folder.")
     return path

@@ -1,15 +1,22 @@
 """Wheels as they were when the job was defined: a later build changes no deployed job."""
 
 import hashlib
+import io
 import shutil
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-from local_workspace.errors import ApiError, invalid, unsupported
+from local_workspace.errors import invalid, unsupported
 from local_workspace.paths import path_in_files, path_in_volumes
 from local_workspace.state import StateFolder, private_folder
+
+_MOST_UNPACKED = 1024**3
+# All that zipfile raises for damaged, encrypted or strange archives (unknown compression, a file and a folder of one
+# name, a name that no file can have).
+_NO_WHEEL = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, FileExistsError, NotADirectoryError)
 
 
 def snapshot(state: StateFolder, settings: dict[str, Any]) -> dict[str, list[str]]:
@@ -54,16 +61,19 @@ def _unpacked(state: StateFolder, wheel: Path) -> str:
         return digest
     draft = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=state.wheels))
     try:
-        # zipfile keeps members inside the target: it drops drive letters, leading slashes and `..`.
-        with tempfile.TemporaryFile() as copy:
-            copy.write(content)
-            with zipfile.ZipFile(copy) as archive:
-                archive.extractall(draft)
-    except zipfile.BadZipFile as error:
-        shutil.rmtree(draft)
-        raise ApiError(400, "INVALID_PARAMETER_VALUE", f"{wheel.name} is not a wheel: {error}.") from error
-    try:
-        draft.rename(target)
-    except OSError:  # another request unpacked the same wheel in between
-        shutil.rmtree(draft)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # No member gives more than it announces: zipfile stops there.
+            if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED:
+                raise invalid(f"{wheel.name} would be larger than {_MOST_UNPACKED:,} bytes unpacked, the most here.")
+            # zipfile keeps members inside the target: it drops drive letters, leading slashes and `..`.
+            archive.extractall(draft)
+        try:
+            draft.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another request unpacked the same wheel in between
+                raise
+    except _NO_WHEEL as error:
+        raise invalid(f"{wheel.name} is not a wheel: {error}.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return digest

@@ -1,17 +1,22 @@
 """The part of the Workspace API that a bundle's deployment needs: who am I, and files under /Workspace."""
 
 import base64
+import binascii
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request, Response
 
 from local_workspace.arguments import Arguments
+from local_workspace.bodies import save_body
 from local_workspace.errors import ApiError, invalid, no_such_path, unsupported
 from local_workspace.jobs import USER_NAME
-from local_workspace.paths import path_in_files
-from local_workspace.state import StateFolder, private_file
+from local_workspace.paths import path_in_files, shown_name
+from local_workspace.state import StateFolder
 
 
 def workspace_router(state: StateFolder) -> APIRouter:
@@ -27,17 +32,24 @@ def workspace_router(state: StateFolder) -> APIRouter:
         modified = int(details.st_mtime * 1000)
         return view | {"object_type": "FILE", "size": details.st_size, "modified_at": modified, "created_at": modified}
 
-    def write(path: Path, api_path: str, content: bytes, overwrite: bool) -> None:
+    @contextmanager
+    def written(api_path: str, overwrite: bool) -> Iterator[BinaryIO]:
+        """A file to write to, which takes its place when all is written."""
+        path = path_in_files(state, api_path)
         if path.is_dir():
             raise invalid(f"{api_path} is a directory.")
         if path.exists() and not overwrite:
             raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Path ({api_path}) already exists.")
         if not path.parent.is_dir():
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder of {api_path} doesn't exist.")
-        draft = path.with_name(f".{path.name}.uploading")
-        with private_file(draft) as file:
-            file.write(content)
-        draft.replace(path)
+        with tempfile.NamedTemporaryFile(prefix=".upload-", dir=path.parent, delete=False) as file:
+            draft = Path(file.name)
+            try:
+                yield file  # type: ignore[misc]
+                file.flush()
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
 
     @router.get("/2.0/preview/scim/v2/Me")
     async def me() -> dict[str, Any]:
@@ -54,7 +66,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
         path = path_in_files(state, api_path)
         status(path, api_path)
         children = sorted(path.iterdir()) if path.is_dir() else []
-        return {"objects": [status(child, f"{api_path.rstrip('/')}/{child.name}") for child in children]}
+        return {"objects": [status(child, f"{api_path.rstrip('/')}/{shown_name(child)}") for child in children]}
 
     @router.post("/2.0/workspace/mkdirs")
     async def mkdirs(request: Request) -> dict[str, Any]:
@@ -68,7 +80,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
     @router.post("/2.0/workspace/delete")
     async def delete(request: Request) -> dict[str, Any]:
         arguments = await Arguments.of(request)
-        api_path, recursive = arguments.take("path", ""), arguments.flag("recursive")
+        api_path, recursive = arguments.text("path"), arguments.flag("recursive")
         arguments.done()
         path = path_in_files(state, api_path)
         status(path, api_path)
@@ -87,7 +99,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
     @router.get("/2.0/workspace/export")
     async def export(request: Request) -> Any:
         arguments = await Arguments.of(request)
-        api_path, direct = arguments.take("path", ""), arguments.flag("direct_download")
+        api_path, direct = arguments.text("path"), arguments.flag("direct_download")
         if arguments.take("format", "AUTO") not in ("AUTO", "SOURCE", "RAW"):
             raise unsupported("exports in that format")
         arguments.done()
@@ -102,28 +114,34 @@ def workspace_router(state: StateFolder) -> APIRouter:
     @router.post("/2.0/workspace/import")
     async def import_encoded(request: Request) -> dict[str, Any]:
         arguments = await Arguments.of(request)
-        api_path, overwrite = arguments.take("path", ""), arguments.flag("overwrite")
-        content = arguments.take("content", "")
+        api_path, overwrite = arguments.text("path"), arguments.flag("overwrite")
+        encoded = arguments.text("content")
         if arguments.take("format", "AUTO") not in ("AUTO", "RAW"):
             raise unsupported("notebooks: import files, with format AUTO or RAW")
         arguments.done()
-        write(path_in_files(state, api_path), api_path, base64.b64decode(content), overwrite)
+        try:
+            content = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise invalid(f"content is not base64: {error}.") from error
+        with written(api_path, overwrite) as file:
+            file.write(content)
         return {}
 
     @router.post("/2.0/workspace-files/import-file/{path:path}")
     async def import_file(path: str, request: Request) -> dict[str, Any]:
         overwrite = request.query_params.get("overwrite", "false").lower() == "true"
         api_path = "/" + path.lstrip("/")
-        write(path_in_files(state, api_path), api_path, await request.body(), overwrite)
+        with written(api_path, overwrite) as file:
+            await save_body(request, file)
         return {}
 
     async def _path(request: Request, *also_allowed: str) -> str:
         arguments = await Arguments.of(request)
-        api_path = arguments.take("path", "")
+        api_path = arguments.text("path")
         for name in also_allowed:
             arguments.take(name)
         arguments.done()
-        if not isinstance(api_path, str) or not api_path:
+        if not api_path:
             raise invalid("path is missing.")
         return api_path
 

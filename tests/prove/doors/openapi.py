@@ -1,0 +1,220 @@
+"""The workspace's OpenAPI: the routes as FastAPI describes them, and the arguments that their handlers take.
+
+The handlers read arguments from the query and from the body alike, as the real API does, so FastAPI knows none of
+them. A route without an entry in `ARGUMENTS` is an error: whoever adds a route adds what to try on it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from local_workspace.api import build_app
+from local_workspace.redaction import Redactor
+from local_workspace.runner import Runner
+from local_workspace.state import StateFolder
+from local_workspace.store import Store
+
+JSON = dict[str, Any]
+VOLUME = "/Volumes/spark_catalog/ops/files"
+WHEEL = "/Workspace/Shared/tiny-1.0-py3-none-any.whl"
+
+TEXT: JSON = {"type": "string"}
+FLAG: JSON = {"type": "boolean"}
+NUMBER: JSON = {"type": "integer"}
+
+
+def one(*values: Any) -> JSON:
+    """One of these values. (Beside them in an `anyOf`, a schema that holds for them too would swallow them.)"""
+    return {"enum": list(values)}
+
+
+def either(*schemas: JSON) -> JSON:
+    return {"anyOf": list(schemas)}
+
+
+def record(*required: str, **fields: JSON) -> JSON:
+    return {"type": "object", "properties": fields, "required": list(required)}
+
+
+def items(item: JSON, least: int = 0) -> JSON:
+    return {"type": "array", "items": item, "minItems": least, "maxItems": 2}
+
+
+TEXT_MAP: JSON = {"type": "object", "additionalProperties": TEXT, "maxProperties": 3}
+NAME = one("main", "other", "default", "p", "", "a b", "\x00")
+LONG = "x" * 300
+PATHS = (
+    *(f"{VOLUME}{more}" for more in ("", "/", "/a.json", "/folder", "/folder/b", "/a.json/below", "/new/n.txt", "/é")),
+    *("/Volumes", "/Volumes/a/b", "/Volumes/a/b/c", f"{VOLUME}/{LONG}", f"{VOLUME}/" + "y/" * 3000, "/etc", "x", "/"),
+)
+IN_PATHS: dict[str, tuple[str, ...]] = {
+    "version": ("2.2", "2.2", "2.2", "2.1", "2.1", "2.1", "2.0", "2.2/../2.2"),
+    "path": PATHS,
+    "name": ("style.css", "live.js", "../api.py", "a/b", "\x00"),
+}
+"""What is put in place of `{...}` in a path: schemathesis makes nothing up there that has a `/` in it."""
+FILE = either(
+    one("/", "/Workspace", "/Shared", WHEEL, "/Shared/a.txt", "/Shared/a.txt/below", "/f/g/h", f"/{LONG}", "", "a"),
+    {"type": "string", "pattern": "^/Shared/free/[^/]+$"},
+)
+TASK = record(
+    *("task_key", "max_retries", "environment_key", "python_wheel_task"),
+    task_key=NAME,
+    max_retries=one(0, 0, 0, 1),
+    environment_key=one("default", "default", "default", "p"),
+    depends_on=items(record("task_key", task_key=NAME)),
+    timeout_seconds=one(0, 1, 2**70),
+    python_wheel_task=record(
+        *("package_name", "entry_point"),
+        package_name=one("tiny", ""),
+        entry_point=one("ok", "fail", "gone", "\x00"),
+        parameters=items(one("{{job.parameters.p}}", "{{job.run_id}}", "{{", "\x00", "-c", LONG * 1000)),
+    ),
+)
+ENVIRONMENT = record(
+    *("environment_key", "spec"),
+    environment_key=one("default", "p"),
+    spec=record(
+        "dependencies",
+        environment_version=one("4"),
+        dependencies=items(one(WHEEL, WHEEL, "/Workspace/Shared/x.whl", f"/Workspace/{LONG}.whl", "/Volumes/a.whl"), 1),
+    ),
+)
+SETTINGS = record(
+    *("tasks", "environments", "description"),  # the description keeps it apart from `WORKING`
+    description=TEXT,
+    name=TEXT,
+    tasks=items(TASK, 1),
+    environments=items(ENVIRONMENT, 1),
+    parameters=items(record("name", "default", name=NAME, default=TEXT)),
+    max_concurrent_runs=one(0, 1, 2**70),
+    queue=record(enabled=FLAG),
+    tags=TEXT_MAP,
+    timeout_seconds=one(0, 1, 2**70),
+)
+WORKING = {
+    "name": "works",
+    "tasks": [
+        {
+            "task_key": "main",
+            "max_retries": 0,
+            "environment_key": "default",
+            "python_wheel_task": {"package_name": "tiny", "entry_point": "ok", "parameters": ["{{job.parameters.p}}"]},
+        }
+    ],
+    "environments": [{"environment_key": "default", "spec": {"dependencies": [WHEEL]}}],
+    "parameters": [{"name": "p", "default": ""}],
+}
+TOKEN = one("MTA=", "LTU=", "MTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw", "", "?", "w6Q=", "YQ==")
+PAGE = {"limit": one(1, 20, 26, 100, 0), "page_token": TOKEN, "offset": one(0, 1, 2**62, 2**63, -1)}
+
+
+def arguments(job: int, run: int) -> dict[str, JSON]:
+    """By `METHOD path`: the arguments of the route. Those of a GET go into the query, the others into the body."""
+    job_id, run_id = one(job, job, str(job), 1, 2**63 - 1), one(run, run, run + 1, 1, 2**63 - 1)
+    other = one(1, 2**63 - 1, 2**63, -1, "", "1e3")  # what may be deleted: nothing that the others are tried on
+    settings = either(one(WORKING), SETTINGS)
+    jobs, files, folders = "/api/{version}/jobs", "/api/2.0/fs/files{path}", "/api/2.0/fs/directories{path}"
+    workspace = "/api/2.0/workspace"
+    return {
+        f"POST {jobs}/create": settings,
+        f"POST {jobs}/reset": record("job_id", "new_settings", job_id=job_id, new_settings=settings),
+        f"POST {jobs}/update": record(
+            "job_id",
+            job_id=job_id,
+            new_settings=either(one({"tasks": [{"task_key": []}]}, {"environments": [{}]}), SETTINGS),
+            fields_to_remove=items(one("tags", "tasks", "name", "queue", "a/b", "")),
+        ),
+        f"GET {jobs}/get": record("job_id", job_id=job_id, page_token=TOKEN),
+        f"GET {jobs}/list": record(**PAGE, name=TEXT, expand_tasks=FLAG),
+        f"POST {jobs}/delete": record("job_id", job_id=other),
+        f"POST {jobs}/run-now": record(
+            "job_id", job_id=job_id, job_parameters=TEXT_MAP, idempotency_token=TEXT, queue=record(enabled=FLAG)
+        ),
+        f"GET {jobs}/runs/get": record("run_id", run_id=run_id, include_history=FLAG, page_token=TOKEN),
+        f"GET {jobs}/runs/list": record(
+            **PAGE,
+            job_id=job_id,
+            active_only=FLAG,
+            completed_only=FLAG,
+            expand_tasks=FLAG,
+            start_time_from=NUMBER,
+            start_time_to=NUMBER,
+            run_type=TEXT,
+        ),
+        f"GET {jobs}/runs/get-output": record("run_id", run_id=run_id),
+        f"POST {jobs}/runs/cancel": record("run_id", run_id=run_id),
+        f"POST {jobs}/runs/cancel-all": record(job_id=job_id, all_queued_runs=FLAG),
+        f"POST {jobs}/runs/delete": record("run_id", run_id=other),
+        f"POST {jobs}/runs/repair": record(
+            "run_id",
+            run_id=run_id,
+            rerun_tasks=items(NAME),
+            rerun_all_failed_tasks=FLAG,
+            rerun_dependent_tasks=FLAG,
+            latest_repair_id=NUMBER,
+            job_parameters=TEXT_MAP,
+        ),
+        f"GET {files}": record(),
+        f"HEAD {files}": record(),
+        f"PUT {files}": record(overwrite=one("true", "false", "")),
+        f"DELETE {files}": record(),
+        f"GET {folders}": record(page_size=one(1, 1000, 1001), page_token=TOKEN),
+        f"HEAD {folders}": record(),
+        f"PUT {folders}": record(),
+        f"DELETE {folders}": record(),
+        "GET /api/2.0/preview/scim/v2/Me": record(),
+        f"GET {workspace}/get-status": record("path", path=FILE, return_export_info=FLAG),
+        f"GET {workspace}/list": record("path", path=FILE),
+        f"POST {workspace}/mkdirs": record("path", path=FILE),
+        f"POST {workspace}/delete": record("path", path=one("/Shared/a.txt", "/f", "/", "", "/gone"), recursive=FLAG),
+        f"GET {workspace}/export": record("path", path=FILE, direct_download=FLAG, format=one("AUTO", "RAW", "DBC")),
+        f"POST {workspace}/import": record(
+            *("path", "content"),
+            path=FILE,
+            content=either(one("aGVsbG8=", "?", "a"), TEXT),
+            overwrite=FLAG,
+            format=one("AUTO", "SOURCE"),
+        ),
+        "POST /api/2.0/workspace-files/import-file/{path}": record(overwrite=one("true", "false", "")),
+        "GET /health": record(),
+        "GET /.well-known/databricks-config": record(),
+        "GET /login": record(next=either(one("//[", "/jobs", "//evil.example", "/a//["), TEXT)),
+        "POST /login": record(token=TEXT, next=either(one("//[", "/jobs"), TEXT)),
+        "POST /logout": record(),
+        "GET /assets/{name}": record(),
+        "GET /": record(),
+        "GET /jobs/{job_id}": record(),
+        "GET /jobs/{job_id}/runs/{run_id}": record(),
+        "GET /explore/data/volumes": record(),
+        "GET /explore/data/volumes/{path}": record(),
+    }
+
+
+def description(folder: Path, job: int, run: int) -> JSON:
+    """The OpenAPI of the application, with all arguments; `job` and `run` exist in the workspace that is tried."""
+    state = StateFolder(folder)
+    redactor, store = Redactor(state), Store(state.database)
+    app = build_app(state, store, Runner(state, store, redactor), redactor)
+    found: JSON = app.openapi()
+    store.close()
+    known = arguments(job, run)
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            taken = known.pop(f"{method.upper()} {path}")
+            named = re.findall(r"{(\w+)}", path)
+            operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": TEXT} for n in named]
+            in_query = method in ("get", "head", "put", "delete") or "import-file" in path
+            if in_query:
+                operation["parameters"] += [
+                    {"name": name, "in": "query", "schema": schema} for name, schema in taken["properties"].items()
+                ]
+            else:
+                kind = "application/x-www-form-urlencoded" if path.startswith("/log") else "application/json"
+                operation["requestBody"] = {"content": {kind: {"schema": taken}}}
+            if method == "put" or "import-file" in path:
+                operation["requestBody"] = {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+    assert not known, f"no route for: {sorted(known)}"
+    return found
