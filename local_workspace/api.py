@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from local_workspace.auth import Auth, is_local_host
 from local_workspace.errors import ApiError
@@ -30,6 +31,7 @@ _FILE_ERRORS = {
     errno.ENOTDIR: (409, "ALREADY_EXISTS"),  # a file where a folder is wanted
     errno.EISDIR: (400, "INVALID_PARAMETER_VALUE"),
     errno.ENAMETOOLONG: (400, "INVALID_PARAMETER_VALUE"),
+    errno.ELOOP: (400, "INVALID_PARAMETER_VALUE"),
     errno.EACCES: (403, "PERMISSION_DENIED"),
     errno.EPERM: (403, "PERMISSION_DENIED"),
     errno.ENOSPC: (507, "RESOURCE_EXHAUSTED"),
@@ -58,6 +60,8 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
             return await call_next(request)
         except ApiError as error:
             return JSONResponse(error.body(), error.status)
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody reads any more
         except Exception:
             log.exception("%s %s", request.method, path)
             message = "The local workspace failed; its log (logs/workspace.log) says why."

@@ -207,7 +207,7 @@ def _results(state: StateFolder, run: Row) -> list[tuple[str, str]]:
         ops = Path(root).resolve() if root else None
         if ops is None or not ops.is_relative_to(base) or not ops.is_dir():
             return []
-    except (OSError, ValueError):  # anybody's text: what cannot be a path holds no results
+    except (OSError, RuntimeError, ValueError):  # anybody's text: what cannot be a path holds no results
         return []
     run_id = str(run["run_id"])
     for label, pattern in (

@@ -51,7 +51,8 @@ def serve_forever(
         server = SparkServer(state.root, spark_port, driver_memory=spark_memory)
         runner.spark = SparkWatch(server, runner.spark_lost)
     app = build_app(state, store, runner, redactor)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+    # h11 limits headers (64 KiB); httptools, which uvicorn prefers where it is installed, does not.
+    config = uvicorn.Config(app, http="h11", log_level="warning", access_log=False, timeout_graceful_shutdown=3)
     http = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn repeats a signal that it got once it has ended: by then the handler below must stand, or the

@@ -1,0 +1,183 @@
+"""Bodies that are too large are refused before they are read; broken ones are refused, and leave nothing behind."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+import requests
+
+from local_workspace.bodies import FILE_LIMIT, FORM_LIMIT, JSON_LIMIT, MIB
+from tests.prove.doors.conftest import knock, log_of
+from tests.prove.doors.openapi import VOLUME
+from tests.workspace.conftest import Workspace, wait_until
+
+JSON_ROUTES = ("/api/2.2/jobs/create", "/api/2.2/jobs/run-now", "/api/2.0/workspace/import", "/api/2.2/jobs/runs/get")
+
+
+def head(house: Workspace, method: str, path: str, *more: str) -> bytes:
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        "Connection: close",
+        f"Authorization: Bearer {house.token}",
+    ]
+    return "\r\n".join([*lines, *more, "", ""]).encode()
+
+
+def memory(house: Workspace) -> int:
+    assert house.process
+    return int(psutil.Process(house.process.pid).memory_info().rss)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [
+        *(("POST", path, JSON_LIMIT) for path in JSON_ROUTES[:3]),
+        ("GET", JSON_ROUTES[3], JSON_LIMIT),
+        ("GET", f"/api/2.0/fs/directories{VOLUME}", JSON_LIMIT),
+        ("POST", "/login", FORM_LIMIT),
+        ("PUT", f"/api/2.0/fs/files{VOLUME}/big.csv", FILE_LIMIT),
+        ("POST", "/api/2.0/workspace-files/import-file/Shared/big.whl", FILE_LIMIT),
+    ],
+)
+def test_what_is_announced_as_too_large_is_refused_unread(
+    house: Workspace, owner: requests.Session, method: str, path: str, most: int
+) -> None:
+    owner.put(f"{house.host}/api/2.0/fs/directories{VOLUME}", timeout=5)
+    for announced in (most + 1, 2**62):
+        status, answer = knock(house, head(house, method, path, f"Content-Length: {announced}"))
+        assert status == 413
+        assert f"larger than {most:,} bytes".encode() in answer
+
+
+@pytest.mark.parametrize("path", [*JSON_ROUTES[:3], "/login"])
+def test_what_turns_out_too_large_is_refused_on_the_way(house: Workspace, path: str) -> None:
+    """In chunks, so that nothing is announced: sent for as long as the server takes it, up to 200 MiB."""
+    before, sent, chunk = memory(house), 0, b"%x\r\n" % MIB + b"a" * MIB + b"\r\n"
+    answer = b""
+    with socket.create_connection(("127.0.0.1", house.port), timeout=10) as connection:
+        connection.sendall(head(house, "POST", path, "Transfer-Encoding: chunked"))
+        try:
+            while sent < 200:
+                connection.sendall(chunk)
+                sent += 1
+            answer = connection.recv(65536)
+        except OSError:  # it has hung up on us
+            answer = b""
+    most = JSON_LIMIT if path.startswith("/api/") else FORM_LIMIT
+    assert sent <= most / MIB + 10, "the server went on reading"
+    assert answer == b"" or int(answer.split()[1]) == 413
+    assert memory(house) - before < 100 * MIB
+
+
+def test_large_files_go_through_to_disk_and_not_through_memory(house: Workspace, owner: requests.Session) -> None:
+    before, size = memory(house), 300
+    highest = before
+
+    def pieces() -> object:
+        nonlocal highest
+        for _ in range(size):
+            highest = max(highest, memory(house))
+            yield b"x" * MIB
+
+    for url in (f"/api/2.0/fs/files{VOLUME}/large.bin", "/api/2.0/workspace-files/import-file/Shared/large.bin"):
+        answer = owner.request(
+            "PUT" if "fs" in url else "POST", house.host + url + "?overwrite=true", data=pieces(), timeout=60
+        )
+        assert answer.status_code in (200, 204)
+    stored = [
+        house.state / "volumes/spark_catalog/ops/files/large.bin",
+        house.state / "workspace/files/Shared/large.bin",
+    ]
+    for path in stored:
+        assert path.stat().st_size == size * MIB
+        path.unlink()
+    assert highest - before < 100 * MIB
+
+
+@pytest.mark.parametrize(
+    "path", [f"/api/2.0/fs/files{VOLUME}/cut/x.csv", "/api/2.0/workspace-files/import-file/Shared/x"]
+)
+def test_an_upload_that_breaks_off_leaves_nothing(house: Workspace, path: str) -> None:
+    folders = [house.state / "volumes", house.state / "workspace/files"]
+
+    def files() -> list[str]:
+        return sorted(str(found) for folder in folders for found in folder.rglob("*") if found.is_file())
+
+    before = files()
+    with socket.create_connection(("127.0.0.1", house.port), timeout=10) as connection:
+        method = "PUT" if "fs" in path else "POST"
+        connection.sendall(head(house, method, path, f"Content-Length: {MIB}") + b"x" * 1000)
+        wait_until(lambda: len(files()) > len(before), 5)  # the draft
+    wait_until(lambda: files() == before, 5)
+
+
+BROKEN: dict[str, bytes] = {
+    "deep": b"[" * 200_000,
+    "deep and whole": b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    "half a character": b'{"job_id": 1, "x": "\\ud800"}',
+    "half a character as a name": b'{"\\udfff": 1}',
+    "no UTF-8": b'{"job_id": "\xff"}',
+    "no JSON": b"'; drop table jobs; --",
+    "a list": b"[1]",
+    "a huge number": b'{"job_id": ' + b"9" * 5000 + b"}",
+    "a large number": b'{"job_id": 9223372036854775808, "run_id": 1e400}',
+    "not a number": b'{"job_id": NaN, "run_id": NaN}',
+    "twice": b'{"job_id": 1, "job_id": {"a": 1}}',
+    "NUL": b'{"job_id": 1, "path": "/a\\u0000b"}\x00',
+    "gzip": b"\x1f\x8b\x08\x00",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BROKEN))
+def test_broken_bodies_are_refused(house: Workspace, kind: str) -> None:
+    body = BROKEN[kind]
+    for path in (
+        *("/api/2.2/jobs/create", "/api/2.2/jobs/run-now", "/api/2.2/jobs/reset", "/api/2.2/jobs/runs/cancel"),
+        *("/api/2.0/workspace/import", "/api/2.0/workspace/mkdirs"),
+    ):
+        status, answer = knock(house, head(house, "POST", path, f"Content-Length: {len(body)}") + body)
+        assert status == 400, (path, answer)
+        assert b'"error_code"' in answer
+    assert "Traceback" not in log_of(house)
+
+
+BAD_HTTP: dict[str, Callable[[Workspace], bytes]] = {
+    "two lengths": lambda h: (
+        head(h, "POST", "/api/2.2/jobs/create", "Content-Length: 2", "Content-Length: 4") + b"{}{}"
+    ),
+    "length and chunks": lambda h: (
+        head(h, "POST", "/api/2.2/jobs/create", "Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n"
+    ),
+    "a negative length": lambda h: head(h, "POST", "/api/2.2/jobs/create", "Content-Length: -1"),
+    "a header without end": lambda h: head(h, "GET", "/health", "X: " + "y" * 200_000),
+    "a path without end": lambda h: head(h, "GET", "/api/" + "y" * 200_000),
+    "no HTTP": lambda h: b"\x16\x03\x01\x00\xff" * 20 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BAD_HTTP))
+def test_bad_http_is_refused_and_others_are_served_on(house: Workspace, kind: str) -> None:
+    try:
+        status, _ = knock(house, BAD_HTTP[kind](house))
+    except (OSError, IndexError):  # it has hung up without a word
+        status = 400
+    assert 400 <= status < 500
+    assert requests.get(f"{house.host}/health", timeout=5).status_code == 200
+
+
+def test_a_client_that_says_nothing_holds_up_nobody(house: Workspace, owner: requests.Session) -> None:
+    silent = [socket.create_connection(("127.0.0.1", house.port), timeout=10) for _ in range(200)]
+    try:
+        for number, connection in enumerate(silent):
+            connection.sendall(head(house, "POST", "/api/2.2/jobs/create", "Content-Length: 100")[: 20 + number])
+        begun = time.monotonic()
+        assert owner.get(f"{house.host}/api/2.2/jobs/list", timeout=5).status_code == 200
+        assert time.monotonic() - begun < 2
+    finally:
+        for connection in silent:
+            connection.close()
