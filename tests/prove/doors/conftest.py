@@ -29,6 +29,9 @@ def owner(house: Workspace) -> Iterator[requests.Session]:
     with requests.Session() as session:
         answer = session.post(f"{house.host}/login", data={"token": house.token}, timeout=5)
         assert answer.status_code == 200
+        # As headers, so that no answer (the log-out's) takes them away.
+        session.headers["Cookie"] = f"lakehouse_workspace={session.cookies['lakehouse_workspace']}"
+        session.cookies.clear()
         session.headers["Authorization"] = f"Bearer {house.token}"
         yield session
 
