@@ -30,6 +30,7 @@ UTF8_BOM = b"\xef\xbb\xbf"
 _BLANKS = b" \t"
 _CHUNK = 1 << 20
 _LONGEST_HEADER = 1 << 24
+_MOST_UNEXPECTED = 10
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,12 @@ def _match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...],
     if missing := [name for normal, name in expected.items() if normal not in counts]:
         differences.append(f"missing {_listed(missing)}")
     if unexpected := [name for name, normal in zip(names, found, strict=True) if normal not in expected]:
-        differences.append(f"unexpected {_listed(unexpected)}")
+        # So many are the values of a line that was joined to the header, and have no place in a message either.
+        differences.append(
+            f"unexpected {_listed(unexpected)}"
+            if len(unexpected) <= _MOST_UNEXPECTED
+            else f"{len(unexpected)} unexpected names (is there a line end after the header?)"
+        )
     if doubled := [name for normal, name in expected.items() if counts[normal] > 1]:
         differences.append(f"more than once {_listed(doubled)}")
     if differences:
@@ -212,10 +218,9 @@ def _normal(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def _listed(names: list[str], most: int = 60, longest: int = 80) -> str:
+def _listed(names: list[str], longest: int = 80) -> str:
     """Names for a message, cut short where there is too much, and without anything like an e-mail address."""
-    shown = ", ".join(repr("***" if "@" in name else name[:longest]) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    return ", ".join(repr("***" if "@" in name else name[:longest]) for name in names)
 
 
 def _check_manifests(landing_root: Path, dates: list[date], files: list[LandedFile]) -> None:
