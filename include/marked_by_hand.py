@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
+from include.hook import LakehouseHook
 from include.operators import JobRunOperator, PublishOperator
 from include.settings import SETTINGS
 
@@ -50,7 +51,6 @@ def cancel_run_of(dag_id: str, task_id: str, run_id: str, map_index: int) -> Non
     """Cancel the newest job run of a task, if it still goes on. Runs where Airflow's database is at hand."""
     from airflow.models.connection import Connection
     from airflow.models.xcom import XComModel
-    from airflow.providers.databricks.hooks.databricks import DatabricksHook
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
@@ -67,7 +67,7 @@ def cancel_run_of(dag_id: str, task_id: str, run_id: str, map_index: int) -> Non
             )
         if pushed is None:
             return
-        hook = DatabricksHook(SETTINGS.connection_id, retry_limit=SETTINGS.api_retries, caller="MarkedByHand")
+        hook = LakehouseHook(SETTINGS.connection_id, retry_limit=SETTINGS.api_retries, caller="MarkedByHand")
         # The usual look-up asks a task's supervisor, which the API server does not have.
         hook.__dict__["databricks_conn"] = Connection.get_connection_from_secrets(SETTINGS.connection_id)
         job_run_id = int(pushed)

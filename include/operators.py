@@ -1,8 +1,10 @@
 """Tasks that run a job of the bundle: the provider's deferrable operator, and publish with its asset events.
 
 One try of a task has one job run: the idempotency token is the id of the try, which is new after every retry and
-clear. A run whose try is over does not go on (issue: a cancelled, timed-out or failed-by-hand task cancels the run):
-the trigger cancels while the task is deferred, `on_kill` while it runs, and what neither could do (the triggerer was
+clear. It is kept before the run is asked for, so that a run of whose start no answer came through can be found.
+
+A run whose try is over does not go on (a cancelled, timed-out or failed-by-hand task cancels the run): the
+trigger cancels while the task is deferred, `on_kill` while it runs, and what neither could do (the triggerer was
 down, the wait timed out, the trigger failed) is done here, when the task is resumed to fail or tried again.
 """
 
@@ -15,7 +17,9 @@ from airflow.providers.databricks.hooks.databricks import RunState
 from airflow.providers.databricks.operators.databricks import DatabricksRunNowOperator
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from requests.exceptions import RequestException
 
+from include.hook import LakehouseHook
 from include.settings import SETTINGS, Settings
 from include.triggers import JobRunTrigger
 from include.workspace import Workspace
@@ -51,19 +55,28 @@ class JobRunOperator(DatabricksRunNowOperator):
         """
         store, ti_id = context["task_state_store"], str(context["ti"].id)
         earlier = store.get(RUN_KEY) or {}
+        if earlier and "run_id" not in earlier:
+            # No answer to its request came through. Its token finds the run; if there is none, it is started now.
+            earlier["run_id"] = self._run_of(context, earlier["token"])
+        token = ti_id
         if earlier.get("ti_id") != ti_id:
             self._stop(earlier.get("run_id"), "an earlier try of this task")
         elif self._has_failed(earlier["run_id"]):
+            token = f"{ti_id}-{context['ti'].try_number}"
+        else:
             # The scheduler sometimes repeats a try under the same id (it lost sight of the process that deferred).
-            # A run that goes on, or has succeeded, is then simply taken up again; a failed one is not.
-            self.idempotency_token = f"{ti_id}-{context['ti'].try_number}"
+            # Its run, which goes on or has succeeded, is then simply taken up again.
+            token = earlier["token"]
+        self.idempotency_token = token
         try:
             try:
                 return super().execute(context)
             except TaskDeferred as wait:
-                store.set(RUN_KEY, {"ti_id": ti_id, "run_id": self.run_id})
                 trigger = JobRunTrigger(**cast("BaseTrigger", wait.trigger).serialize()[1])
                 self.defer(trigger=trigger, method_name=wait.method_name, timeout=self.execution_timeout)
+            finally:
+                if self.run_id:
+                    store.set(RUN_KEY, {"ti_id": ti_id, "token": token, "run_id": self.run_id})
         except Exception:
             self._stop(self.run_id, "this try, which has failed")
             raise
@@ -87,6 +100,27 @@ class JobRunOperator(DatabricksRunNowOperator):
                 )
         return super().execute_complete(context, event)
 
+    def _get_hook(self, caller: str) -> LakehouseHook:
+        return LakehouseHook(
+            self.databricks_conn_id,
+            retry_limit=self.databricks_retry_limit,
+            retry_delay=self.databricks_retry_delay,
+            retry_args=self.databricks_retry_args,
+            caller=caller,
+        )
+
+    def _prepare_run_now_json(self, context: Any) -> dict[str, Any]:
+        request: dict[str, Any] = super()._prepare_run_now_json(context)
+        # From here on there may be a run although no answer comes.
+        asked = {"ti_id": str(context["ti"].id), "token": self.idempotency_token}
+        context["task_state_store"].set(RUN_KEY, asked)
+        return request
+
+    def _run_of(self, context: Any, token: str) -> int:
+        """The run that this idempotency token has started, or starts now."""
+        self.idempotency_token = token
+        return int(self._hook.run_now(self._prepare_run_now_json(context)))
+
     def _has_failed(self, run_id: int) -> bool:
         state = self._hook.get_run_state(run_id)
         return state.is_terminal and not state.is_successful
@@ -102,7 +136,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         except DatabricksApiError as error:
             if error.http_status_code not in (400, 404):  # it is not known any more, or has just ended
                 self.log.error("Job run %s of %s could not be cancelled: %s", run_id, whose, error)
-        except AirflowException as error:
+        except (AirflowException, RequestException) as error:
             self.log.error("Job run %s of %s could not be cancelled: %s", run_id, whose, error)
 
 
@@ -113,6 +147,12 @@ class PublishOperator(JobRunOperator):
         super().__init__(job="publish", outlets=list(published.values()), **kwargs)
         self.layer = layer
         self.published = published
+        self.publication: Any = None
+
+    def execute(self, context: Any) -> Any:
+        """The provider drops what `execute_complete` returns for a run that has ended at the first look."""
+        super().execute(context)
+        return self.publication
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
         """Returns the publication, as the job wrote it."""
@@ -146,4 +186,5 @@ class PublishOperator(JobRunOperator):
                 "already_published": again,
                 "job_run_id": run_id,
             }
+        self.publication = publication
         return publication

@@ -8,6 +8,8 @@ from typing import Any
 
 from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
 
+from include.hook import LakehouseHook
+
 SETTLE_SECONDS = 5
 """No run is reported as ended sooner. A task that is resumed before the scheduler has noticed the end of the process
 that deferred it looks lost to the scheduler, which then repeats its try. Runs that are this short are rare."""
@@ -18,6 +20,16 @@ class JobRunTrigger(DatabricksExecutionTrigger):
 
     Airflow calls `on_kill` for those only: a triggerer that restarts or hands the trigger over does not cancel.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hook = LakehouseHook(
+            self.databricks_conn_id,
+            retry_limit=self.retry_limit,
+            retry_delay=self.retry_delay,
+            retry_args=self.retry_args,
+            caller=self.caller,
+        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The provider's arguments under this class."""

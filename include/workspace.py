@@ -6,10 +6,10 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.databricks.exceptions import DatabricksApiError
-from airflow.providers.databricks.hooks.databricks import DatabricksHook
 from airflow.sdk.exceptions import AirflowException
 from requests.exceptions import JSONDecodeError
 
+from include.hook import LakehouseHook
 from include.settings import SETTINGS, Settings
 
 
@@ -25,7 +25,7 @@ class Workspace:
     """Reads files and folders of volumes by the Files API. Makes no call before it is asked for something."""
 
     def __init__(self, settings: Settings = SETTINGS, caller: str = "LakehouseFiles") -> None:
-        self.hook = DatabricksHook(
+        self.hook = LakehouseHook(
             settings.connection_id,
             retry_limit=settings.api_retries,
             retry_delay=settings.api_retry_delay,

@@ -236,4 +236,4 @@ def test_a_publication_of_something_else_is_an_error(
 
 def test_the_run_is_kept_where_tries_cannot_lose_it(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     started(build("ti-1"), context)
-    assert context["task_state_store"][RUN_KEY] == {"ti_id": "ti-1", "run_id": 1000}
+    assert context["task_state_store"][RUN_KEY] == {"ti_id": "ti-1", "token": "ti-1", "run_id": 1000}
