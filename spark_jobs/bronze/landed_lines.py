@@ -18,6 +18,7 @@ from spark_jobs.row_rules import RowRule
 WRONG_ENCODING = "wrong encoding"
 CONTROL_CHARACTER = "control character"
 BROKEN_QUOTING = "broken quoting"
+MISPLACED_ADDRESS = "e-mail address outside its column"
 EXACT_DUPLICATE = "exact duplicate"
 REPEATED_ITEM = "order item occurs more than once in its file"
 _WIDTH = len(schema.COLUMNS)
@@ -94,6 +95,7 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
     decoded = text.decode(F.col("value"), source.encoding)
     line_bytes = F.col("value").cast("binary")
     found = F.size("found")
+    private = F.array(*(F.element_at("positions", schema.position(name) + 1) for name in schema.PRIVATE))
     return (
         lines.select(
             "*",
@@ -112,9 +114,7 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
             "is_header",
             "text",
             "positions",
-            F.array(*(F.element_at("positions", schema.position(name) + 1) for name in schema.PRIVATE)).alias(
-                "private"
-            ),
+            private.alias("private"),
             "hmac_inner",
             "hmac_outer",
             "broken_quoting",
@@ -128,6 +128,10 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
                     F.when(
                         ~F.col("broken_quoting") & (found != _WIDTH),
                         F.concat(F.lit("wrong number of fields: found "), found, F.lit(f" instead of {_WIDTH}")),
+                    ),
+                    F.when(
+                        (found == _WIDTH) & F.contains("text", F.lit("@")),
+                        F.when(masking.holds_address(F.col("found"), private), MISPLACED_ADDRESS),
                     ),
                 )
             ).alias("line_reasons"),
@@ -213,7 +217,9 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
     makes no difference. Of exact duplicates the line with the least text stays, whatever order they are read in.
     """
     item = Window.partitionBy("source_file", "order_item_id")
-    ordered = item.orderBy(F.desc("is_header"), "complete", "row_hash", "text")
+    # Of several headers one without a byte order mark, which is the longer one.
+    header_length = F.when(F.col("is_header"), F.char_length("text"))
+    ordered = item.orderBy(F.desc("is_header"), header_length, "complete", "row_hash", "text")
     duplicate = (
         F.col("complete")
         & F.lag("complete", 1, False).over(ordered)
@@ -233,9 +239,13 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
             F.col("reasons")
         ),
     )
-    private = [F.element_at("private", number + 1) for number in range(len(schema.PRIVATE))]
-    line = masking.masked_line(text.raw_fields(F.col("text")), F.col("broken_quoting"), private, _WIDTH)
     valid = F.size("reasons") == 0
+    # Columns of their own: masking looks at both for every field, and would split the line anew for each.
+    quarantined = final.withColumn("raw", F.when(~valid, text.raw_fields(F.col("text")))).withColumn(
+        "surplus", F.size("raw") - _WIDTH
+    )
+    private = [F.element_at("private", number + 1) for number in range(len(schema.PRIVATE))]
+    line = masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)
     made = {
         **{name: F.when(valid, F.col(name)) for name in (*schema.NAMES, "row_hash")},
         "landing_date": F.to_date(F.substring("source_file", 4, 10)),
@@ -245,4 +255,4 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         "built_at": F.lit(stamp.built_at),
         "line": F.when(~valid, line),
     }
-    return final.select(*(made.get(name, F.col(name)).alias(name) for name in schema.LANDED_LINES.names))
+    return quarantined.select(*(made.get(name, F.col(name)).alias(name) for name in schema.LANDED_LINES.names))

@@ -16,7 +16,7 @@ _UNDEFINED = "".join(f"\\x{byte:02x}" for byte in range(0x80, 0xA0) if byte not 
 # RFC 4180, strictly. Possessive quantifiers, so that a gigantic field costs no stack.
 _QUOTED = '"[^"]*+(?:""[^"]*+)*+"'
 _FIELD = f'(?:{_QUOTED}|[^",]*+)'
-_LINE = f"^{_FIELD}(?:,{_FIELD})*+$"
+_LINE = rf"^{_FIELD}(?:,{_FIELD})*+\z"  # for Java, $ would let some kinds of line end be left over
 
 CONTROL_CHARACTERS = r"[\x00-\x08\x0e-\x1f\x7f]"
 
