@@ -11,7 +11,7 @@ import requests
 
 from tests.prove.doors.conftest import knock
 from tests.prove.doors.openapi import VOLUME, WORKING, arguments
-from tests.workspace.conftest import Workspace
+from tests.workspace.conftest import Workspace, task
 
 OPEN = {"GET /health", "GET /.well-known/databricks-config", "GET /login", "POST /login", "GET /assets/{name}"}
 OPEN |= {"POST /logout"}  # takes away the asker's own cookie
@@ -101,8 +101,12 @@ def test_a_host_name_with_something_behind_it_opens_nothing(house: Workspace, ho
 
 def test_only_the_owner_can_read_what_is_stored(house: Workspace) -> None:
     """Another user of the machine finds the door shut on disk, too."""
-    for folder in ("secrets", "workspace", "volumes", "."):
-        assert (house.state / folder).stat().st_mode & 0o077 == 0
-    for path in [*house.state.glob("secrets/*"), *house.state.glob("workspace/*.sqlite*")]:
-        if path.name != "email_secret":  # which this test has written
-            assert path.stat().st_mode & 0o077 == 0, path
+    run = house.wait(house.run(house.create(task("ok"), name="stored")))
+    house.call("PUT", f"/api/2.0/fs/directories{VOLUME}/new/folder")
+    house.call("PUT", f"/api/2.0/fs/files{VOLUME}/new/file?overwrite=true")
+    (house.state / "secrets" / "email_secret").chmod(0o600)  # which these tests have written
+    stored = [path for path in house.state.rglob("*") if not path.is_symlink()]
+    assert {"folder", "file", "workspace_token", "workspace.sqlite", "log.txt"} <= {path.name for path in stored}
+    assert run["state"]["result_state"] == "SUCCESS"
+    for path in (house.state, *stored):
+        assert path.stat().st_mode & 0o077 == 0, path
