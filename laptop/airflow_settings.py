@@ -16,7 +16,7 @@ SQLITE_PATIENCE_SECONDS = 60
 
 
 def write_files(state: State) -> None:
-    """The login, and the connection to the local workspace, as files."""
+    """The login, the connection to the local workspace, and Airflow's own hook for settings, as files."""
     private_folder(state.airflow_home)
     passwords = json.dumps({USER: state.secret("airflow_password")})
     write_private(state.airflow_home / "passwords.json", passwords)
@@ -28,6 +28,10 @@ def write_files(state: State) -> None:
         "password": state.secret("workspace_token"),
     }
     write_private(state.airflow_home / "connections.json", json.dumps({"databricks_default": connection}))
+    own_settings = Path(__file__).with_name("airflow_local_settings.py")
+    config = state.airflow_home / "config"
+    private_folder(config)
+    write_private(config / own_settings.name, own_settings.read_text(encoding="utf-8"))
 
 
 def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
