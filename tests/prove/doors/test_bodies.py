@@ -13,7 +13,7 @@ import requests
 from local_workspace.bodies import FILE_LIMIT, FORM_LIMIT, JSON_LIMIT, MIB
 from tests.prove.doors.conftest import knock, log_of
 from tests.prove.doors.openapi import VOLUME
-from tests.workspace.conftest import Workspace, wait_until
+from tests.workspace.conftest import Workspace, task, wait_until
 
 JSON_ROUTES = ("/api/2.2/jobs/create", "/api/2.2/jobs/run-now", "/api/2.0/workspace/import", "/api/2.2/jobs/runs/get")
 
@@ -144,6 +144,39 @@ def test_broken_bodies_are_refused(house: Workspace, kind: str) -> None:
         assert status == 400, (path, answer)
         assert b'"error_code"' in answer
     assert "Traceback" not in log_of(house)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/2.2/jobs/update", {"new_settings": {"tasks": [{"task_key": []}]}}),
+        ("/api/2.2/jobs/update", {"new_settings": {"environments": [{"environment_key": {}}]}}),
+        ("/api/2.2/jobs/list", {"name": {"a": 1}}),
+        ("/api/2.2/jobs/list", {"page_token": 5}),
+        ("/api/2.2/jobs/runs/list", {"page_token": ["MTA="]}),
+        ("/api/2.0/workspace/delete", {"path": True}),
+        ("/api/2.0/workspace/import", {"path": "/Shared/a", "content": 1}),
+        ("/api/2.0/workspace/import", {"path": "/Shared/a", "content": "é"}),
+        ("/api/2.0/workspace/list", {"path": "/" + "x" * 300}),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(
+    house: Workspace, owner: requests.Session, path: str, body: dict[str, object]
+) -> None:
+    if path.endswith("update"):
+        body = body | {"job_id": house.create(task("ok"), name="to update")}
+    answer = owner.request("GET" if path.endswith("list") else "POST", house.host + path, json=body, timeout=5)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("wanted", ["//[", "/a//[", "//[::1"])
+def test_a_log_in_to_a_broken_address_leads_to_the_front_page(house: Workspace, wanted: str) -> None:
+    form = requests.get(f"{house.host}/login", params={"next": wanted}, timeout=5)
+    assert form.status_code == 200
+    data = {"token": house.token, "next": wanted}
+    answer = requests.post(f"{house.host}/login", data=data, allow_redirects=False, timeout=5)
+    assert answer.status_code == 303
+    assert answer.headers["location"] in ("/", "/a//[")
 
 
 BAD_HTTP: dict[str, Callable[[Workspace], bytes]] = {
