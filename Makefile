@@ -11,7 +11,7 @@ export LAKEHOUSE_STATE
 # What a person gives reaches the programs through the environment, letter by letter: not expanded by make ($ is
 # common in SQL and file names), and not interpreted by a shell.
 VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS \
-  DAYS SCALE SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
+  MINUTES DAYS SCALE SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
 
@@ -19,7 +19,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test lint up down status run airflow replay feed query bench env lock clean
+.PHONY: help setup demo test prove lint up down status run airflow replay feed query bench env lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
@@ -68,6 +68,10 @@ bench: ## measure the full DataCo run (DATA=...), then a one-day run, task by ta
 test: ## the whole test suite; ARGS="tests/unit -k name" for a part of it
 	@$(SETUP) --dev
 	@$(DEV) -m laptop.checks test
+
+prove: ## try to break the promises for MINUTES=60 (tests/prove; ARGS=tests/prove/histories for a part)
+	@$(SETUP) --dev
+	@$(DEV) -m laptop.checks prove
 
 lint: ## ruff and mypy
 	@"$(PYTHON)" -m laptop.setup --only dev

@@ -1,4 +1,4 @@
-"""`make test` and `make lint`, in the development environment."""
+"""`make test`, `make prove` and `make lint`, in the development environment."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def main() -> int:
     python = [sys.executable, "-m"]
     commands = {
         "test": [[*python, "pytest", *(shlex.split(os.environ.get("ARGS", "")) or SIDE_BY_SIDE)]],
+        "prove": [[*python, "pytest", "-s", *(shlex.split(os.environ.get("ARGS", "")) or ["tests/prove"])]],
         "lint": [
             [*python, "ruff", "check", "."],
             [*python, "ruff", "format", "--check", "."],
@@ -28,10 +29,12 @@ def main() -> int:
         ],
     }
     if what not in commands:
-        raise Problem("say one of: test, lint.")
+        raise Problem(f"say one of: {', '.join(commands)}.")
     environment = processes.clean_environment() | State.from_environment().environment()
     # Meant for the tests, although variables like these are kept from services.
     environment |= {name: os.environ[name] for name in FOR_TESTS if name in os.environ}
+    if what == "prove":
+        environment["PROVE_MINUTES"] = os.environ.get("MINUTES") or "10"
     failed = [command for command in commands[what] if subprocess.run(command, cwd=REPO, env=environment).returncode]
     return 1 if failed else 0
 

@@ -80,7 +80,7 @@ def spark_remote(request: pytest.FixtureRequest) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = SparkServer(state, port)
+    server = SparkServer(state, port, few_rows=True)
     server.start()
     try:
         yield f"sc://localhost:{port}/;token={token.read_text()}"

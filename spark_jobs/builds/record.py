@@ -89,15 +89,15 @@ class Build:
 def fingerprint(spark: SparkSession, build: Build) -> str:
     """sha256 (hex) of what a verdict is about, from the staging tables as they are now and the running code.
 
-    A staging table that was written to, or made anew, since the build gives another fingerprint, and so do other
-    suites, other parameters and other code (design, section 2). Raises BuildMissing.
+    A staging table that was written to, or made anew, since the build gives another fingerprint, and so do another
+    record of it, other suites, other parameters and other code (design, section 2). Raises BuildMissing.
     """
     heads = {}
     found = each_at_once(lambda staged: delta.head(spark, staged.name), build.staged.values())
     for (table, staged), head in zip(build.staged.items(), found, strict=True):
         if head is None:
             raise BuildMissing(f"the staging table {staged.name} is gone: run the build again")
-        heads[table] = [head.table_id, head.version]
+        heads[table] = [head.table_id, head.version, asdict(staged)]
     content = {
         "layer": build.layer,
         "build_id": build.build_id,

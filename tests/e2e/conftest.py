@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -49,10 +50,28 @@ class Lake:
         self.client = AirflowClient(self.state)
         self.spark = self.session.enter_context(spark_session(self.state))
 
+    def reconnect(self) -> None:
+        """To a Spark that was started again."""
+        with suppress(Exception):
+            self.session.close()
+        self.spark = self.session.enter_context(spark_session(self.state))
+
     def run(self, start: date, end: date) -> RunResult:
+        return self.follow(self.trigger(start, end))
+
+    def trigger(self, start: date, end: date) -> str:
         first, after = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (start, end))
-        run_id = self.client.trigger(DAG, first, after, "end-to-end test")
-        return self.follow(run_id)
+        return self.client.trigger(DAG, first, after, "end-to-end test")
+
+    def wait_for(self, run_id: str, task_id: str, state: str, seconds: float = 300) -> None:
+        """Until the task of the run is in that state."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = {task["task_id"]: task["state"] for task in self.client.task_instances(DAG, run_id)}
+            if found.get(task_id) == state:
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"{task_id} was not {state} within {seconds:.0f} s: {found}")
 
     def follow(self, run_id: str) -> RunResult:
         return follow(self.client, DAG, run_id, Silent(), timeout=900)

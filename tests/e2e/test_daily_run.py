@@ -5,6 +5,10 @@ The tests build on each other, in the order of this file.
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import time
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -91,6 +95,33 @@ def test_clearing_the_run_runs_it_again_and_changes_nothing(lake: Lake, first_ru
     assert again.ok, "\n".join(reasons(lake.client, again))
     assert not set(runs) & set(job_runs(lake.client, again)), "a job run was reported again instead of run again"
     assert contents(lake) == before
+
+
+def test_whatever_is_killed_a_retry_ends_in_the_same_tables(lake: Lake, first_run: RunResult) -> None:
+    """Spark while bronze is built; then, while silver is, the workspace, the scheduler and the triggerer at once."""
+    before = contents(lake)
+    run_id = lake.trigger(FIRST, FIRST + timedelta(days=1))
+    lake.wait_for(run_id, "bronze.build", "deferred")
+    time.sleep(4)  # its process has begun to work by then
+    kill(json.loads((lake.state.pids / "spark.json").read_text())["pid"])
+    lake.wait_for(run_id, "silver.build", "deferred")
+    time.sleep(4)
+    for service in processes.known(lake.state):
+        if service.name in ("workspace", "airflow-scheduler", "airflow-triggerer"):
+            kill(service.pid)
+    services.up(lake.state)
+    again = lake.follow(run_id)
+    assert again.ok, "\n".join(reasons(lake.client, again))
+    tries = {task.task_id: task.try_number for task in again.tasks}
+    assert tries["bronze.build"] > 1, "nothing was killed"
+    lake.reconnect()
+    assert contents(lake) == before
+    jobs = [process for process in processes.marked(lake.state) if "task_process.py" in " ".join(process.cmdline())]
+    assert jobs == [], "a job's process outlived its run"
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
 
 
 def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, first_run: RunResult) -> None:

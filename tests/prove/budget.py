@@ -1,4 +1,6 @@
-"""How long a proof tries: its short version in the suite, or about PROVE_MINUTES minutes each.
+"""How long a proof tries: its short version in the suite, or its share of PROVE_MINUTES minutes.
+
+Proofs that last as long as one likes are marked `timed`, and share these minutes in equal parts.
 
 A proof counts either in examples (`@settings(max_examples=examples(25))`) or in rounds, of which there is always one:
 
@@ -13,16 +15,24 @@ import os
 import time
 from collections.abc import Iterator
 
+_proofs = 1
+
+
+def share_among(proofs: int) -> None:
+    """How many proofs the minutes are for."""
+    global _proofs
+    _proofs = proofs
+
 
 def minutes() -> float | None:
-    """What PROVE_MINUTES says; None in the suite. Raises ValueError if it is no positive number."""
+    """What PROVE_MINUTES says for one proof; None in the suite. Raises ValueError if it is no positive number."""
     text = os.environ.get("PROVE_MINUTES", "").strip()
     if not text:
         return None
     number = float(text)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"PROVE_MINUTES={text}: it must be a number above 0.")
-    return number
+    return number / _proofs
 
 
 def examples(short: int, seconds: float = 10) -> int:

@@ -24,7 +24,7 @@ from tests.spark.silver.frames import (
     read_csv,
     write_csv,
 )
-from tests.unit.model import cases, oracle
+from tests.unit.model import oracle
 from tests.unit.model.cases import Row, bronze_row
 
 
@@ -50,17 +50,6 @@ class Shop:
         actual = collected(products360(self.enriched_frame, self.products_frame, as_of))
         assert_same(actual, products, "product_id")
         return customers, products
-
-
-def test_random_histories_equal_the_oracle(spark: SparkSession) -> None:
-    shop = Shop(spark, [row for seed in range(8) for row in cases.random_history(seed)])
-    actual = orders_enriched(shop.orders_frame, shop.customers_frame, shop.products_frame)
-    assert_same(collected(actual), shop.enriched, "order_item_id")
-    customers, products = shop.check_360(date(2018, 2, 20))
-    # The histories reach the cases that matter.
-    assert any(row["total_orders"] == 0 for row in customers)
-    assert any(row["total_orders"] and not row["total_revenue"] for row in customers)
-    assert {"Star", "Strong", "Steady"} < {row["performance_tier"] for row in products}
 
 
 def test_a_product_and_a_customer_without_a_counted_order(spark: SparkSession) -> None:

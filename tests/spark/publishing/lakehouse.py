@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,14 +82,18 @@ class Lakehouse:
         self.publications.create()
 
     def land(self, day: str, *lines: dict[str, str] | str) -> None:
-        """Delivers a day anew: lines as values by column, or as text."""
+        """Delivers a day anew, in one file: lines as values by column, or as text."""
+        self.deliver(day, {"orders.csv": lines} if lines else {})
+
+    def deliver(self, day: str, files: Mapping[str, Sequence[dict[str, str] | str]]) -> None:
+        """Delivers a day anew: its files with their lines."""
         folder = self.landing / f"dt={day}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        if lines:
+        for name, lines in files.items():
             texts = [line if isinstance(line, str) else ",".join(line[c] for c in SOURCE_NAMES) for line in lines]
             content = "\r\n".join([",".join(SOURCE_NAMES), *texts, ""])
-            (folder / "orders.csv").write_text(content, encoding="windows-1252", newline="")
+            (folder / name).write_text(content, encoding="windows-1252", newline="")
 
     def parameters(self, layer: str, start: str, end: str, **changes: str) -> BuildParameters:
         parameters = BuildParameters(
@@ -114,6 +119,10 @@ class Lakehouse:
         build = BUILDERS[layer](self.spark, parameters, parameters.fresh_build_id)
         build.save(self.ops)
         return build
+
+    def built(self, layer: str, job_run_id: str) -> Build:
+        """What a build has recorded."""
+        return Build.load(self.ops, layer, job_run_id)
 
     def audit(self, build: Build) -> Verdict:
         return audit_build(self.spark, self.ops, build)
@@ -181,13 +190,16 @@ class Lakehouse:
         assert newest is not None
         return delta.at_version(self.spark, self.tables.name(table), newest.tables[table])
 
+    def at(self, table: str, version: int) -> DataFrame:
+        return delta.at_version(self.spark, self.tables.name(table), version)
+
     def heads(self, layer: str) -> dict[str, int]:
         return {t: delta.head_version(self.spark, self.tables.name(t)) for t in LAYER_TABLES[layer]}
 
-    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every published table, its rows sorted, audit columns aside."""
+    def everything(self, *layers: str) -> dict[str, list[tuple[Any, ...]]]:
+        """Every published table (of these layers), its rows sorted, audit columns aside."""
         content = {}
-        for layer in LAYERS:
+        for layer in layers or LAYERS:
             for table in LAYER_TABLES[layer]:
                 frame = self.published(table).drop(*AUDIT_ONLY)
                 content[table] = sorted((tuple(row) for row in frame.collect()), key=repr)

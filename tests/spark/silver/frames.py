@@ -87,7 +87,8 @@ def assert_same(actual: list[Row], expected: Iterable[Row], key: str) -> None:
     assert not different, f"{len(different)} values differ: (key, column, actual, expected) {different[:5]}"
 
 
-def _snake(header: str) -> str:
+def snake(header: str) -> str:
+    """The name in bronze of a source column."""
     return re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_")
 
 
@@ -95,10 +96,10 @@ def dataco_rows(path: Path) -> Iterator[Row]:
     """The DataCo file as bronze rows delivered on their order's day, read by Python alone."""
     with lzma.open(path, "rt", encoding="cp1252", newline="") as lines:
         reader = csv.reader(lines)
-        names = [_snake(name) for name in next(reader)]
+        names = [snake(name) for name in next(reader)]
         wanted = [(position, name) for position, name in enumerate(names) if name in COLUMNS]
         for number, line in enumerate(reader):
-            row: Row = {name: _parsed(line[position], TYPES.get(name)) for position, name in wanted}
+            row: Row = {name: parsed(line[position], TYPES.get(name)) for position, name in wanted}
             row["landing_date"] = row["order_date_dateorders"].date()
             row["source_file"] = f"dt={row['landing_date']}/orders.csv"
             row["row_hash"] = str(number)
@@ -106,7 +107,8 @@ def dataco_rows(path: Path) -> Iterator[Row]:
             yield row
 
 
-def _parsed(field: str, kind: DataType | None) -> Any:
+def parsed(field: str, kind: DataType | None) -> Any:
+    """A field of the source as Python reads it: None where it is empty, text where it has no kind."""
     text = " ".join(field.split()) or None
     if text is None or kind is None:
         return text

@@ -26,16 +26,6 @@ def test_every_hand_written_history(spark: SparkSession) -> None:
     assert_same(actual, expected, "id")
 
 
-def test_random_histories_equal_the_oracle(spark: SparkSession) -> None:
-    rows = [row for seed in range(12) for row in cases.random_history(seed)]
-    bronze = frame(spark, rows)
-    customers, products = oracle.dim_customers(rows), oracle.dim_products(rows)
-    assert len(customers) > 3 * len({row["customer_id"] for row in customers})
-    assert_same(collected(dim_customers(bronze)), customers, "customer_key")
-    assert_same(collected(dim_products(bronze)), products, "product_key")
-    assert_same(collected(orders(newest_deliveries(bronze))), oracle.orders(rows), "order_item_id")
-
-
 def test_newest_delivery_by_landing_date_then_file_then_hash(spark: SparkSession) -> None:
     deliveries = [
         (1, date(2018, 1, 2), "a", "z"),

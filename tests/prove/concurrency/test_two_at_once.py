@@ -1,0 +1,107 @@
+"""Runs that overlap, while readers look: equal tables at the end, and never a state that no publication describes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.tables import LAYER_TABLES, LAYERS
+from tests.prove.budget import minutes, rounds
+from tests.spark.publishing.conftest import email_key  # noqa: F401
+from tests.spark.publishing.lakehouse import Lakehouse, order_item
+
+DAYS = 4
+
+
+def name_of(day: int) -> str:
+    return f"2018-01-{day:02d}"
+
+
+def land(lakehouse: Lakehouse, days: int) -> None:
+    """Each day a new item of each customer, a segment that changes, and an item of the day before again."""
+    for day in range(1, days + 1):
+        segment = ("Consumer", "Corporate", "Home Office")[day % 3]
+        items = [order_item(10 * day + n, customer=n, product=5 + n % 2, segment=segment, day=day) for n in (1, 2, 3)]
+        again = [order_item(10 * (day - 1) + 1, customer=1, status="CANCELED", day=day - 1)] if day > 1 else []
+        lakehouse.land(name_of(day), *items, *again)
+
+
+class Reader(threading.Thread):
+    """Reads in a loop: the heads of all tables, and each layer by its newest publication."""
+
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        super().__init__(daemon=True)
+        self._lakehouse = lakehouse
+        self._stop_reading = threading.Event()
+        self.seen: dict[str, set[int]] = defaultdict(set)
+        self.looks = 0
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        while not self._stop_reading.is_set():
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - a reader's thread must not die unseen
+                self.errors.append(repr(error)[:2000])
+            time.sleep(0.2)
+
+    def _look(self) -> None:
+        for layer, publication in self._lakehouse.publications.newest_by_layer().items():
+            for table in LAYER_TABLES[layer]:
+                rows = self._lakehouse.at(table, publication.tables[table]).count()
+                if rows != publication.row_counts[table]:
+                    told = publication.row_counts[table]
+                    self.errors.append(f"{table}: {rows} rows, publication {publication.seq} says {told}")
+                head = self._lakehouse.heads(layer)[table]
+                self.seen[table].add(head)
+            self.looks += 1
+
+    def end(self) -> None:
+        self._stop_reading.set()
+        self.join()
+
+
+@pytest.mark.timed
+def test_overlapping_runs_end_in_the_tables_of_one_and_readers_see_publications_only(
+    spark: SparkSession,
+    email_key: None,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    for round_ in rounds():
+        chance = Random(round_)
+        beside, single = (
+            Lakehouse(spark, tmp_path_factory.mktemp("beside"), f"beside{round_}_{name}_") for name in "ab"
+        )
+        for lakehouse in (beside, single):
+            land(lakehouse, DAYS)
+        single.run(name_of(1), name_of(DAYS + 1))
+        days = list(range(1, DAYS + 1)) if minutes() else [1, 2]
+        intervals = [(day, day + 1) for day in days] + [(1, DAYS + 1), (1, DAYS + 1)]
+        chance.shuffle(intervals)
+        reader = Reader(beside)
+        reader.start()
+        with ThreadPoolExecutor(len(intervals)) as pool:
+            runs = [pool.submit(beside.run, name_of(start), name_of(end)) for start, end in intervals]
+            for run in runs:
+                run.result()
+        reader.end()
+        assert reader.errors == []
+        assert beside.everything() == single.everything()
+        published = defaultdict(set)
+        for layer in LAYERS:
+            for publication in beside.publications.since(layer, 0):
+                for table, version in publication.tables.items():
+                    published[table].add(version)
+        undone = {table: sorted(seen - published[table] - {0}) for table, seen in reader.seen.items()}
+        print(
+            f"round {round_}: {len(intervals)} runs side by side, {reader.looks} looks by readers;"
+            f" heads that were undone again: { {table: heads for table, heads in undone.items() if heads} }"
+        )
+        beside.drop()
+        single.drop()

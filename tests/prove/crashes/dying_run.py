@@ -1,0 +1,107 @@
+"""Build, audit and publish of one layer in a process of its own, which kills itself at a commit.
+
+Run as a module. Arguments: a build's parameters as JSON, then where to die, such as `7 before` or `7 after` (or
+`0 never`). Commits are counted from 1 through the whole run; each is printed when it is reached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pyspark.sql.connect.client import SparkConnectClient
+
+from spark_jobs.builds.audit import audit_build
+from spark_jobs.builds.layers import BUILDERS
+from spark_jobs.ops_volume import OpsVolume
+from spark_jobs.parameters import BuildParameters, PublishParameters
+from spark_jobs.publishing.publications import Publications
+from spark_jobs.publishing.publish import publish
+from spark_jobs.session import spark_session
+
+WRITING = ("ALTER", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "RESTORE")
+RUN_SETTINGS = ("catalog", "schema_prefix", "ops_root", "repair_count", "layer")
+
+
+class Commits:
+    """Counts what is written, and kills the process at one of them."""
+
+    def __init__(self, number: int, moment: str) -> None:
+        self._number, self._moment = number, moment
+        self._reached = 0
+        self._one_at_a_time = threading.RLock()
+
+    @contextmanager
+    def commit(self, name: str) -> Iterator[None]:
+        # Tables are written side by side; here one after the other, so that a number names a commit.
+        with self._one_at_a_time:
+            self._reached += 1
+            print(f"commit {self._reached}: {name}", flush=True)
+            self._die("before")
+            yield
+            self._die("after")
+
+    def _die(self, moment: str) -> None:
+        if (self._reached, moment) == (self._number, self._moment):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def written(command: Any) -> str | None:
+    """What a Spark Connect command writes, in a few words; None if it only reads."""
+    kind = command.WhichOneof("command_type")
+    if kind == "sql_command":
+        text = " ".join((command.sql_command.input.sql.query or command.sql_command.sql).split())
+        return text[:100] if text.upper().startswith(WRITING) else None
+    if kind in ("write_operation", "write_operation_v2"):
+        write = getattr(command, kind)
+        return f"write {getattr(write, 'table_name', '') or write.table.table_name}"
+    return None
+
+
+def watch(commits: Commits) -> None:
+    """Every command that writes, and every file on the ops volume, is a commit."""
+    execute: Callable[..., Any] = SparkConnectClient.execute_command
+    write_json: Callable[..., Any] = OpsVolume.write_json
+
+    def watched_execute(client: SparkConnectClient, command: Any, *rest: Any, **named: Any) -> Any:
+        name = written(command)
+        if name is None:
+            return execute(client, command, *rest, **named)
+        with commits.commit(name):
+            return execute(client, command, *rest, **named)
+
+    def watched_write(volume: OpsVolume, relative: str, content: dict[str, Any]) -> None:
+        with commits.commit(f"file {relative}"):
+            write_json(volume, relative, content)
+
+    SparkConnectClient.execute_command = watched_execute  # type: ignore[method-assign]
+    OpsVolume.write_json = watched_write  # type: ignore[method-assign]
+
+
+def main() -> None:
+    parameters = BuildParameters(**json.loads(sys.argv[1]))
+    number, moment = sys.argv[2].split()
+    spark, ops = spark_session(), OpsVolume(parameters.ops_root)
+    Publications(spark, parameters.tables).create()
+    watch(Commits(int(number), moment))
+    build = BUILDERS[parameters.layer](spark, parameters, parameters.fresh_build_id)
+    build.save(ops)
+    verdict = audit_build(spark, ops, build)
+    if not verdict.success:
+        raise AssertionError("\n".join(verdict.lines()))
+    print("to publish:", json.dumps([build.build_id, verdict.fingerprint]), flush=True)
+    settings = {name: getattr(parameters, name) for name in RUN_SETTINGS}
+    of_build = {"build_job_run_id": parameters.job_run_id, "build_id": build.build_id}
+    job_run_id = f"{parameters.job_run_id}0"
+    publish(spark, PublishParameters(**settings, **of_build, job_run_id=job_run_id, fingerprint=verdict.fingerprint))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

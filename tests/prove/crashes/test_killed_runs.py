@@ -1,0 +1,151 @@
+"""A run that is killed before or after any commit, and at any moment: a retry ends in the same tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from pyspark.sql import SparkSession
+
+from local_workspace.spark_sessions import SparkSessions
+from tests.prove.budget import minutes, rounds
+from tests.spark.publishing.conftest import email_key  # noqa: F401
+from tests.spark.publishing.lakehouse import Lakehouse, order_item
+
+REPO = Path(__file__).resolve().parents[3]
+DAYS = ("2018-01-01", "2018-01-03")
+LAYERS = ("bronze", "silver", "gold")
+IN_THE_SUITE = {"bronze": [(9, "after")], "silver": [(9, "before")], "gold": [(10, "after")]}
+"""Where the suite's short version kills; the long one kills everywhere."""
+USER = "lakehouse"
+
+
+def deliver(lakehouse: Lakehouse, variant: int) -> None:
+    """Two days in one of two variants that differ in every table."""
+    changed = {"segment": "Corporate", "price": 120, "status": "CANCELED", "total": "50.00"} if variant else {}
+    lakehouse.land("2018-01-01", *(order_item(n, customer=n, day=1) for n in range(1, 4)))
+    bad = ["this is no order item"] * (1 + variant)
+    more = [order_item(9, customer=4, product=7, day=2)] if variant else []
+    lakehouse.land("2018-01-02", order_item(2, customer=2, day=2, **changed), *more, *bad)
+
+
+class Killed:
+    """Runs of one layer that die; each is followed by what Airflow does then."""
+
+    def __init__(self, layer: str, lakehouse: Lakehouse, spark_remote: str) -> None:
+        self.layer, self.lakehouse = layer, lakehouse
+        self._remote = spark_remote
+        self._variant = 0
+        self._expected: dict[int, object] = {}
+        self.names: dict[int, str] = {}
+        for variant in (0, 1, 0):
+            self._prepare(variant)
+            lakehouse.run(*DAYS, layers=(layer,), audited=False)
+            self._expected[variant] = self._tables()
+
+    def _prepare(self, variant: int) -> None:
+        """What the layer is to take over next."""
+        self._variant = variant
+        deliver(self.lakehouse, variant)
+        self.lakehouse.run(*DAYS, layers=LAYERS[: LAYERS.index(self.layer)], audited=False)
+
+    def _tables(self) -> object:
+        return self.lakehouse.everything(self.layer)
+
+    def die(self, number: int, moment: str, seconds: float | None = None) -> bool:
+        """Whether the run died there; then it is retried, and the tables must be those of a run that lived."""
+        self._prepare(1 - self._variant)
+        parameters = self.lakehouse.parameters(self.layer, *DAYS)
+        session = str(uuid.uuid4())
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.prove.crashes.dying_run", json.dumps(dataclasses.asdict(parameters)),
+             f"{number} {moment}"],
+            cwd=REPO, env=os.environ | {"SPARK_REMOTE": self._session(session)}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            printed, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            printed, errors = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), errors[-3000:]
+        self._end_spark_work(session)
+        for commit in re.finditer(r"commit (\d+): (.*)", printed):
+            self.names[int(commit[1])] = commit[2]
+        if found := re.search(r"to publish: (.*)", printed):
+            # It died while it published, or after: Airflow tries this very publish again.
+            build_id, fingerprint = json.loads(found[1])
+            self._publish_again(parameters.job_run_id, build_id, fingerprint)
+        else:
+            self.lakehouse.run(*DAYS, layers=(self.layer,))
+        assert self._tables() == self._expected[self._variant], f"killed {moment} commit {number} of {self.layer}"
+        return process.returncode != 0
+
+    def _publish_again(self, build_run: str, build_id: str, fingerprint: str) -> None:
+        build = self.lakehouse.built(self.layer, build_run)
+        assert build.build_id == build_id
+        self.lakehouse.publish(build, fingerprint)
+
+    def _session(self, session: str) -> str:
+        return f"{self._remote};user_id={USER};session_id={session}"
+
+    def _end_spark_work(self, session: str) -> None:
+        """As the workspace does when a task's process is gone."""
+        port, token = re.search(r":(\d+)/.*token=([^;]+)", self._remote).groups()  # type: ignore[union-attr]
+        sessions = SparkSessions(int(port), token, USER)
+        sessions.end(session, interrupt=True)
+        sessions.close()
+
+
+@pytest.fixture(scope="module")
+def killed(
+    spark: SparkSession,
+    spark_remote: str,
+    email_key: None,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Killed]]:
+    made: list[Lakehouse] = []
+
+    def runs_of(layer: str) -> Killed:
+        lakehouse = Lakehouse(spark, tmp_path_factory.mktemp("killed"), f"killed_{layer}_")
+        made.append(lakehouse)
+        return Killed(layer, lakehouse, spark_remote)
+
+    yield runs_of
+    for lakehouse in made:
+        lakehouse.drop()
+
+
+@pytest.mark.timed
+@pytest.mark.parametrize("layer", LAYERS)
+def test_killed_at_a_commit_or_at_any_moment(layer: str, killed: Callable[[str], Killed]) -> None:
+    runs = killed(layer)
+    tried = 0
+    if minutes() is None:
+        for number, moment in IN_THE_SUITE[layer]:
+            assert runs.die(number, moment), f"{layer} has no commit {number}: {runs.names}"
+            tried += 1
+    else:
+        for round_ in rounds():
+            if round_ == 0:
+                number = 1
+                while runs.die(number, "before") and runs.die(number, "after"):
+                    number += 1
+                    tried += 2
+            else:
+                runs.die(0, "never", seconds=Random(round_).uniform(2, 15))
+                tried += 1
+    runs.lakehouse.maintain("2099-01-01")
+    assert runs.lakehouse.staging() == [], "staging is left for ever"
+    listed = "\n".join(f"  {number}: {name}" for number, name in sorted(runs.names.items()))
+    print(f"{layer}: killed {tried} times; its commits:\n{listed}")

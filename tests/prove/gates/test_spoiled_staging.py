@@ -1,0 +1,141 @@
+"""Whatever is spoiled in real staging tables, the gate of the layer catches by name (design, section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.builds.record import Build
+from spark_jobs.publishing import delta
+from tests.prove.budget import minutes
+from tests.spark.publishing.conftest import email_key  # noqa: F401
+from tests.spark.publishing.lakehouse import Lakehouse, order_item
+
+FIRST, SECOND = ("2018-01-01", "2018-01-02"), ("2018-01-02", "2018-01-03")
+
+
+ITEM, CUSTOMER, PRODUCT = "WHERE order_item_id = 11", "WHERE customer_id = 1", "WHERE product_id = 5"
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A statement on a staging table, and the asset by which the verdict tells it."""
+
+    table: str
+    name: str
+    statement: str
+    caught_by: str = ""
+    in_the_suite: bool = False
+
+
+def dropped(table: str, which: str, **more: Any) -> Spoiled:
+    return Spoiled(table, "a row dropped", f"DELETE FROM {{t}} {which}", **more)
+
+
+def doubled(table: str, which: str, **more: Any) -> Spoiled:
+    return Spoiled(table, "a row doubled", f"INSERT INTO {{t}} SELECT * FROM {{t}} {which}", **more)
+
+
+def changed(table: str, name: str, change: str, which: str = "", **more: Any) -> Spoiled:
+    return Spoiled(table, name, f"UPDATE {{t}} SET {change} {which}", **more)
+
+
+SPOILED = [
+    dropped("bronze.lines", ITEM, in_the_suite=True),
+    doubled("bronze.lines", ITEM),
+    changed("bronze.lines", "a key lost", "customer_id = NULL", ITEM),
+    changed("bronze.lines", "a vocabulary broken", "order_status = 'LOST'", ITEM),
+    changed("bronze.lines", "a date moved", "landing_date = DATE'2018-02-01'", ITEM),
+    changed("bronze.lines", "a reason taken away", "reasons = array()", "WHERE size(reasons) > 0"),
+    dropped("silver.orders", ITEM, in_the_suite=True),
+    doubled("silver.orders", ITEM),
+    changed("silver.orders", "a cent", "line_total = line_total + 0.01", ITEM),
+    changed("silver.orders", "a key swapped", "customer_id = 2", ITEM),
+    dropped("silver.dim_customers", "WHERE is_current"),
+    doubled("silver.dim_customers", "WHERE is_current"),
+    changed(
+        "silver.dim_customers",
+        "an end moved",
+        "valid_to = valid_to + INTERVAL 1 HOUR",
+        "WHERE valid_to IS NOT NULL",
+        in_the_suite=True,
+    ),
+    changed("silver.dim_customers", "no end", "valid_to = NULL, is_current = true"),
+    changed("silver.dim_products", "a beginning moved", "valid_from = valid_from + INTERVAL 30 DAYS"),
+    dropped("gold.orders_enriched", ITEM),
+    doubled("gold.orders_enriched", ITEM),
+    changed("gold.orders_enriched", "a cent", "line_profit = line_profit + 0.01", ITEM, in_the_suite=True),
+    changed("gold.orders_enriched", "a key swapped", "customer_key = 'x'", ITEM),
+    dropped("gold.customers360", CUSTOMER),
+    doubled("gold.customers360", CUSTOMER),
+    changed("gold.customers360", "a cent", "total_revenue = total_revenue + 0.01", CUSTOMER),
+    changed("gold.customers360", "a vocabulary broken", "rfm_segment = 'Whales'", CUSTOMER),
+    changed("gold.customers360", "a score", "monetary_score = 9", CUSTOMER),
+    changed("gold.customers360", "a day", "days_since_last_order = 99", CUSTOMER),
+    changed("gold.products360", "a cent", "total_profit = total_profit + 0.01", PRODUCT, in_the_suite=True),
+    changed("gold.products360", "a tier", "performance_tier = 'Weak'"),
+    changed("gold.products360", "a rate", "order_completion_rate = 0.5"),
+]
+
+
+@pytest.fixture(scope="module")
+def lakehouse(
+    spark: SparkSession,
+    email_key: None,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Lakehouse]:
+    """One day published; the next, which changes every table, landed."""
+    made = Lakehouse(spark, tmp_path_factory.mktemp("spoiled"), "spoiled_")
+    made.land("2018-01-01", *(order_item(n, customer=n, product=5 + n % 2, day=1) for n in range(1, 4)))
+    made.run(*FIRST, audited=False)
+    made.land(
+        "2018-01-02",
+        order_item(11, customer=1, product=5, segment="Corporate", price=120, day=2),
+        order_item(12, customer=2, product=6, day=2),
+        "this is no order item",
+    )
+    yield made
+    made.drop()
+
+
+@pytest.fixture(scope="module")
+def builds(lakehouse: Lakehouse) -> dict[str, Build]:
+    """The second day, built in each layer; the layers below are published."""
+    made = {}
+    for layer in ("bronze", "silver", "gold"):
+        made[layer] = lakehouse.build(layer, *SECOND)
+        if layer != "gold":
+            lakehouse.run(*SECOND, layers=(layer,), audited=False)
+    return made
+
+
+def test_what_is_not_spoiled_passes(lakehouse: Lakehouse, builds: dict[str, Build]) -> None:
+    for build in builds.values():
+        verdict = lakehouse.audit(build)
+        assert verdict.success, verdict.lines()
+
+
+TRIED = [one for one in SPOILED if one.in_the_suite or minutes()]
+
+
+@pytest.mark.parametrize("spoiled", TRIED, ids=lambda one: f"{one.table}: {one.name}")
+def test_the_gate_catches(lakehouse: Lakehouse, builds: dict[str, Build], spoiled: Spoiled) -> None:
+    build = builds[spoiled.table.partition(".")[0]]
+    staged = build.staged[spoiled.table]
+    spark = lakehouse.spark
+    spark.sql(spoiled.statement.format(t=staged.name)).collect()
+    version = delta.head_version(spark, staged.name)
+    assert version is not None
+    assert version > staged.version, "the statement changed nothing"
+    rows = delta.at_version(spark, staged.name, version).count()
+    build = replace(build, staged=build.staged | {spoiled.table: replace(staged, version=version, rows=rows)})
+    verdict = lakehouse.audit(build)
+    delta.restore(spark, staged.name, staged.version)
+    assert not verdict.success, f"{spoiled.name} in {spoiled.table} passes the gate"
+    told = "\n".join(f"{failure.asset}: {failure.message}" for failure in verdict.failures)
+    print(f"{spoiled.table}, {spoiled.name}: {told}")
+    assert spoiled.caught_by in told

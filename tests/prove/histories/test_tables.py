@@ -1,0 +1,65 @@
+"""Any feed, in any order and any split, with reruns in between: equal tables, through build, gate and publish."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from pyspark.sql import SparkSession
+
+from tests.prove.budget import rounds
+from tests.prove.histories.feeds import Feed, feeds
+from tests.prove.histories.player import Player, at_once, comparable, expected, found
+from tests.spark.conftest import serverless  # noqa: F401 - the jobs run as on serverless compute
+from tests.spark.publishing.conftest import email_key  # noqa: F401
+from tests.spark.publishing.lakehouse import Lakehouse
+
+FEEDS_A_ROUND = 2
+
+
+@pytest.mark.timed
+def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
+    spark: SparkSession,
+    email_key: None,  # noqa: F811
+    tmp_path_factory,
+) -> None:
+    tried: Counter[str] = Counter()
+    numbers = itertools.count()
+
+    def new_lakehouse() -> Lakehouse:
+        return Lakehouse(spark, tmp_path_factory.mktemp("lakehouse"), f"prove{next(numbers)}_")
+
+    def holds(feed: Feed) -> None:
+        tried["feeds"] += 1
+        lakehouse, single = new_lakehouse(), new_lakehouse()
+        try:
+            player = Player(lakehouse, tried)
+            player.play(feed)
+            at_once(single, player)
+            assert lakehouse.everything() == single.everything(), "not the tables of one single run"
+            tables, told = found(lakehouse), expected(player.landed)
+            for table in told:
+                assert comparable(tables[table]) == comparable(told[table]), f"{table} is not what the oracle says"
+        finally:
+            lakehouse.drop()
+            single.drop()
+
+    for number in rounds():
+        _tries(holds, number)
+    print("tried " + ", ".join(f"{count} {what}" for what, count in tried.items()))
+
+
+def _tries(holds: Callable[[Feed], None], number: int) -> None:
+    """A few feeds that follow from the number of the round; a failure tells the smallest."""
+    few = settings(
+        max_examples=FEEDS_A_ROUND,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    seed(number)(few(given(feeds())(holds)))()
