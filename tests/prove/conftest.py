@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from tests.prove import budget
 
+_TESTS_OF = pytest.StashKey[Counter[Any]]()
+
+
+def _proof(item: pytest.Item) -> Any:
+    """A proof is a function, however many tests its parameters make of it."""
+    return item.path, getattr(item, "originalname", item.name)
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    timed = sum(1 for item in session.items if item.get_closest_marker("timed"))
-    budget.share_among(max(1, timed))
+    timed = Counter(_proof(item) for item in session.items if item.get_closest_marker("timed"))
+    session.config.stash[_TESTS_OF] = timed
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    timed = item.config.stash[_TESTS_OF]
+    budget.share_among(max(1, len(timed) * timed[_proof(item)]))

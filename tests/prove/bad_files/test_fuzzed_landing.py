@@ -21,6 +21,7 @@ INTERVAL = Interval.parse(DAY, "2018-01-02")
 MANIFEST = b'{"files": {"a.csv": 4}}'
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("encoding", ["windows-1252", "utf-8"])
 def test_a_broken_file_is_counted_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     rng = random.Random(encoding)
@@ -57,6 +58,7 @@ def test_a_broken_file_is_counted_or_refused(tmp_path: Path, monkeypatch: pytest
     assert number // 10 < loaded < number
 
 
+@pytest.mark.timed
 def test_a_broken_manifest_is_right_or_refused(tmp_path: Path) -> None:
     rng = random.Random(0)
     deliver(tmp_path, {"a.csv": WHOLE})

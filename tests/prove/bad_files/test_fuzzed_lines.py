@@ -30,6 +30,7 @@ def small_partitions(spark: Any) -> Iterator[None]:
     spark.conf.set(name, before)
 
 
+@pytest.mark.timed
 def test_every_line_becomes_what_plain_python_says(
     spark: Any, small_partitions: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

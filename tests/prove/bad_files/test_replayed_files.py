@@ -60,6 +60,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         refusal(tmp_path / name, tmp_path / "landing")
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", SUFFIXES)
 def test_damage_anywhere_is_refused_or_harmless(tmp_path: Path, kind: str) -> None:
     """Cut anywhere, a file is refused; with a bit changed, it is refused or, where the format does not care, whole."""

@@ -38,6 +38,7 @@ def asked() -> Iterator[Counter[int]]:
     print(f"\ndoors: {count.total()} requests made up by schemathesis, answered with {dict(sorted(count.items()))}")
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_request_makes_it_fail(
     operation: str, api: Any, house: Workspace, owner: requests.Session, asked: Counter[int]

@@ -89,6 +89,7 @@ def test_a_fault_of_every_first_exchange_of_a_kind(
     assert network.count()[fault] >= 5
 
 
+@pytest.mark.timed
 def test_faults_by_chance(lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]) -> None:
     """DAG runs, in each of which more than half of all exchanges go wrong in some way."""
     asked: Counter[str] = Counter()
@@ -110,6 +111,7 @@ def test_faults_by_chance(lakehouse: Workspace, network: HostileNetwork, context
     )
 
 
+@pytest.mark.timed
 def test_more_faults_than_a_call_bears(lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]) -> None:
     """Tries fail now: every one has one job run at most, no run goes on behind a failed try, and the end is right."""
     spoilt, tries, job_runs = Counter[str](), 0, 0
