@@ -37,6 +37,14 @@ def ask(workspace: TinyWorkspace, context: dict[str, Any], content: Any = None, 
     return gate.execute(context)
 
 
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The gate's log; an operator's own goes past Python's logging."""
+    monkeypatch.setattr(AuditGate, "log", logging.getLogger("gate"))
+    caplog.set_level(logging.INFO, "gate")
+    return caplog
+
+
 def test_yes_hands_the_build_to_publish(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     answer = ask(workspace, context)
     assert answer == {"build_id": "123_0", "fingerprint": f"{123:064x}"}
@@ -49,13 +57,36 @@ def test_yes_hands_the_build_to_publish(workspace: TinyWorkspace, context: dict[
 
 
 def test_a_warning_passes_and_is_shown(
-    workspace: TinyWorkspace, context: dict[str, Any], caplog: pytest.LogCaptureFixture
+    workspace: TinyWorkspace, context: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
     statistics = {"evaluated": 57, "successful": 56, "failed": 0, "warnings": 1}
-    with caplog.at_level(logging.INFO):
-        answer = ask(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
+    answer = ask(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
     assert answer["build_id"] == "123_0"
     assert "2 lines are lost" in context["ti"].xcom["verdict"]["warnings"][0]
+    assert "Warning: 2018-01-03: expect_column_values_to_be_between on conservation.difference" in log.text
+
+
+def test_the_log_shows_what_the_verdict_says(
+    workspace: TinyWorkspace, context: dict[str, Any], log: pytest.LogCaptureFixture
+) -> None:
+    ask(workspace, context, notes=["a date is missing"])
+    assert "build 123_0: publish. 57 of 57 expectations met, 0 failed, 0 warnings." in log.text
+    for words in ("Rows: {'landed': 10", "Note: a date is missing", "Data Docs: http"):
+        assert words in log.text
+    log.clear()
+    ask(workspace, context, notes=None, rows=None, data_docs=None)
+    for words in ("Rows", "Note", "Data Docs"):
+        assert words not in log.text
+    assert context["ti"].xcom["verdict"]["notes"] == []
+    log.clear()
+    with pytest.raises(AirflowFailException):
+        ask(workspace, context, success=False, failures=[FAILURE])
+    assert "build 123_0: do not publish" in log.text
+    assert "Failed: 2018-01-03: expect_column_values_to_be_between" in log.text
+
+
+def test_a_job_run_id_may_be_a_number(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    assert ask(workspace, context, job_run_id=123)["build_id"] == "123_0"
 
 
 def test_no_fails_for_good_and_says_what_on_which_date(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
@@ -64,26 +95,35 @@ def test_no_fails_for_good_and_says_what_on_which_date(workspace: TinyWorkspace,
         ask(workspace, context, success=False, statistics=statistics, failures=[FAILURE])
     for words in ("1 of 57", "2018-01-03", "expect_column_values_to_be_between", "difference", "2 lines are lost", "b"):
         assert words in str(refused.value)
+    assert "lists no failed expectation" not in str(refused.value)
     assert context["ti"].xcom[DATA_DOCS_URL]
 
 
+def test_a_no_without_a_reason_is_a_no(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="lists no failed expectation"):
+        ask(workspace, context, success=False)
+
+
 @pytest.mark.parametrize(
-    "statistics",
+    ("evaluated", "successful", "failed", "said"),
     [
-        {"evaluated": 0, "successful": 0, "failed": 0, "warnings": 0},
-        {"evaluated": 57, "successful": 56, "failed": 1, "warnings": 0},
-        {"evaluated": 57, "successful": 50, "failed": 0, "warnings": 0},
+        (0, 0, 0, "no expectation was evaluated"),
+        (57, 56, 1, "1 expectations failed"),
+        (57, 57, 2, "2 expectations failed"),
+        (57, 56, 0, "not every evaluated expectation is accounted for"),
+        (57, 50, 2, "2 expectations failed and not every evaluated expectation is accounted for"),
     ],
 )
 def test_a_yes_that_contradicts_itself_is_a_no(
-    workspace: TinyWorkspace, context: dict[str, Any], statistics: dict[str, int]
+    workspace: TinyWorkspace, context: dict[str, Any], evaluated: int, successful: int, failed: int, said: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match="says yes, but"):
+    statistics = {"evaluated": evaluated, "successful": successful, "failed": failed, "warnings": 0}
+    with pytest.raises(AirflowFailException, match=f"says yes, but {said}"):
         ask(workspace, context, statistics=statistics)
 
 
 def test_a_yes_with_failures_is_a_no(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    with pytest.raises(AirflowFailException, match="says yes, but"):
+    with pytest.raises(AirflowFailException, match="says yes, but 1 expectations failed"):
         ask(workspace, context, failures=[FAILURE])
 
 
@@ -92,16 +132,23 @@ def test_a_yes_with_failures_is_a_no(workspace: TinyWorkspace, context: dict[str
     [
         {"layer": "silver"},
         {"job_run_id": "124"},
+        {"job_run_id": "122"},
+        {"job_run_id": None},
         {"interval_start": "2018-01-02"},
+        {"interval_start": "2017-12-31"},
         {"interval_end": "2018-01-09"},
         {"success": "true"},
         {"success": None},
         {"statistics": {}},
         {"statistics": {"evaluated": True, "successful": 1, "failed": 0, "warnings": 0}},
+        {"statistics": {"evaluated": 57, "successful": 57, "failed": 0, "warnings": -1}},
+        {"statistics": {"evaluated": 57.0, "successful": 57, "failed": 0, "warnings": 0}},
         {"fingerprint": ""},
+        {"fingerprint": "f" * 63},
         {"build_id": ""},
         {"failures": None},
         {"failures": ["something"]},
+        {"warnings": ["something"]},
     ],
     ids=str,
 )
@@ -139,7 +186,7 @@ def test_a_build_without_run_id_is_said(workspace: TinyWorkspace, context: dict[
         ask(workspace, context, run_id="None")
 
 
-@pytest.mark.parametrize("path", ["../../secrets", "/etc/passwd", "https://elsewhere/x", 7])
+@pytest.mark.parametrize("path", ["../../secrets", "/etc/passwd", "https://elsewhere/x", "", 7])
 def test_data_docs_outside_the_volume_are_not_linked(
     workspace: TinyWorkspace, context: dict[str, Any], path: Any
 ) -> None:
@@ -151,3 +198,13 @@ def test_many_failures_are_cut_short() -> None:
     shown = lines([FAILURE] * 30)
     assert len(shown) == 21
     assert shown[-1] == "and 10 more: see Data Docs"
+    assert len(lines([FAILURE] * 20)) == 20
+    assert len(lines([FAILURE] * 19)) == 19
+
+
+def test_a_failure_is_one_line() -> None:
+    where = "2018-01-03: expect_column_values_to_be_between on conservation.difference: 2 lines are lost"
+    assert lines([FAILURE]) == [f"{where} (such as dt=2018-01-03: 2; b; c)"]
+    assert lines([{**FAILURE, "samples": None}]) == [where]
+    assert lines([{**FAILURE, "samples": ["x" * 200]}]) == [f"{where} (such as {'x' * 120})"]
+    assert lines([{"expectation": "e", "message": "m"}]) == ["all dates: e on the layer: m"]

@@ -30,7 +30,7 @@ def test_every_segment_for_every_triple_of_scores(spark: SparkSession) -> None:
 
 
 def test_every_judgement_on_products_at_both_sides_of_every_limit(spark: SparkSession) -> None:
-    completions = [None, "0.7999", "0.8000", "0.8999", "0.9000"]
+    completions = [None, "0.7999", "0.8000", "0.8999", "0.9000", "1.0000"]
     cancellations = [None, "0.0499", "0.0500", "0.1000", "0.1001", "0.1500", "0.1501"]
     frauds = [None, "0.0500", "0.0501", "0.1000", "0.1001"]
     rates = [
@@ -148,6 +148,7 @@ def test_scores(spark: SparkSession) -> None:
         Score("quartile", "margin", QUARTILES),
         Score("equal", "same", QUINTILES),
         Score("equal_less", "same", QUINTILES, less_is_better=True),
+        Score("quartile_less", "margin", QUARTILES, less_is_better=True),
     )
     rows = [
         (True, n, Decimal(n) + Decimal("0.01"), n, Decimal(f"{-n}.1234") if n > 2 else None, 7) for n in range(1, 11)
@@ -161,7 +162,8 @@ def test_scores(spark: SparkSession) -> None:
     assert [by_id[n][1] for n in range(1, 13)] == [5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 1, 1]
     # Eight margins, the greatest first: thresholds at ranks 2, 4 and 6; NULL scores 1.
     assert [by_id[n][2] for n in range(1, 13)] == [1, 1, 4, 4, 3, 3, 2, 2, 1, 1, 1, 1]
-    assert {by_id[n][3:] for n in range(1, 11)} == {(1, 5)}
-    assert by_id[11][3:] == by_id[12][3:] == (1, 1)
+    assert [by_id[n][5] for n in range(1, 13)] == [1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 1, 1]
+    assert {by_id[n][3:5] for n in range(1, 11)} == {(1, 5)}
+    assert by_id[11][3:5] == by_id[12][3:5] == (1, 1)
     nobody = with_scores(frame, F.lit(False), scores).collect()
-    assert {tuple(row)[6:] for row in nobody} == {(1, 1, 1, 1, 1)}
+    assert {tuple(row)[6:] for row in nobody} == {(1, 1, 1, 1, 1, 1)}
