@@ -1,0 +1,76 @@
+"""ops.verdicts: what is written down, and when it is a yes (design, section 2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from spark_jobs.audit.verdict import Finding, Statistics, Verdict
+from spark_jobs.publishing.verdicts import Verdicts
+from tests.spark.publishing.lakehouse import Lakehouse
+
+FINGERPRINT = "5" * 64
+YES = Verdict(
+    layer="gold",
+    build_id="5_0",
+    job_run_id="5",
+    success=True,
+    interval_start="2018-01-01",
+    interval_end="2018-01-03",
+    fingerprint=FINGERPRINT,
+    statistics=Statistics(57, 54, 1, 2),
+    suites="a" * 64,
+    code_version="0.1.0",
+    data_docs="",
+    failures=(Finding("a", "e", None, "critical", "lost"), Finding("a", "e", None, "critical", "doubled")),
+)
+
+
+@pytest.fixture(scope="module")
+def verdicts(new_lakehouse: Callable[[], Lakehouse]) -> Verdicts:
+    """With one verdict, YES."""
+    lakehouse = new_lakehouse()
+    verdicts = Verdicts(lakehouse.spark, lakehouse.tables)
+    verdicts.append(YES)
+    return verdicts
+
+
+def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
+    assert verdicts.has_success("gold", "5_0", FINGERPRINT)
+    for layer in ("bronze", "silver"):
+        assert not verdicts.has_success(layer, "5_0", FINGERPRINT)
+    for build in ("4_0", "5_1"):
+        assert not verdicts.has_success("gold", build, FINGERPRINT)
+    for fingerprint in ("4" * 64, "6" * 64):
+        assert not verdicts.has_success("gold", "5_0", fingerprint)
+
+
+def test_of_several_words_the_newest_counts(verdicts: Verdicts) -> None:
+    for word in (False, True, False):
+        verdicts.append(replace(YES, build_id="6_0", success=word))
+        assert verdicts.has_success("gold", "6_0", FINGERPRINT) is word
+
+
+def test_a_row_says_what_the_verdict_says(verdicts: Verdicts) -> None:
+    (row,) = verdicts._spark.table(verdicts._name).where("build_id = '5_0'").drop("audited_at").collect()
+    assert json.loads(row["verdict"]) == YES.as_dict()
+    assert row["verdict"].startswith('{"build_id": "5_0", "code_version"'), "keys are sorted"
+    said = row.asDict()
+    del said["verdict"]
+    assert said == {
+        "layer": "gold",
+        "build_id": "5_0",
+        "job_run_id": "5",
+        "success": True,
+        "interval_start": date(2018, 1, 1),
+        "interval_end": date(2018, 1, 3),
+        "fingerprint": FINGERPRINT,
+        "evaluated": 57,
+        "failed": 1,
+        "warnings": 2,
+        "failures": ["lost", "doubled"],
+    }
