@@ -59,7 +59,7 @@ def start_spark(state: Path, project_state: Path) -> Any:
     return server
 
 
-def serve(address: Path, folder: Path, imports: list[str], arguments: list[str]) -> None:
+def serve(server: socket.socket, folder: Path, imports: list[str], arguments: list[str]) -> None:
     """Answers each connection with a run of the tests in a process of its own: their output, then the exit code.
 
     A caller that hangs up ends its tests.
@@ -75,32 +75,29 @@ def serve(address: Path, folder: Path, imports: list[str], arguments: list[str])
         importlib.import_module(name)
     known = [name for name in sys.modules if name.split(".")[0] in ("spark_jobs", "include", "tests")]
     assert not known, f"already loaded, so that their mutants would never be seen: {known}"
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(address))
-        server.listen()
-        while True:
-            caller, _ = server.accept()
-            child = os.fork()
-            if not child:
-                os.setpgid(0, 0)
-                for stream in (1, 2):
-                    os.dup2(caller.fileno(), stream)
-                code = 70
-                try:
-                    code = int(pytest.main(arguments))
-                finally:
-                    sys.stdout.flush()
-                    sys.stderr.flush()
-                    os._exit(code)
-            with caller:
-                while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                    if select.select([caller], [], [], 0.02)[0] and not caller.recv(1):
-                        os.killpg(child, signal.SIGKILL)
-                code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-                try:
-                    caller.sendall(f"\n{code}".encode())
-                except OSError:  # it has hung up
-                    continue
+    while True:
+        caller, _ = server.accept()
+        child = os.fork()
+        if not child:
+            os.setpgid(0, 0)
+            for stream in (1, 2):
+                os.dup2(caller.fileno(), stream)
+            code = 70
+            try:
+                code = int(pytest.main(arguments))
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        with caller:
+            while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if select.select([caller], [], [], 0.02)[0] and not caller.recv(1):
+                    os.killpg(child, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            try:
+                caller.sendall(f"\n{code}".encode())
+            except OSError:  # it has hung up
+                continue
 
 
 def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> None:
@@ -109,12 +106,16 @@ def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> No
     arguments = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "xdist", *wanted["tests"]]
     if wanted.get("leave_out"):
         arguments += ["-k", f"not ({wanted['leave_out']})"]
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(address))
+    listening.listen()
     server = os.fork()
     if not server:
         try:
-            serve(address, folder, wanted["imports"], arguments)
+            serve(listening, folder, wanted["imports"], arguments)
         finally:
             os._exit(70)
+    listening.close()
     try:
         asked = f"{sys.executable} -S {HERE / 'ask.py'} {address}"
         config = work / f"{name}.toml"
@@ -122,12 +123,26 @@ def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> No
             f'[cosmic-ray]\nmodule-path = "{wanted["module"]}"\ntimeout = {SECONDS}.0\nexcluded-modules = []\n'
             f'test-command = "{asked}"\n[cosmic-ray.distributor]\nname = "local"\n'
         )
-        for step in (["init", config, session], ["baseline", config], ["exec", config, session]):
+        for step in (["baseline", config], ["init", config, session]):
             subprocess.run([cosmic_ray, *map(str, step)], cwd=folder, check=True)
+        if "functions" in wanted:
+            keep_only(wanted["functions"], session)
+        subprocess.run([cosmic_ray, "exec", str(config), str(session)], cwd=folder, check=True)
     finally:
         os.kill(server, signal.SIGKILL)
         os.waitpid(server, 0)
     report(name, session)
+
+
+def keep_only(functions: list[str], session: Path) -> None:
+    """Forgets the mutants of all other functions."""
+    with sqlite3.connect(session) as rows:
+        rows.execute(
+            "DELETE FROM mutation_specs WHERE definition_name IS NULL"
+            f" OR definition_name NOT IN ({', '.join('?' * len(functions))})",
+            functions,
+        )
+        rows.execute("DELETE FROM work_items WHERE job_id NOT IN (SELECT job_id FROM mutation_specs)")
 
 
 def report(name: str, session: Path) -> None:

@@ -68,6 +68,21 @@ def test_a_product_and_a_customer_without_a_counted_order(spark: SparkSession) -
     assert (free["profit_margin"], free["margin_category"], free["avg_order_value"]) == (None, "Very Low", 0)
 
 
+def test_an_average_is_rounded_once(spark: SparkSession) -> None:
+    """5 cents over 11 orders are 0.0045 each, which is 0.005 to three places, and would then be a cent."""
+    bronze = [
+        bronze_row(
+            order_item_id=n,
+            order_id=n,
+            order_item_total=Decimal("0.05") if n == 1 else Decimal(0),
+            order_profit_per_order=Decimal("0.05") if n == 1 else Decimal(0),
+        )
+        for n in range(1, 12)
+    ]
+    (customer,), (product,) = Shop(spark, bronze).check_360(date(2018, 1, 2))
+    assert customer["avg_order_value"] == product["avg_order_value"] == product["avg_profit_per_order"] == 0
+
+
 def test_the_90_days_before_as_of(spark: SparkSession) -> None:
     """Products 1 to 4 sell least, each once; 1 July less 90 days is 2 April."""
     days = [datetime(2018, 4, 1, 23, 59), datetime(2018, 4, 2), datetime(2018, 6, 30, 23, 59), datetime(2018, 7, 1)]
