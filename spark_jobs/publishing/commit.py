@@ -55,10 +55,10 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
             )
         if version is None:
             delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table])
-        elif version != published:
-            delta.restore(spark, name, published)
-        else:
+            version = _head(spark, name)  # another run may have made it, and committed to it
+        if version == published:
             return version
+        delta.restore(spark, name, published)
         return _head(spark, name)
 
     return dict(zip(LAYER_TABLES[layer], each_at_once(restored, LAYER_TABLES[layer]), strict=True))

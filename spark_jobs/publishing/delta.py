@@ -137,7 +137,8 @@ def _patiently(create: Callable[[], object], tries: int = 5) -> None:
         try:
             create()
         except Exception as error:
-            known = is_concurrency_conflict(error) or "ALREADY_EXISTS" in str(error)
+            text = str(error)
+            known = is_concurrency_conflict(error) or "ALREADY_EXISTS" in text or "NON_EMPTY_LOCATION" in text
             if attempt == tries or not known:
                 raise
             time.sleep(0.2 * attempt)
