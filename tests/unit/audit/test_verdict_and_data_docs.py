@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,15 @@ def test_a_verdict_comes_back_from_its_json() -> None:
         "unexpected_count": 1,
         "samples": ["s"],
     }
-    assert VERDICT.lines()[0] == "bronze REJECTED: 56 of 57 expectations met, 1 failed, 0 warnings"
+    warned = replace(VERDICT, success=True, warnings=(replace(VERDICT.failures[0], message="w"),))
+    assert Verdict.from_dict(json.loads(json.dumps(warned.as_dict()))) == warned
+    assert VERDICT.lines() == [
+        "bronze REJECTED: 56 of 57 expectations met, 1 failed, 0 warnings",
+        "failed: m",
+        "note: landing date 2018-01-03 is missing (allowed)",
+    ]
+    assert warned.lines()[0].startswith("bronze passed: ")
+    assert warned.lines()[2] == "warning: w"
 
 
 @pytest.mark.parametrize("change", [{"success": "true"}, {"statistics": None}, {"unheard": 1}])
