@@ -59,7 +59,7 @@ def test_yes_hands_the_build_to_publish(workspace: TinyWorkspace, context: dict[
 def test_a_warning_passes_and_is_shown(
     workspace: TinyWorkspace, context: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
-    statistics = {"evaluated": 57, "successful": 56, "failed": 0, "warnings": 1}
+    statistics = {"evaluated": 1057, "successful": 1056, "failed": 0, "warnings": 1}
     answer = ask(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
     assert answer["build_id"] == "123_0"
     assert "2 lines are lost" in context["ti"].xcom["verdict"]["warnings"][0]
