@@ -17,8 +17,13 @@ JANUARY = Interval(date(2018, 1, 5), date(2018, 1, 9))
 
 
 def build(layer: str = "gold", build_id: str = "5_0", base_seq: int = 5) -> Any:
+    # The layer is equal to a literal, but not the same object, as what is read from a file is.
     return SimpleNamespace(
-        layer=layer, build_id=build_id, base=SimpleNamespace(seq=base_seq), interval=JANUARY, parameters=None
+        layer="".join(list(layer)),
+        build_id=build_id,
+        base=SimpleNamespace(seq=base_seq),
+        interval=JANUARY,
+        parameters=None,
     )
 
 
