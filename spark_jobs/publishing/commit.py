@@ -40,7 +40,8 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
     """Makes every table of the layer what the newest publication says; returns the versions of their heads.
 
     A head that differs is a publish that died half-way. Tables that nothing was published to are made, and are
-    what they were when they were made. Raises LookupError where a published table was dropped.
+    what they were when they were made. Raises LookupError where a published table was dropped, and
+    ConcurrentCommit where another run commits meanwhile.
     """
 
     def restored(table: str) -> int:
@@ -58,7 +59,12 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
             version = _head(spark, name)  # another run may have made it, and committed to it
         if version == published:
             return version
-        delta.restore(spark, name, published)
+        try:
+            delta.restore(spark, name, published)
+        except Exception as error:
+            if delta.is_concurrency_conflict(error):
+                raise ConcurrentCommit(table) from error
+            raise
         return _head(spark, name)
 
     return dict(zip(LAYER_TABLES[layer], each_at_once(restored, LAYER_TABLES[layer]), strict=True))

@@ -52,13 +52,13 @@ def _publish(
     outdated: list[Build] = []
     for attempt in range(1, ATTEMPTS + 1):
         newest = publications.newest(build.layer)
-        heads = restore_heads(spark, tables, build.layer, newest)
-        if _is_stale(build, newest, publications):
-            print(f"{build.layer}: another run published since build {build.build_id} began, so it is built again")
-            outdated.append(build)
-            build, audited = _build_again(spark, ops, build, parameters, attempt)
-            continue
         try:
+            heads = restore_heads(spark, tables, build.layer, newest)
+            if _is_stale(build, newest, publications):
+                print(f"{build.layer}: another run published since build {build.build_id} began, so it is built again")
+                outdated.append(build)
+                build, audited = _build_again(spark, ops, build, parameters, attempt)
+                continue
             versions = commit(spark, tables, build, heads)
         except ConcurrentCommit as conflict:
             print(f"{build.layer}: another run committed to {conflict} meanwhile; beginning again")
