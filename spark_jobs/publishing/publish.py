@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +64,7 @@ def _publish(
             versions = commit(spark, tables, build, heads)
         except ConcurrentCommit as conflict:
             print(f"{build.layer}: another run committed to {conflict} meanwhile; beginning again")
+            _step_aside(parameters.job_run_id, attempt)
             continue
         base_seq = newest.seq if newest else 0
         publication = Publication(
@@ -89,6 +92,12 @@ def _publish(
         f"{build.layer} was published by other runs {ATTEMPTS} times while this one tried; run the task again when"
         " they are done"
     )
+
+
+def _step_aside(job_run_id: str, attempt: int) -> None:
+    """Waits 1 to 2 s, then 2 to 4, and so on, each run a time of its own: two would undo each other for ever."""
+    own_share = int(hashlib.sha256(job_run_id.encode()).hexdigest(), 16) % 1000 / 1000
+    time.sleep(2 ** (attempt - 1) * (1 + own_share))
 
 
 def _audited_build(spark: SparkSession, parameters: PublishParameters, ops: OpsVolume) -> Build:
