@@ -39,15 +39,17 @@ def dataco() -> Path:
     return DATACO
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """All tests of one Spark stay together, and so do those of a folder, where tests run side by side.
 
     With a Spark on another machine, tests that hand it files of this one are skipped.
     """
-    for item in items:
-        folder = item.path.relative_to(REPO / "tests").parts[0]
-        needs_spark = "spark_remote" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else folder))
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            folder = item.path.relative_to(REPO / "tests").parts[0]
+            needs_spark = "spark_remote" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else folder))
     host = urlsplit(os.environ.get("SPARK_REMOTE", "")).hostname
     if host in (None, "localhost", "127.0.0.1"):
         return
