@@ -60,6 +60,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Raises UsageError where xdist did not take the groups: tests that build on each other would be torn apart."""
+    if session.config.getoption("loadgroup", False) and hasattr(session.config, "workerinput"):
+        alone = [item.nodeid for item in session.items if "@" not in item.nodeid]
+        if alone:
+            raise pytest.UsageError(f"pytest-xdist has put {len(alone)} tests into no group, such as {alone[0]}")
+
+
 @pytest.fixture(scope="session")
 def spark_remote(request: pytest.FixtureRequest) -> Iterator[str]:
     """The connection string of a Spark Connect server with Delta."""
@@ -94,7 +102,8 @@ def spark_remote(request: pytest.FixtureRequest) -> Iterator[str]:
 def spark(spark_remote: str) -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
-    session = SparkSession.builder.remote(spark_remote).getOrCreate()
+    # Not getOrCreate: that gives back the session of another server, where one is left open in this process.
+    session = SparkSession.builder.remote(spark_remote).create()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     yield session
     session.stop()

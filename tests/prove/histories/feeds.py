@@ -1,11 +1,16 @@
-"""Feeds of a few items over a few days, as Hypothesis draws them: what lands, and what is run in between."""
+"""Feeds of a few items over a few days, as Hypothesis draws them: what lands, and what is run in between.
+
+A run of a layer takes seconds, whatever few rows it has. So feeds travel in convoys: each has orders, customers and
+products of its own, and all of them land in the same folders and are run in the same order.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
+from itertools import zip_longest
 
 from hypothesis import strategies as st
 
@@ -15,15 +20,18 @@ from tests.unit.model.cases import Row
 
 LAYERS = ("bronze", "silver", "gold")
 MALFORMED = "this is no order item"
-REJECTED_LINES = 6
-"""Malformed lines of a date by which its gate fails: one more than a small date may have."""
+TOO_MANY = 200
+"""Malformed lines by which the gate of any date of a convoy fails."""
+QUARANTINED_LINES, QUARANTINED_SHARE, SMALL = 5, 0.05, 100
+"""What the gate allows (design, section 5): so many lines of a date under SMALL lines, this share of any other."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """An order item as it is delivered; `order_day` is a day of January 2018, '' is NULL."""
+    """An order item as delivered. `order_day` is a day of January 2018, empty text NULL; keys count within its feed."""
 
     item: int
+    feed: int = 0
     order_day: int = 1
     hour: int = 10
     customer: int = 1
@@ -44,11 +52,12 @@ class Line:
 
     def source(self) -> dict[str, str]:
         """Its values by source column."""
+        first = 100 * self.feed
         return order_item(
-            self.item,
-            order=(self.item + 1) // 2,
-            customer=self.customer,
-            product=self.product,
+            first + self.item,
+            order=first + (self.item + 1) // 2,
+            customer=first + self.customer,
+            product=first + self.product,
             price=self.price,
             segment=self.segment,
             status=self.status,
@@ -73,7 +82,16 @@ class Delivery:
 
     @property
     def is_rejected(self) -> bool:
-        return self.malformed >= REJECTED_LINES
+        landed, valid = sum(map(len, self.files)) + self.malformed, sum(1 for _ in self.valid())
+        allowed = QUARANTINED_LINES if landed < SMALL else QUARANTINED_SHARE * landed
+        return landed - valid > allowed or (landed > 0 and not valid)
+
+    def mended(self) -> Delivery:
+        """Without the lines that cannot be published."""
+        files: dict[str, list[Line]] = {name: [] for name, _ in zip("abc", self.files, strict=False)}
+        for name, line in sorted(self.valid(), key=repr):
+            files[name[:-4]].append(line)
+        return Delivery(tuple(map(tuple, files.values())))
 
     def contents(self) -> dict[str, list[dict[str, str] | str]]:
         """The lines of each file, as Lakehouse.deliver takes them."""
@@ -88,8 +106,8 @@ class Delivery:
         """File and line of what is published: equal lines of a file once, lines that contradict each other never."""
         for name, lines in zip("abc", self.files, strict=False):
             different = set(lines)
-            times = Counter(line.item for line in different)
-            yield from ((f"{name}.csv", line) for line in different if times[line.item] == 1)
+            times = Counter((line.feed, line.item) for line in different)
+            yield from ((f"{name}.csv", line) for line in different if times[line.feed, line.item] == 1)
 
 
 @dataclass(frozen=True)
@@ -127,8 +145,10 @@ Step = Land | Run | Overlap | Maintain
 
 
 @dataclass(frozen=True)
-class Feed:
+class Convoy:
     """`deliveries` of the days 1, 2, ...; `steps` in between; `order` in which the days are caught up with at last."""
+
+    feeds: int
 
     deliveries: tuple[Delivery, ...]
     steps: tuple[Step, ...]
@@ -176,23 +196,34 @@ lines = st.builds(
 )
 
 
-@st.composite
-def _files(draw: st.DrawFn) -> tuple[Line, ...]:
-    of_file = draw(st.lists(lines, max_size=5))
-    again = draw(st.integers(0, 1)) if of_file else 0
-    return (*of_file, *of_file[:again])
-
-
-deliveries = st.builds(
-    Delivery,
-    files=st.lists(_files(), max_size=2).map(tuple),
-    malformed=st.sampled_from([0, 0, 0, 1, REJECTED_LINES]),
-)
+Files = tuple[tuple[Line, ...], ...]
 
 
 @st.composite
-def feeds(draw: st.DrawFn, most_days: int = 3, most_steps: int = 4) -> Feed:
-    """Any feed."""
+def _file(draw: st.DrawFn) -> tuple[Line, ...]:
+    """Items, mostly different ones; the first may be there twice, and an item may contradict itself."""
+    of_file = draw(st.lists(lines, max_size=4, unique_by=lambda line: line.item))
+    if of_file and draw(st.integers(0, 9)) == 9:
+        of_file.append(draw(st.sampled_from([of_file[0], replace(of_file[0], total="7.77")])))
+    return tuple(of_file)
+
+
+def _feed(deliveries: int) -> st.SearchStrategy[tuple[Files, ...]]:
+    """The files of one feed in so many deliveries."""
+    files = st.lists(_file(), max_size=2).map(tuple)
+    return st.tuples(*[files] * deliveries)
+
+
+def _delivery(feeds: tuple[Files, ...], malformed: int) -> Delivery:
+    """What the feeds have for one day, in the same files."""
+    of_feeds = [[tuple(replace(line, feed=n) for line in file) for file in files] for n, files in enumerate(feeds)]
+    files = tuple(sum(parts, ()) for parts in zip_longest(*of_feeds, fillvalue=()))
+    return Delivery(files, malformed)
+
+
+@st.composite
+def convoys(draw: st.DrawFn, most_days: int = 3, most_steps: int = 4) -> Convoy:
+    """Any convoy of feeds."""
     number = draw(st.integers(2, most_days))
     days = st.integers(1, number)
     intervals = st.tuples(days, days).map(lambda pair: (min(pair), max(pair) + 1))
@@ -204,10 +235,14 @@ def feeds(draw: st.DrawFn, most_days: int = 3, most_steps: int = 4) -> Feed:
         ),
     )
     overlaps = st.builds(Overlap, st.sampled_from(LAYERS), intervals, intervals)
-    lands = st.builds(Land, days, deliveries)
-    steps = st.lists(st.one_of(lands, runs, runs, overlaps, st.builds(Maintain)), max_size=most_steps)
-    return Feed(
-        deliveries=tuple(draw(deliveries) for _ in range(number)),
-        steps=tuple(draw(steps)),
-        order=tuple(draw(st.permutations(range(1, number + 1)))),
-    )
+    lands = st.builds(Land, days, st.just(Delivery()))
+    steps = draw(st.lists(st.one_of(lands, runs, runs, overlaps, st.builds(Maintain)), max_size=most_steps))
+    order = tuple(draw(st.permutations(range(1, number + 1))))
+    landings = number + sum(isinstance(step, Land) for step in steps)
+    malformed = [draw(st.sampled_from([0, 0, 0, 1, TOO_MANY])) for _ in range(landings)]
+    feeds = draw(st.sampled_from([1, 8, 12, 16, 20]))  # whole numbers would mostly be small
+    of_feeds = [draw(_feed(landings)) for _ in range(feeds)]
+    deliveries = [_delivery(of_day, bad) for of_day, bad in zip(zip(*of_feeds, strict=True), malformed, strict=True)]
+    again = iter(deliveries[number:])
+    steps = [Land(step.day, next(again)) if isinstance(step, Land) else step for step in steps]
+    return Convoy(feeds, tuple(deliveries[:number]), tuple(steps), order)

@@ -1,10 +1,9 @@
-"""Plays a feed on a lakehouse, step by step, and says what its tables must be at the end."""
+"""Plays a convoy of feeds on a lakehouse, step by step, and says what its tables must be at the end."""
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from spark_jobs.errors import BaseMissing
 from spark_jobs.tables import LAYER_TABLES
 from tests.prove.histories.feeds import (
     LAYERS,
+    Convoy,
     Delivery,
-    Feed,
     Land,
     Maintain,
     Overlap,
@@ -32,7 +31,7 @@ UNKNOWN_TO_THE_ORACLE = {"row_hash", "customer_email_hash"}
 
 
 class Player:
-    """Does with a lakehouse what a feed says; `tried` counts what it did."""
+    """Does with a lakehouse what a convoy says; `tried` counts what it did."""
 
     def __init__(self, lakehouse: Lakehouse, tried: Counter[str]) -> None:
         self.lakehouse = lakehouse
@@ -40,15 +39,15 @@ class Player:
         self._tried = tried
         self._pending: set[int] = set()
 
-    def play(self, feed: Feed) -> None:
+    def play(self, convoy: Convoy) -> None:
         """All steps; then what its gate rejected lands mended, and what is left is caught up with."""
-        for day, delivery in enumerate(feed.deliveries, start=1):
+        for day, delivery in enumerate(convoy.deliveries, start=1):
             self._land(day, delivery)
-        for step in feed.steps:
+        for step in convoy.steps:
             self._step(step)
-        for day in feed.order:
+        for day in convoy.order:
             if self.landed[day].is_rejected:
-                self._land(day, replace(self.landed[day], malformed=0))
+                self._land(day, self.landed[day].mended())
             if day in self._pending:
                 self._run("bronze", day, day + 1)
         for layer in ("silver", "gold"):

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from pyspark.sql import SparkSession
 
 from tests.prove.budget import rounds
-from tests.prove.histories.feeds import Feed, feeds
+from tests.prove.histories.feeds import Convoy, convoys
 from tests.prove.histories.player import Player, at_once, comparable, expected, found
 from tests.spark.conftest import serverless  # noqa: F401 - the jobs run as on serverless compute
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse
 
-FEEDS_A_ROUND = 2
+CONVOYS_A_ROUND = 2
 
 
 @pytest.mark.timed
@@ -32,12 +32,13 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
     def new_lakehouse() -> Lakehouse:
         return Lakehouse(spark, tmp_path_factory.mktemp("lakehouse"), f"prove{next(numbers)}_")
 
-    def holds(feed: Feed) -> None:
-        tried["feeds"] += 1
+    def holds(convoy: Convoy) -> None:
+        tried["convoys"] += 1
+        tried["feeds"] += convoy.feeds
         lakehouse, single = new_lakehouse(), new_lakehouse()
         try:
             player = Player(lakehouse, tried)
-            player.play(feed)
+            player.play(convoy)
             at_once(single, player)
             assert lakehouse.everything() == single.everything(), "not the tables of one single run"
             tables, told = found(lakehouse), expected(player.landed)
@@ -52,14 +53,14 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
     print("tried " + ", ".join(f"{count} {what}" for what, count in tried.items()))
 
 
-def _tries(holds: Callable[[Feed], None], number: int) -> None:
-    """A few feeds that follow from the number of the round; a failure tells the smallest."""
+def _tries(holds: Callable[[Convoy], None], number: int) -> None:
+    """A few convoys that follow from the number of the round; a failure tells the smallest."""
     few = settings(
-        max_examples=FEEDS_A_ROUND,
+        max_examples=CONVOYS_A_ROUND,
         database=None,
         deadline=None,
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    seed(number)(few(given(feeds())(holds)))()
+    seed(number)(few(given(convoys())(holds)))()
