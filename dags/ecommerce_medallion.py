@@ -36,7 +36,7 @@ A gate failed? Its log and its links *Verdict* and *Data Docs* say which expecta
 with DAG(
     dag_id="ecommerce_medallion",
     description="Order files through bronze, silver and gold; nothing is published unaudited",
-    schedule=daily(SETTINGS.schedule, SETTINGS.schedule_end),
+    schedule=daily(SETTINGS.schedule, SETTINGS.schedule_start, SETTINGS.schedule_end),
     start_date=datetime(2000, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=SETTINGS.max_active_runs,

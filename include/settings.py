@@ -59,6 +59,9 @@ class Settings:
     """LAKEHOUSE_MAINTENANCE_TIMEOUT: the same for maintenance, whose job ends after 7200 (default 10800)."""
     schedule: str
     """LAKEHOUSE_SCHEDULE: cron of the daily run, in UTC (default 0 0 * * *)."""
+    schedule_start: datetime | None
+    """LAKEHOUSE_SCHEDULE_START: the schedule begins on this date and catches up (default none: it makes a run for the
+    newest interval only). Manual runs and backfills are not bound by it."""
     schedule_end: datetime | None
     """LAKEHOUSE_SCHEDULE_END: no run is scheduled for intervals that end after this date (default none). Manual
     runs and backfills are not bound by it. For a data set that has ended."""
@@ -135,6 +138,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         task_timeout=seconds("TASK_TIMEOUT", 7200, least=1),
         maintenance_timeout=seconds("MAINTENANCE_TIMEOUT", 10800, least=1),
         schedule=text("SCHEDULE", "0 0 * * *"),
+        schedule_start=moment("SCHEDULE_START"),
         schedule_end=moment("SCHEDULE_END"),
         maintenance_schedule=text("MAINTENANCE_SCHEDULE", "0 3 * * 0"),
         max_active_runs=number("MAX_ACTIVE_RUNS", 3, least=1),

@@ -1,48 +1,57 @@
-"""The schedule: a data interval a day, and an end for data that have ended."""
+"""The schedule: a data interval a day, with a first and a last day for data that began and ended."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
+import pendulum
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable as CoreCronDataIntervalTimetable
 
 
-class EndingCronTimetable(CoreCronDataIntervalTimetable):
-    """Cron data intervals of which the scheduler makes no run that would end after a date.
+class BoundedCronTimetable(CoreCronDataIntervalTimetable):
+    """Cron data intervals for the scheduler, from a start, which it catches up with, to an end.
 
-    Airflow's own `end_date` cannot do this: it also refuses the tasks of manual runs, whose logical date is today.
-    A backfill asks with catch-up on, and is not bound.
+    Without a start it makes the newest interval only. Airflow's own `start_date` and `end_date` cannot do this: they
+    also refuse the tasks of manual runs, whose logical date is today. A backfill asks with catch-up on, and is not
+    bound.
     """
 
-    def __init__(self, cron: str, timezone: Any, end: datetime) -> None:
+    def __init__(self, cron: str, timezone: Any, start: datetime | None, end: datetime | None) -> None:
         super().__init__(cron, timezone)
-        self._end = end
+        self._start, self._end = start, end
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
         """The next run, unless it is one for the scheduler and lies after the end."""
+        of_scheduler = not restriction.catchup
+        if of_scheduler and self._start:
+            restriction = TimeRestriction(pendulum.instance(self._start), restriction.latest, catchup=True)
         info = super().next_dagrun_info(
             last_automated_data_interval=last_automated_data_interval, restriction=restriction
         )
-        if info is None or restriction.catchup or info.run_after <= self._end:
-            return info
-        return None
+        if of_scheduler and self._end and info and info.run_after > self._end:
+            return None
+        return info
 
     def serialize(self) -> dict[str, Any]:
         """What Airflow stores of the timetable."""
-        return {**super().serialize(), "end": self._end.isoformat()}
+        bounds = {"start": self._start, "end": self._end}
+        return {**super().serialize(), **{name: bound and bound.isoformat() for name, bound in bounds.items()}}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> EndingCronTimetable:
+    def deserialize(cls, data: dict[str, Any]) -> BoundedCronTimetable:
         """The timetable again, from what was stored."""
         plain = CoreCronDataIntervalTimetable.deserialize(data)
-        return cls(data["expression"], plain._timezone, datetime.fromisoformat(data["end"]))  # type: ignore[attr-defined]
+        start, end = (data[name] and datetime.fromisoformat(data[name]) for name in ("start", "end"))
+        return cls(data["expression"], plain._timezone, start, end)  # type: ignore[attr-defined]
 
 
-def daily(cron: str, end: datetime | None) -> CronDataIntervalTimetable | EndingCronTimetable:
+def daily(cron: str, start: datetime | None, end: datetime | None) -> CronDataIntervalTimetable | BoundedCronTimetable:
     """The timetable of the daily run, in UTC."""
-    return EndingCronTimetable(cron, "UTC", end) if end else CronDataIntervalTimetable(cron, timezone="UTC")
+    if start or end:
+        return BoundedCronTimetable(cron, "UTC", start, end)
+    return CronDataIntervalTimetable(cron, timezone="UTC")

@@ -1,4 +1,4 @@
-"""What Airflow loads by itself: the links of the gates, the timetable with an end, the listener that cancels."""
+"""What Airflow loads by itself: the links of the gates, the timetable with bounds, the listener that cancels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from include import marked_by_hand
 from include.links import DataDocsLink, VerdictLink
-from include.timetables import EndingCronTimetable
+from include.timetables import BoundedCronTimetable
 
 
 class LakehousePlugin(AirflowPlugin):
@@ -18,6 +18,6 @@ class LakehousePlugin(AirflowPlugin):
         DataDocsLink(),
     ]
     timetables = [  # noqa: RUF012
-        EndingCronTimetable
+        BoundedCronTimetable
     ]
     listeners = [marked_by_hand]  # noqa: RUF012

@@ -136,6 +136,7 @@ def test_missing_dates_are_let_pass_in_the_jobs_too() -> None:
         {"LAKEHOUSE_RETRIES": "many"},
         {"LAKEHOUSE_POLL_SECONDS": "0"},
         {"LAKEHOUSE_ALLOW_MISSING_DATES": "perhaps"},
+        {"LAKEHOUSE_SCHEDULE_START": "soon"},
         {"LAKEHOUSE_SCHEDULE_END": "next year"},
     ],
 )
@@ -181,33 +182,61 @@ def test_templates_render_to_what_jobs_expect_and_to_no_secret(dags: dict[str, A
     assert TOKEN not in str(rendered)
 
 
-def test_scheduler_stops_at_the_end_of_the_schedule_but_backfill_does_not() -> None:
+def next_interval(timetable: Any, last: Any = None, *, catchup: bool) -> Any:
+    """The start of the next run's interval, as the scheduler (no catch-up) or a backfill asks; None for no run."""
+    import pendulum
+    from airflow.timetables.base import DataInterval, TimeRestriction
+
+    info = timetable.next_dagrun_info(
+        last_automated_data_interval=last and DataInterval(last, last.add(days=1)),
+        restriction=TimeRestriction(earliest=pendulum.datetime(2018, 2, 10), latest=None, catchup=catchup),
+    )
+    return info and info.data_interval.start
+
+
+def stored(start: str | None, end: str | None) -> Any:
+    """The timetable of such a schedule, as Airflow reads it back."""
     from datetime import UTC, datetime
 
+    from include.timetables import BoundedCronTimetable, daily
+
+    def day(text: str | None) -> datetime | None:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+
+    timetable = daily("0 0 * * *", day(start), day(end))
+    assert isinstance(timetable, BoundedCronTimetable)
+    return BoundedCronTimetable.deserialize(timetable.serialize())
+
+
+def test_scheduler_stops_at_the_end_of_the_schedule_but_backfill_does_not() -> None:
     import pendulum
-    from airflow.timetables.base import TimeRestriction
 
-    from include.timetables import EndingCronTimetable, daily
+    timetable = stored(None, "2018-02-01")
+    assert next_interval(timetable, catchup=False) is None
+    assert next_interval(timetable, catchup=True) == pendulum.datetime(2018, 2, 10)
 
-    plain = daily("0 0 * * *", None)
-    assert type(plain).__name__ == "CronDataIntervalTimetable"
-    timetable = daily("0 0 * * *", datetime(2018, 2, 1, tzinfo=UTC))
-    timetable = EndingCronTimetable.deserialize(timetable.serialize())
-    since = pendulum.datetime(2018, 2, 10)
 
-    def ask(catchup: bool) -> Any:
-        return timetable.next_dagrun_info(
-            last_automated_data_interval=None, restriction=TimeRestriction(earliest=since, latest=None, catchup=catchup)
-        )
+def test_scheduler_catches_up_from_the_start_of_the_schedule_to_its_end() -> None:
+    import pendulum
 
-    assert ask(catchup=False) is None
-    assert ask(catchup=True).data_interval.start == since
+    timetable = stored("2018-01-30", "2018-02-01")
+    first = next_interval(timetable, catchup=False)
+    assert first == pendulum.datetime(2018, 1, 30)
+    second = next_interval(timetable, first, catchup=False)
+    assert second == pendulum.datetime(2018, 1, 31)
+    assert next_interval(timetable, second, catchup=False) is None
+
+
+def test_a_schedule_without_bounds_is_a_plain_one() -> None:
+    from include.timetables import daily
+
+    assert type(daily("0 0 * * *", None, None)).__name__ == "CronDataIntervalTimetable"
 
 
 def test_plugin_registers_timetable_links_and_listener() -> None:
-    from include.timetables import EndingCronTimetable
+    from include.timetables import BoundedCronTimetable
     from plugins.lakehouse import LakehousePlugin
 
-    assert LakehousePlugin.timetables == [EndingCronTimetable]
+    assert LakehousePlugin.timetables == [BoundedCronTimetable]
     assert [link.name for link in LakehousePlugin.operator_extra_links] == ["Verdict", "Data Docs"]
     assert LakehousePlugin.listeners
