@@ -5,11 +5,9 @@ The tests build on each other, in the order of this file.
 
 from __future__ import annotations
 
-import json
-import os
-import signal
+import shutil
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,31 +17,9 @@ from laptop import processes, services
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult, reasons
 from laptop.summary import layer_reports
-from tests.e2e.conftest import DAYS, FIRST, SPOILED, Lake, line_total
-
-TABLES = (
-    "bronze.order_items",
-    "bronze.quarantine",
-    "bronze.landed_files",
-    "silver.orders",
-    "silver.dim_customers",
-    "silver.dim_products",
-    "gold.orders_enriched",
-    "gold.customers360",
-    "gold.products360",
-)
-AUDIT_COLUMNS = {"source_file_modified_at", "row_hash", "build_id", "job_run_id", "code_version", "built_at"}
-LAYERS = ("bronze", "silver", "gold")
-
-
-def contents(lake: Lake) -> dict[str, list[str]]:
-    """All rows of all published tables, audit columns aside, in a fixed order."""
-    found = {}
-    for table in TABLES:
-        columns = [row[0] for row in lake.sql(f"DESCRIBE {table}") if row[0] and not row[0].startswith("#")]
-        kept = ", ".join(column for column in dict.fromkeys(columns) if column not in AUDIT_COLUMNS)
-        found[table] = sorted(map(repr, lake.sql(f"SELECT {kept} FROM {table}")))
-    return found
+from spark_jobs.tables import LAYERS
+from tests.e2e.conftest import DAYS, FIRST, SPOILED, Source
+from tests.e2e.lake import SERVICES, TABLES, Lake, line_total
 
 
 def versions(lake: Lake) -> dict[str, int]:
@@ -71,8 +47,8 @@ def test_the_run_is_green_and_its_gates_have_looked(lake: Lake, first_run: RunRe
     assert None not in job_runs(lake.client, first_run)
 
 
-def test_the_tables_agree_with_plain_python(lake: Lake, first_run: RunResult) -> None:
-    rows = lake.rows
+def assert_the_tables_agree(lake: Lake, rows: list[dict[str, str]]) -> None:
+    """With what plain Python makes of the landed rows."""
     assert lake.sql("SELECT sum(landed_lines) FROM bronze.landed_files") == [(len(rows),)]
     assert lake.sql("SELECT count(*) FROM bronze.order_items") == [(len(rows),)]
     assert lake.sql("SELECT count(*) FROM bronze.quarantine") == [(0,)]
@@ -88,49 +64,37 @@ def test_the_tables_agree_with_plain_python(lake: Lake, first_run: RunResult) ->
     assert lake.sql("SELECT sum(total_revenue) FROM gold.products360") == [(revenue,)]
 
 
-def test_clearing_the_run_runs_it_again_and_changes_nothing(lake: Lake, first_run: RunResult) -> None:
-    before, runs = contents(lake), job_runs(lake.client, first_run)
+def test_the_tables_agree_with_plain_python(lake: Lake, source: Source, first_run: RunResult) -> None:
+    assert_the_tables_agree(lake, source.rows)
+
+
+def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed(
+    lake: Lake, first_run: RunResult
+) -> None:
+    """All services at once here; `make prove` kills them one by one, at any moment (tests/prove/airflow)."""
+    before, runs = lake.contents(), job_runs(lake.client, first_run)
     lake.client.clear_run(first_run.dag_id, first_run.run_id)
+    lake.wait_for(first_run.run_id, "bronze.build", "deferred")
+    time.sleep(4)  # its process has begun to work by then
+    lake.kill(*SERVICES)
     again = lake.follow(first_run.run_id)
     assert again.ok, "\n".join(reasons(lake.client, again))
     assert not set(runs) & set(job_runs(lake.client, again)), "a job run was reported again instead of run again"
-    assert contents(lake) == before
+    assert lake.contents() == before
+    assert lake.job_processes() == [], "a job's process outlived its run"
 
 
-def test_whatever_is_killed_a_retry_ends_in_the_same_tables(lake: Lake, first_run: RunResult) -> None:
-    """Spark while bronze is built; then, while silver is, the workspace, the scheduler and the triggerer at once."""
-    before = contents(lake)
-    run_id = lake.trigger(FIRST, FIRST + timedelta(days=1))
-    lake.wait_for(run_id, "bronze.build", "deferred")
-    time.sleep(4)  # its process has begun to work by then
-    kill(json.loads((lake.state.pids / "spark.json").read_text())["pid"])
-    lake.wait_for(run_id, "silver.build", "deferred")
-    time.sleep(4)
-    for service in processes.known(lake.state):
-        if service.name in ("workspace", "airflow-scheduler", "airflow-triggerer"):
-            kill(service.pid)
-    services.up(lake.state)
-    again = lake.follow(run_id)
-    assert again.ok, "\n".join(reasons(lake.client, again))
-    tries = {task.task_id: task.try_number for task in again.tasks}
-    assert tries["bronze.build"] > 1, "nothing was killed"
-    lake.reconnect()
-    assert contents(lake) == before
-    jobs = [process for process in processes.marked(lake.state) if "task_process.py" in " ".join(process.cmdline())]
-    assert jobs == [], "a job's process outlived its run"
+def land(lake: Lake, day: date, header: bytes, lines: list[bytes]) -> None:
+    folder = lake.state.landing / f"dt={day}"
+    folder.mkdir(exist_ok=True)
+    (folder / "orders.csv").write_bytes(header + b"".join(lines))
 
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, first_run: RunResult) -> None:
-    header, *lines = lake.spoiled_day
+def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, source: Source, first_run: RunResult) -> None:
+    lines = source.days[SPOILED].lines
     bad = [b"spoiled," + line if number % 10 == 0 else line for number, line in enumerate(lines)]
-    folder = lake.state.landing / f"dt={SPOILED}"
-    folder.mkdir()
-    (folder / "orders.csv").write_bytes(header + b"".join(bad))
-    before, heads = contents(lake), versions(lake)
+    land(lake, SPOILED, source.header, bad)
+    before, heads = lake.contents(), versions(lake)
     result = lake.run(SPOILED, SPOILED + timedelta(days=1))
     states = {task.task_id: task.state for task in result.tasks}
     assert states["bronze.build"] == "success"
@@ -139,9 +103,19 @@ def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, first_run: RunResult) 
     assert next(task.try_number for task in result.tasks if task.task_id == "bronze.gate") == 1
     said = "\n".join(reasons(lake.client, result))
     assert str(SPOILED) in said, said
-    assert (contents(lake), versions(lake)) == (before, heads)
+    assert (lake.contents(), versions(lake)) == (before, heads)
     verdicts = lake.sql("SELECT success FROM ops.verdicts WHERE layer = 'bronze' AND NOT success")
     assert verdicts == [(False,)]
+
+
+def test_a_day_that_lands_late_is_waited_for(lake: Lake, source: Source, first_run: RunResult) -> None:
+    shutil.rmtree(lake.state.landing / f"dt={SPOILED}", ignore_errors=True)
+    run_id = lake.trigger(SPOILED, SPOILED + timedelta(days=1))
+    lake.wait_for(run_id, "check_landing", "up_for_retry")
+    land(lake, SPOILED, source.header, source.days[SPOILED].lines)
+    result = lake.follow(run_id)
+    assert result.ok, "\n".join(reasons(lake.client, result))
+    assert_the_tables_agree(lake, source.rows + source.days[SPOILED].rows)
 
 
 def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, first_run: RunResult) -> None:

@@ -66,17 +66,17 @@ class Reader(threading.Thread):
                 self._look()
             except Exception as error:  # noqa: BLE001 - a reader's thread must not die unseen
                 self.errors.append(repr(error)[:2000])
-            time.sleep(0.2)
+            time.sleep(1)
 
     def _look(self) -> None:
         for layer, publication in self._lakehouse.publications.newest_by_layer().items():
+            heads = self._lakehouse.heads(layer)
             for table in LAYER_TABLES[layer]:
+                self.seen[table].add(heads[table])
                 rows = self._lakehouse.at(table, publication.tables[table]).count()
                 if rows != publication.row_counts[table]:
                     told = publication.row_counts[table]
                     self.errors.append(f"{table}: {rows} rows, publication {publication.seq} says {told}")
-                head = self._lakehouse.heads(layer)[table]
-                self.seen[table].add(head)
             self.looks += 1
 
     def end(self) -> None:

@@ -1,0 +1,116 @@
+"""Seconds of each step, peak memory of the process tree, and bytes written: the same for every alternative."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_INTERVAL = 0.1
+
+
+@dataclass
+class Measurement:
+    """What one run took. `with measurement:` around all of it, `with measurement.step(name):` around each part.
+
+    Memory is the resident memory of this process and of all that descend from it, looked at ten times a second; what
+    processes share counts for each of them.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    total_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    _done: threading.Event = field(default_factory=threading.Event)
+    _sampler: threading.Thread | None = None
+    _started: float = 0.0
+
+    def __enter__(self) -> Measurement:
+        self._started = time.perf_counter()
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.total_seconds = round(time.perf_counter() - self._started, 3)
+        self._done.set()
+        if self._sampler:
+            self._sampler.join()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Notes the seconds that its block takes, also where it fails."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - started, 3)
+
+    def _sample(self) -> None:
+        while True:
+            self.peak_memory_mb = max(self.peak_memory_mb, round(_tree_memory() / 1e6, 1))
+            if self._done.wait(_INTERVAL):
+                return
+
+    def report(self, tool: str, version: str, rows_landed: int, out: Path) -> dict[str, Any]:
+        """The result of a run: what is printed, and what the benchmark keeps. MB are 1,000,000 bytes."""
+        return {
+            "tool": tool,
+            "version": version,
+            "rows_landed": rows_landed,
+            "seconds": self.seconds,
+            "total_seconds": self.total_seconds,
+            "peak_memory_mb": self.peak_memory_mb,
+            "bytes_written": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
+        }
+
+
+def _tree_memory() -> int:
+    """Bytes of resident memory of this process and all that descend from it."""
+    own = psutil.Process()
+    total = 0
+    for process in (own, *own.children(recursive=True)):
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:  # it has ended meanwhile
+            continue
+    return total
+
+
+def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str) -> int:
+    """`python -m benchmarks.... LANDING OUT`: prints the result of `run` as one JSON object."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("landing", type=Path, help="the landing root, which holds dt=YYYY-MM-DD/*.csv")
+    parser.add_argument("out", type=Path, help="a folder for the tables, new or empty")
+    options = parser.parse_args()
+    try:
+        result = run(options.landing, options.out)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    except FileExistsError as error:
+        parser.error(str(error))
+    print(json.dumps(result))
+    return 0
+
+
+def empty_folder(out: Path) -> Path:
+    """The folder, made if need be. Raises FileExistsError where something is in it: no one's tables are overwritten."""
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise FileExistsError(f"{out} is not empty: name a new folder for the tables")
+    return out.resolve()
+
+
+def order_files(landing: Path) -> list[Path]:
+    """The order files below the landing root, by path. Raises FileNotFoundError where there is none."""
+    files = sorted(landing.glob("dt=*/*.csv"))
+    if not files:
+        raise FileNotFoundError(f"{landing} holds no dt=YYYY-MM-DD/*.csv: name the landing root")
+    return files

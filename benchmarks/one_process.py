@@ -1,0 +1,142 @@
+"""Raw to gold by the product's own functions in one Spark process: no staging, gates, publications or Airflow.
+
+`python -m benchmarks.one_process LANDING OUT` starts a Spark Connect server as the local workspace does (its settings,
+its memory; the jars and the Java of LAKEHOUSE_STATE), reads all landing folders, and writes each table once, as Delta,
+into OUT/<layer>/<table>. What the product takes beyond this is the price of what it adds: staging and publications
+(readers never see half of anything, and every crash and rerun ends the same), audits, quarantine shares, incremental
+runs, and orchestration.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
+from local_workspace.java import find_java_home
+from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, free_port
+from local_workspace.state import StateFolder
+from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
+from spark_jobs.bronze.source import read_lines
+from spark_jobs.builds.gold import SILVER_TABLES, as_of
+from spark_jobs.builds.silver import DERIVATIONS
+from spark_jobs.code_version import code_version
+from spark_jobs.gold.customers360 import customers360
+from spark_jobs.gold.orders_enriched import orders_enriched
+from spark_jobs.gold.products360 import products360
+from spark_jobs.interval import Interval
+from spark_jobs.landing import landed_files
+from spark_jobs.published_schemas import LANDED_FILES
+from spark_jobs.row_rules import bronze_row_rules
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class Tables:
+    """Delta tables in a folder, by names such as silver.orders."""
+
+    def __init__(self, spark: SparkSession, out: Path) -> None:
+        self._spark = spark
+        self._out = out
+
+    def write(self, table: str, rows: DataFrame) -> None:
+        """Writes the rows, once. Raises Spark's AnalysisException where the table is there."""
+        rows.write.format("delta").mode("error").save(self._path(table))
+
+    def read(self, table: str) -> DataFrame:
+        return self._spark.read.format("delta").load(self._path(table))
+
+    def _path(self, table: str) -> str:
+        return str(self._out.joinpath(*table.split(".")))
+
+
+def run(landing: Path, out: Path) -> dict[str, Any]:
+    """Makes all tables in a Spark of its own; returns the measured result (measurement.Measurement.report).
+
+    Raises FileNotFoundError where nothing has landed, FileExistsError where `out` is not empty, and SparkServerError.
+    """
+    landing_interval(landing)
+    out = empty_folder(out)
+    measurement = Measurement()
+    with measurement, tempfile.TemporaryDirectory(prefix="spark-", dir=out) as folder:
+        with measurement.step("start"):
+            state = StateFolder.from_environment()
+            memory = os.environ.get("LAKEHOUSE_SPARK_MEMORY", DEFAULT_DRIVER_MEMORY)
+            java_home = find_java_home(state.root)
+            server = SparkServer(
+                Path(folder), free_port(), driver_memory=memory, jars=state.jars, java_home=java_home
+            )
+            server.start()
+        try:
+            with session(server.remote_url(str(uuid.uuid4()))) as spark:
+                version = spark.version
+                rows = make_tables(spark, landing.resolve(), out, measurement)
+        finally:
+            server.stop()
+    return measurement.report("one_process", f"pyspark {version}", rows, out)
+
+
+@contextmanager
+def session(remote: str) -> Iterator[SparkSession]:
+    """A Spark Connect session with the settings of the jobs."""
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.remote(remote).create()
+    try:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        spark.conf.set("spark.sql.ansi.enabled", "true")
+        yield spark
+    finally:
+        spark.stop()
+
+
+def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Measurement) -> int:
+    """Makes the tables of all three layers from all that has landed; returns the number of landed lines.
+
+    Raises LandingRefused and its kinds.
+    """
+    tables = Tables(spark, out)
+    with measurement.step("bronze"):
+        landed = landed_files(landing, landing_interval(landing), allow_missing=True)
+        lines = landed_lines(
+            read_lines(spark, landing, landed.files),
+            landed.files,
+            bronze_row_rules(),
+            secrets.token_bytes(32),
+            BuildStamp("one_process", "", code_version(), datetime.now(UTC)),
+        ).persist()  # two tables are made of it
+        files = [(file.landing_date, file.path, file.lines, file.size) for file in landed.files]
+        tables.write("bronze.order_items", order_items(lines))
+        tables.write("bronze.quarantine", quarantine(lines))
+        tables.write("bronze.landed_files", spark.createDataFrame(files, LANDED_FILES).coalesce(1))
+        lines.unpersist()
+    with measurement.step("silver"):
+        rows = tables.read("bronze.order_items")
+        for table, (_, _, derive) in DERIVATIONS.items():
+            tables.write(table, derive(rows))
+    with measurement.step("gold"):
+        orders, customers, products = (tables.read(table) for table in SILVER_TABLES)
+        today = as_of(orders)
+        tables.write("gold.orders_enriched", orders_enriched(orders, customers, products))
+        tables.write("gold.customers360", customers360(orders, customers, today))
+        tables.write("gold.products360", products360(tables.read("gold.orders_enriched"), products, today))
+    return landed.lines
+
+
+def landing_interval(landing: Path) -> Interval:
+    """From the first landing date that has order files to the last. Raises FileNotFoundError where nothing landed."""
+    days = [date.fromisoformat(file.parent.name.removeprefix("dt=")) for file in order_files(landing)]
+    return Interval(min(days), max(days) + timedelta(days=1))
+
+
+if __name__ == "__main__":
+    sys.exit(command_line(run, __doc__ or ""))

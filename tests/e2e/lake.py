@@ -1,0 +1,167 @@
+"""A running lakehouse: a real scheduler, real job runs, and days of the real data set."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import lzma
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+
+from laptop import processes
+from laptop.airflow_client import AirflowClient
+from laptop.follow import RunResult, TaskProgress, follow
+from laptop.keys import ensure_secrets
+from laptop.services import DAG, down, free_port, up
+from laptop.spark import spark_session
+from laptop.state import State, beside
+from laptop.wheel import ensure_wheel
+from spark_jobs.bronze.schema import AUDIT_ONLY
+from spark_jobs.replay import replay
+from spark_jobs.tables import LAYER_TABLES, LAYERS
+
+SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
+CENT = Decimal("0.01")
+TABLES = tuple(table for layer in LAYERS for table in LAYER_TABLES[layer])
+
+
+class Silent:
+    """A screen for a run that nobody watches."""
+
+    def show(self, tasks: list[TaskProgress], now: datetime) -> None: ...
+
+
+@dataclass
+class Lake:
+    """The services, with a Spark of their own to look at the tables."""
+
+    state: State
+    session: ExitStack
+
+    def __post_init__(self) -> None:
+        self.client = AirflowClient(self.state)
+        self.spark = self.session.enter_context(spark_session(self.state))
+
+    def reconnect(self) -> None:
+        """To a Spark that was started again."""
+        with suppress(Exception):
+            self.session.close()
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                self.spark = self.session.enter_context(spark_session(self.state))
+                return
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(2)
+
+    def kill(self, *services: str) -> None:
+        """Kills these services, as the machine would if it ran out of memory, and starts what is missing."""
+        pids = {service.name: service.pid for service in processes.known(self.state)}
+        pids["spark"] = json.loads((self.state.pids / "spark.json").read_text())["pid"]
+        victims = [psutil.Process(pids[name]) for name in services]
+        for victim in victims:
+            victim.kill()
+        psutil.wait_procs(victims, timeout=10)
+        if set(services) != {"spark"}:  # the workspace itself starts Spark again
+            up(self.state)
+        self.reconnect()
+
+    def job_processes(self) -> list[psutil.Process]:
+        """The processes of job tasks."""
+        return [process for process in processes.marked(self.state) if "task_process.py" in " ".join(process.cmdline())]
+
+    def run(self, start: date, end: date) -> RunResult:
+        return self.follow(self.trigger(start, end))
+
+    def trigger(self, start: date, end: date) -> str:
+        first, after = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (start, end))
+        return self.client.trigger(DAG, first, after, "end-to-end test")
+
+    def wait_for(self, run_id: str, task_id: str, state: str, seconds: float = 300) -> None:
+        """Until the task of the run is in that state."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = {task["task_id"]: task["state"] for task in self.client.task_instances(DAG, run_id)}
+            if found.get(task_id) == state:
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"{task_id} was not {state} within {seconds:.0f} s: {found}")
+
+    def follow(self, run_id: str) -> RunResult:
+        return follow(self.client, DAG, run_id, Silent(), timeout=900)
+
+    def contents(self) -> dict[str, list[str]]:
+        """All rows of all published tables, audit columns aside, in a fixed order."""
+        found = {}
+        for table in TABLES:
+            frame = self.spark.table(table).drop(*AUDIT_ONLY)
+            found[table] = sorted(map(repr, map(tuple, frame.collect())))
+        return found
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self.spark.sql(query).collect()]
+
+
+def line_total(row: dict[str, str]) -> Decimal:
+    """The amount of a line, half-up to the cent from the source's float noise."""
+    return Decimal(row["Order Item Total"]).quantize(CENT, ROUND_HALF_UP)
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day of orders as they stand in the source: `rows` by its column names."""
+
+    day: date
+    lines: list[bytes]
+    rows: list[dict[str, str]]
+
+
+def days_of(source: Path, days: set[date]) -> tuple[bytes, dict[date, Day]]:
+    """The header and the days."""
+    found = {day: Day(day, [], []) for day in days}
+    with lzma.open(source) as file:
+        header = file.readline()
+        names = next(csv.reader([header.decode("cp1252")]))
+        place = names.index("order date (DateOrders)")
+        wanted = tuple(f"{day.month}/{day.day}/{day.year} ".encode() for day in days)
+        for line in file:
+            if not any(text in line for text in wanted):
+                continue
+            values = next(csv.reader(io.StringIO(line.decode("cp1252"))))
+            month, day, year = map(int, values[place].split()[0].split("/"))
+            if (of_day := found.get(date(year, month, day))) is not None:
+                of_day.lines.append(line)
+                of_day.rows.append(dict(zip(names, values, strict=True)))
+    return header, found
+
+
+@contextmanager
+def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> Iterator[Lake]:
+    """A new lakehouse in which that source has landed by order date; its DAG is paused. `settings` are LAKEHOUSE_*."""
+    main_state = State.from_environment()
+    state = beside(main_state, folder / "state", (free_port(), free_port(), free_port()))
+    ensure_wheel(main_state)
+    ensure_secrets(state)
+    file = folder / "source.csv"
+    file.write_bytes(source)
+    replay(file, state.landing)
+    try:
+        with patch.dict(os.environ, settings):
+            up(state)
+        with ExitStack() as session:
+            yield Lake(state, session)
+    finally:
+        down(state)

@@ -1,0 +1,58 @@
+"""A service killed at any moment of a DAG run: the run ends right, with the tables of a run that was left in peace."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from laptop.follow import reasons
+from laptop.services import DAG
+from tests.e2e.lake import SERVICES, Lake, days_of, running_lake
+from tests.prove.budget import minutes, rounds
+
+pytestmark = [
+    pytest.mark.timed,
+    pytest.mark.skipif(minutes() is None, reason="the suite kills all services at once (tests/e2e)"),
+]
+
+FIRST, DAYS = date(2018, 1, 1), 3
+NO_SCHEDULE = {"LAKEHOUSE_SCHEDULE_END": "2000-01-01", "LAKEHOUSE_RETRIES": "4"}
+
+
+def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    header, days = days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS)})
+    source = header + b"".join(line for day in days.values() for line in day.lines)
+    last = f"dt={FIRST + timedelta(days=DAYS - 1)}"
+    killed: Counter[str] = Counter()
+    with running_lake(tmp_path_factory.mktemp("killed"), source, NO_SCHEDULE) as lake:
+        lake.client.unpause(DAG)
+        # Two states of the last day, so that every run has something to do in every layer.
+        files = {True: (lake.state.landing / last / "orders.csv").read_bytes(), False: header}
+        expected = {}
+        for full in (True, False):
+            (lake.state.landing / last / "orders.csv").write_bytes(files[full])
+            assert_ends_well(lake, lake.trigger(FIRST, FIRST + timedelta(days=DAYS)))
+            expected[full] = lake.contents()
+        assert expected[True] != expected[False]
+        for round_ in rounds():
+            chance, full = Random(round_), round_ % 2 == 0
+            (lake.state.landing / last / "orders.csv").write_bytes(files[full])
+            run_id = lake.trigger(FIRST, FIRST + timedelta(days=DAYS))
+            time.sleep(chance.uniform(3, 80))
+            victims = chance.choice([*((service,) for service in SERVICES), SERVICES])
+            lake.kill(*victims)
+            assert_ends_well(lake, run_id)
+            assert lake.contents() == expected[full], f"round {round_}: {victims}"
+            assert lake.job_processes() == [], f"round {round_}: a job's process outlived its run"
+            killed[", ".join(victims)] += 1
+    print("killed " + "; ".join(f"{name}: {times} times" for name, times in sorted(killed.items())))
+
+
+def assert_ends_well(lake: Lake, run_id: str) -> None:
+    result = lake.follow(run_id)
+    assert result.ok, "\n".join(reasons(lake.client, result))
