@@ -20,6 +20,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyspark import StorageLevel
+
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
 from local_workspace.java import find_java_home
 from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, free_port
@@ -72,9 +74,7 @@ def run(landing: Path, out: Path) -> dict[str, Any]:
             state = StateFolder.from_environment()
             memory = os.environ.get("LAKEHOUSE_SPARK_MEMORY", DEFAULT_DRIVER_MEMORY)
             java_home = find_java_home(state.root)
-            server = SparkServer(
-                Path(folder), free_port(), driver_memory=memory, jars=state.jars, java_home=java_home
-            )
+            server = SparkServer(Path(folder), free_port(), driver_memory=memory, jars=state.jars, java_home=java_home)
             server.start()
         try:
             with session(server.remote_url(str(uuid.uuid4()))) as spark:
@@ -113,7 +113,7 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
             bronze_row_rules(),
             secrets.token_bytes(32),
             BuildStamp("one_process", "", code_version(), datetime.now(UTC)),
-        ).persist()  # two tables are made of it
+        ).persist(StorageLevel.DISK_ONLY)  # two tables are made of it
         files = [(file.landing_date, file.path, file.lines, file.size) for file in landed.files]
         tables.write("bronze.order_items", order_items(lines))
         tables.write("bronze.quarantine", quarantine(lines))
