@@ -28,8 +28,7 @@ from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, fre
 from local_workspace.state import StateFolder
 from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
 from spark_jobs.bronze.source import read_lines
-from spark_jobs.builds.gold import SILVER_TABLES, as_of
-from spark_jobs.builds.silver import DERIVATIONS
+from spark_jobs.builds.gold import as_of
 from spark_jobs.code_version import code_version
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import orders_enriched
@@ -38,6 +37,8 @@ from spark_jobs.interval import Interval
 from spark_jobs.landing import landed_files
 from spark_jobs.published_schemas import LANDED_FILES
 from spark_jobs.row_rules import bronze_row_rules
+from spark_jobs.silver.dimensions import dim_customers, dim_products
+from spark_jobs.silver.orders import newest_deliveries, orders
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -120,14 +121,16 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
         tables.write("bronze.landed_files", spark.createDataFrame(files, LANDED_FILES).coalesce(1))
         lines.unpersist()
     with measurement.step("silver"):
-        rows = tables.read("bronze.order_items")
-        for table, (_, _, derive) in DERIVATIONS.items():
-            tables.write(table, derive(rows))
+        items = tables.read("bronze.order_items")
+        tables.write("silver.dim_customers", dim_customers(items))
+        tables.write("silver.dim_products", dim_products(items))
+        tables.write("silver.orders", orders(newest_deliveries(items)))
     with measurement.step("gold"):
-        orders, customers, products = (tables.read(table) for table in SILVER_TABLES)
-        today = as_of(orders)
-        tables.write("gold.orders_enriched", orders_enriched(orders, customers, products))
-        tables.write("gold.customers360", customers360(orders, customers, today))
+        sold = tables.read("silver.orders")
+        customers, products = tables.read("silver.dim_customers"), tables.read("silver.dim_products")
+        today = as_of(sold)
+        tables.write("gold.orders_enriched", orders_enriched(sold, customers, products))
+        tables.write("gold.customers360", customers360(sold, customers, today))
         tables.write("gold.products360", products360(tables.read("gold.orders_enriched"), products, today))
     return landed.lines
 

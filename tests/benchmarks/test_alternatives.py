@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from benchmarks import duckdb_alternative
+from benchmarks import compare, duckdb_alternative
 from benchmarks.measurement import Measurement
 from spark_jobs.synthetic_feed.feed import generate
 from spark_jobs.synthetic_feed.settings import FeedSettings
@@ -174,3 +174,24 @@ def test_measured_memory_is_that_of_child_processes_too() -> None:
             subprocess.run([sys.executable, "-c", code], check=True)
     assert measurement.peak_memory_mb > 200
     assert 0.5 < measurement.seconds["child"] <= measurement.total_seconds
+
+
+def test_compared_tables(landing: Path, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "duckdb", tmp_path / "one_process"
+    duckdb_alternative.run(landing, ours)
+
+    def copied(change: str = "*") -> None:
+        with duckdb.connect(ours / duckdb_alternative.DATABASE) as database:
+            for table in compare.TABLES:
+                folder = theirs.joinpath(*table.split("."))
+                folder.mkdir(parents=True, exist_ok=True)
+                columns = change if table == "gold.customers360" else "*"
+                database.execute(f"copy (select {columns} from {table}) to '{folder}/a.parquet'")
+
+    copied()
+    assert compare.differences(ours, theirs) == dict.fromkeys(compare.TABLES, 0)
+    copied("* replace (case customer_id when min(customer_id) over () then '000' else rfm_score end as rfm_score)")
+    assert compare.differences(ours, theirs) == dict.fromkeys(compare.TABLES, 0) | {"gold.customers360": 2}
+    copied("* replace (total_revenue::double as total_revenue)")
+    with pytest.raises(ValueError, match=r"the columns of gold\.customers360 are not the same: total_revenue"):
+        compare.differences(ours, theirs)
