@@ -54,6 +54,8 @@ def run(landing: Path, out: Path) -> dict[str, Any]:
 def recode(file: Path, target: Path) -> int:
     """Writes a windows-1252 file as UTF-8, in constant memory; returns the number of its lines after the header.
 
+    Bytes that windows-1252 does not define become U+FFFD.
+
     DuckDB reads UTF-8 and, more strictly than windows-1252 needs, latin-1; more encodings only by an extension that
     it fetches from its own site.
     """

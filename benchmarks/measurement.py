@@ -84,17 +84,19 @@ def _tree_memory() -> int:
     return total
 
 
-def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str) -> int:
-    """`python -m benchmarks.... LANDING OUT`: prints the result of `run` as one JSON object."""
+def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str, *refusals: type[Exception]) -> int:
+    """`python -m benchmarks.... LANDING OUT`: prints the result of `run` as one JSON object.
+
+    Of `refusals`, and of what empty_folder and order_files raise, only the message is shown; the exit status is 2.
+    """
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("landing", type=Path, help="the landing root, which holds dt=YYYY-MM-DD/*.csv")
     parser.add_argument("out", type=Path, help="a folder for the tables, new or empty")
     options = parser.parse_args()
+    known: tuple[type[Exception], ...] = (FileNotFoundError, FileExistsError, *refusals)
     try:
         result = run(options.landing, options.out)
-    except FileNotFoundError as error:
-        parser.error(str(error))
-    except FileExistsError as error:
+    except known as error:
         parser.error(str(error))
     print(json.dumps(result))
     return 0

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 from pyspark import StorageLevel
 
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
-from local_workspace.java import find_java_home
-from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, free_port
+from local_workspace.java import NoJavaError, find_java_home
+from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError, free_port
 from local_workspace.state import StateFolder
 from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
 from spark_jobs.bronze.source import read_lines
 from spark_jobs.builds.gold import as_of
 from spark_jobs.code_version import code_version
+from spark_jobs.errors import LakehouseError
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import orders_enriched
 from spark_jobs.gold.products360 import products360
@@ -65,7 +66,8 @@ class Tables:
 def run(landing: Path, out: Path) -> dict[str, Any]:
     """Makes all tables in a Spark of its own; returns the measured result (measurement.Measurement.report).
 
-    Raises FileNotFoundError where nothing has landed, FileExistsError where `out` is not empty, and SparkServerError.
+    Raises FileNotFoundError where nothing has landed, FileExistsError where `out` is not empty, SparkServerError and
+    NoJavaError where Spark cannot be started, and what make_tables raises.
     """
     landing_interval(landing)
     out = empty_folder(out)
@@ -142,4 +144,4 @@ def landing_interval(landing: Path) -> Interval:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line(run, __doc__ or ""))
+    sys.exit(command_line(run, __doc__ or "", LakehouseError, SparkServerError, NoJavaError))
