@@ -11,7 +11,7 @@ export LAKEHOUSE_STATE
 # What a person gives reaches the programs through the environment, letter by letter: not expanded by make ($ is
 # common in SQL and file names), and not interpreted by a shell.
 VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS \
-  MINUTES DAYS SCALE SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
+  MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
 
@@ -61,9 +61,9 @@ query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whet
 	@$(SETUP) >&2
 	@$(WORKSPACE) -m laptop.query
 
-bench: ## measure the full DataCo run (DATA=...), then a one-day run, task by task
-	@$(SETUP)
-	@$(WORKSPACE) -m laptop.bench
+bench: ## measure the full DataCo run (DATA=...), then a one-day run; or SCALES=1,10 (DAYS=1127) beside alternatives
+	@$(SETUP) $(if $(SCALES),--dev)
+	@$(if $(SCALES),$(DEV),$(WORKSPACE)) -m laptop.bench
 
 test: ## the whole test suite; ARGS="tests/unit -k name" for a part of it
 	@$(SETUP) --dev

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
+from benchmarks.compare import differences
 from laptop import processes
 from laptop.bench import machine, measure, table, totals
 from laptop.demo import reset
@@ -180,7 +181,6 @@ def alternative(state: State, module: str, out: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", module, str(state.landing), str(out)]
     environment = processes.clean_environment() | State.from_environment().environment()
     done = subprocess.run(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True)
-    shutil.rmtree(out, ignore_errors=True)
     if done.returncode:
         raise Problem(f"{module} failed; the lines above say why.")
     return dict(json.loads(done.stdout))
@@ -195,14 +195,19 @@ def bench_scales(main_state: State, scales: list[str], days: int, seed: str) -> 
         reset(state)
         try:
             found[scale] = product(state, scale, days, seed)
+            outputs = {name: state.root / name for name in ALTERNATIVES}
             for name, module in ALTERNATIVES.items():
-                found[scale][name] = alternative(state, module, state.root / name)
+                found[scale][name] = alternative(state, module, outputs[name])
+            if unlike := differences(outputs["duckdb"], outputs["one_process"]):
+                raise Problem(f"the alternatives did not do equal work: {unlike}")
         except Problem as problem:
             print(f"scale {scale}: {problem}", file=sys.stderr)
             found.setdefault(scale, {})["failed"] = str(problem)
             break
         finally:
             reset(state)
+            for name in ALTERNATIVES:
+                shutil.rmtree(state.root / name, ignore_errors=True)
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),

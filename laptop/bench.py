@@ -4,6 +4,8 @@ It runs in a state folder of its own below the main one, with ports of its own, 
 Airflow task's time is split into: waiting (from the end of the task before it to its own start, Airflow's scheduling),
 the job's queue, the start of its processes, the work in them (Spark's, and for the audit GX's), and the rest (the
 task's own process, deferring, and polling). A gate has no job; its time is its own.
+
+`make bench SCALES=1,10` measures the product as history grows, beside the plain alternatives (benchmarks/scales.py).
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ from laptop.state import REPO, State, beside
 from laptop.workspace_client import job_run
 
 RESULTS = REPO / "bench"
+USUAL_DAYS = "1127"
+"""As many as the real data set has."""
 USUAL_SOURCE = REPO.parent / "shared" / "data" / "DataCoSupplyChainDataset.csv.xz"
 
 
@@ -159,17 +163,40 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> int:
+    state = State.from_environment()
+    if scales := [scale for scale in os.environ.get("SCALES", "").replace(" ", "").split(",") if scale]:
+        results = _bench_scales(state, scales)
+        failed = any("failed" in found for found in results["scales"].values())
+    else:
+        results, failed = bench(state, _source()), False
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"results-{results['measured_at'][:19].replace(':', '')}.json"
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(f"Written to {path.relative_to(REPO)}.")
+    return 1 if failed else 0
+
+
+def _source() -> Path:
     data = source_from_environment()
     if data is None:
         if not USUAL_SOURCE.exists():
             raise Problem("say make bench DATA=path/to/DataCoSupplyChainDataset.csv (the README says where it is from)")
         data = check_source(USUAL_SOURCE)
-    results = bench(State.from_environment(), data)
+    return data
+
+
+def _bench_scales(state: State, scales: list[str]) -> dict[str, Any]:
+    """What needs the development environment is imported here alone."""
+    from benchmarks.plot import plot
+    from benchmarks.scales import bench_scales
+
+    days = os.environ.get("DAYS") or USUAL_DAYS
+    if not days.isascii() or not days.isdigit() or int(days) < 1:
+        raise Problem(f"DAYS={days} is not a number of days.")
+    results = bench_scales(state, scales, int(days), os.environ.get("SEED") or "7")
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"results-{results['measured_at'][:19].replace(':', '')}.json"
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(f"Written to {path.relative_to(REPO)}.")
-    return 0
+    plot(results, RESULTS / "benchmark.svg")
+    return results
 
 
 if __name__ == "__main__":
