@@ -198,8 +198,9 @@ def bench_scales(main_state: State, scales: list[str], days: int, seed: str) -> 
             outputs = {name: state.root / name for name in ALTERNATIVES}
             for name, module in ALTERNATIVES.items():
                 found[scale][name] = alternative(state, module, outputs[name])
-            if unlike := differences(outputs["duckdb"], outputs["one_process"]):
-                raise Problem(f"the alternatives did not do equal work: {unlike}")
+            differing = differences(outputs["duckdb"], outputs["one_process"])
+            if any(differing.values()):
+                raise Problem(f"the alternatives did not do equal work; rows that differ: {differing}")
         except Problem as problem:
             print(f"scale {scale}: {problem}", file=sys.stderr)
             found.setdefault(scale, {})["failed"] = str(problem)

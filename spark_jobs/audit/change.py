@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType
 
+from spark_jobs.keys import of_keys
 from spark_jobs.silver.changes import DELETED
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Change:
         after = self.after()
         if keys is None:
             return after
-        return after.join(keys, column, "left_semi").unionByName(after.where(F.col(column).isNull()))
+        return of_keys(after, keys, column).unionByName(after.where(F.col(column).isNull()))
 
     def keys(self, touched: DataFrame | None, column: str) -> DataFrame | None:
         """The touched values of `column`, and those that the staging holds although nothing touched them."""
@@ -57,6 +58,10 @@ class Change:
         if self.staged is not None:
             keys = keys.unionByName(self.staged.select(column))
         return keys.distinct()
+
+    def staged_keys(self, column: str) -> DataFrame | None:
+        """The values of `column` among the rows that come or go; None where nothing is staged."""
+        return None if self.staged is None else self.staged.select(column).distinct()
 
     def totals(self, measures: Sequence[str]) -> DataFrame:
         """One row: what was published, less what is removed, plus what is added. `rows` counts rows."""

@@ -20,6 +20,7 @@ from spark_jobs.audit.gold_labels import (
     SCORES,
 )
 from spark_jobs.audit.silver_assets import MEASURES, valid_at_order_date, versions_by_key
+from spark_jobs.keys import of_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -54,12 +55,15 @@ def gold_assets(
     customers360: Change,
     products360: Change,
     touched: DataFrame | None,
+    changed: DataFrame | None = None,
 ) -> dict[str, DataFrame]:
     """The assets of the gold checkpoint.
 
     `orders` and the dimensions are the whole silver that the build read, `bronze` the bronze.order_items behind
     it (only its greatest landing date is read). `touched` has the column order_item_id: items to be judged one by
-    one; None for all. Totals, and the 360 tables, are always judged whole, since scores compare all keys.
+    one; None for all. `changed` has it too: the items that differ from the silver that gold was last built from, found
+    apart from the build; the control totals are theirs; None for all. The 360 tables are always judged whole, since
+    scores compare all keys.
     """
     customers, products = customers360.after(), products360.after()
     as_of = _newest_as_of(bronze)
@@ -74,17 +78,32 @@ def gold_assets(
         ),
         "shares": share_rows(customers360, "customers360").unionByName(share_rows(products360, "products360")),
         **unchanged_gold_assets(
-            bronze=bronze, orders=orders, orders_enriched=orders_enriched, customers360=customers360
+            bronze=bronze,
+            orders=orders,
+            orders_enriched=orders_enriched,
+            customers360=customers360,
+            changed=changed,
         ),
     }
 
 
 def unchanged_gold_assets(
-    *, bronze: DataFrame, orders: DataFrame, orders_enriched: Change, customers360: Change
+    *,
+    bronze: DataFrame,
+    orders: DataFrame,
+    orders_enriched: Change,
+    customers360: Change,
+    changed: DataFrame | None = None,
 ) -> dict[str, DataFrame]:
     """The assets by which an empty change is judged: gold still is what silver adds up to, as of the right day."""
+    items = orders_enriched.keys(changed, "order_item_id")
+    if items is None:
+        expected, actual = sums(orders, MEASURES), orders_enriched.totals(MEASURES)
+    else:
+        expected = sums(of_keys(orders, items, "order_item_id"), MEASURES)
+        actual = sums(orders_enriched.after_of(items, "order_item_id"), MEASURES)
     return {
-        "control_totals": compared_totals(sums(orders, MEASURES), orders_enriched.totals(MEASURES), MEASURES),
+        "control_totals": compared_totals(expected, actual, MEASURES),
         "as_of": _as_of(customers360.after(), _newest_as_of(bronze)),
     }
 
@@ -98,12 +117,14 @@ def _enriched(
 ) -> DataFrame:
     """Every item of silver or gold: one row, silver's values, and the versions that held at the order's timestamp."""
     items = change.keys(touched, "order_item_id")
-    expected = orders if items is None else orders.join(items, "order_item_id", "left_semi")
+    expected = orders if items is None else of_keys(orders, items, "order_item_id")
     dims = (
         (dim_customers, "customer_id", "customer_key", CUSTOMER_ATTRIBUTES),
         (dim_products, "product_id", "product_key", PRODUCT_ATTRIBUTES),
     )
     for dimension, natural, key, attributes in dims:
+        if items is not None:
+            dimension = dimension.join(expected.select(natural).distinct(), natural, "left_semi")
         hashed = dimension.withColumn("_hash", _hash([key, *attributes]))
         versions = versions_by_key(hashed, natural, ("_hash",))
         expected = (

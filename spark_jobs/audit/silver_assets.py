@@ -9,6 +9,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from spark_jobs.audit.change import Change, compared_totals, profile, sums
+from spark_jobs.keys import of_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -36,12 +37,20 @@ TRACKED = {
 
 
 def silver_assets(
-    *, bronze: DataFrame, orders: Change, customers: Change, products: Change, touched: DataFrame | None
+    *,
+    bronze: DataFrame,
+    orders: Change,
+    customers: Change,
+    products: Change,
+    touched: DataFrame | None,
+    delivered: DataFrame | None = None,
 ) -> dict[str, DataFrame]:
     """The assets of the silver checkpoint.
 
-    `bronze` is the whole bronze.order_items that the build read. `touched` has columns order_item_id,
-    customer_id and product_card_id: the bronze rows that came, went or differ; all rows of these keys are judged.
+    `bronze` holds the rows of bronze.order_items that the build read, or at least those that can be the newest of
+    their item. `touched` has columns order_item_id, customer_id and product_card_id: the bronze rows that came, went or
+    differ; all rows of these keys are judged. `delivered` has the column order_item_id: the items of the landing dates
+    that were published since silver was last built, found apart from the build; the control totals are theirs.
     None judges whole tables (first publication, weekly maintenance).
     """
     touched_products = None if touched is None else touched.withColumnRenamed("product_card_id", "product_id")
@@ -50,15 +59,19 @@ def silver_assets(
         "orders": _orders(bronze, orders, orders.keys(touched, "order_item_id")),
         "dim_customers": _versions(deliveries, customers, "customer_id", customers.keys(touched, "customer_id")),
         "dim_products": _versions(deliveries, products, "product_id", products.keys(touched_products, "product_id")),
-        "order_versions": _order_versions(orders, customers, products, touched_products),
-        **unchanged_silver_assets(bronze=bronze, orders=orders),
+        "order_versions": _order_versions(orders, customers, products, touched),
+        **unchanged_silver_assets(bronze=bronze, orders=orders, delivered=delivered),
     }
 
 
-def unchanged_silver_assets(*, bronze: DataFrame, orders: Change) -> dict[str, DataFrame]:
+def unchanged_silver_assets(
+    *, bronze: DataFrame, orders: Change, delivered: DataFrame | None = None
+) -> dict[str, DataFrame]:
     """The assets by which an empty change is judged: silver still is what bronze adds up to."""
-    expected = sums(_newest(bronze).select("newest.*"), MEASURES)
-    return {"control_totals": compared_totals(expected, orders.totals(MEASURES), MEASURES)}
+    items = orders.keys(delivered, "order_item_id")
+    newest = _newest(bronze if items is None else of_keys(bronze, items, "order_item_id")).select("newest.*")
+    actual = orders.totals(MEASURES) if items is None else sums(orders.after_of(items, "order_item_id"), MEASURES)
+    return {"control_totals": compared_totals(sums(newest, MEASURES), actual, MEASURES)}
 
 
 def _delivered(names: dict[str, str]) -> Column:
@@ -72,7 +85,7 @@ def _newest(bronze: DataFrame) -> DataFrame:
 
 def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataFrame:
     """Every item that was delivered, or stands in silver: how many rows it has, and whether they are the newest."""
-    rows = bronze if items is None else bronze.join(items, "order_item_id", "left_semi")
+    rows = bronze if items is None else of_keys(bronze, items, "order_item_id")
     own = {name: name for name in VALUES.values()}
     after = orders.after_of(items, "order_item_id")
     standing = after.groupBy("order_item_id").agg(F.count(F.lit(1)).alias("rows"), F.max(_delivered(own)).alias("row"))
@@ -159,18 +172,22 @@ def valid_at_order_date(natural: str) -> Column:
 
 
 def _order_versions(orders: Change, customers: Change, products: Change, touched: DataFrame | None) -> DataFrame:
-    """Every order item that changed, or whose customer or product did: how many versions of them it finds."""
+    """Every order item that changed, or whose customer's or product's versions did: how many of them it finds."""
     after = orders.after().select("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
+    found = after
     if touched is not None:
         # As a union of keys and not as three conditions: an item may be touched in more than one way.
-        items = [orders.keys(touched, "order_item_id")]
+        items = orders.keys(touched, "order_item_id")
         for change, natural in ((customers, "customer_id"), (products, "product_id")):
-            items.append(after.join(change.keys(touched, natural), natural, "left_semi").select("order_item_id"))  # type: ignore[arg-type]
-        union = items[0].unionByName(items[1]).unionByName(items[2]).distinct()  # type: ignore[union-attr, arg-type]
-        after = after.join(union, "order_item_id", "left_semi")
-    found = after
+            if (keys := change.staged_keys(natural)) is not None and items is not None:
+                items = items.unionByName(after.join(F.broadcast(keys), natural, "left_semi").select("order_item_id"))
+        if items is not None:
+            found = of_keys(after, items.distinct(), "order_item_id")
     for change, natural in ((customers, "customer_id"), (products, "product_id")):
-        found = found.join(versions_by_key(change.after(), natural, ()), natural, "left")
+        versions = change.after()
+        if touched is not None:
+            versions = versions.join(found.select(natural).distinct(), natural, "left_semi")
+        found = found.join(versions_by_key(versions, natural, ()), natural, "left")
     measured = found.select(
         "landing_date",
         F.size(valid_at_order_date("customer_id")).alias("customer_versions"),

@@ -19,7 +19,8 @@ from spark_jobs.builds.staged_changes import TOUCHED
 from spark_jobs.code_version import code_version
 from spark_jobs.ops_volume import OpsVolume, verdict_file
 from spark_jobs.published_schemas import KEYS
-from spark_jobs.publishing.publications import Publications
+from spark_jobs.publishing import delta
+from spark_jobs.publishing.publications import Publications, published_since
 from spark_jobs.publishing.staging import staged
 from spark_jobs.publishing.verdicts import Verdicts
 
@@ -89,14 +90,24 @@ def _bronze(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
 
 def _silver(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
     bronze, orders = _below(spark, build, "bronze.order_items"), _change(spark, build, "silver.orders")
+    delivered = None
+    if build.below is not None and build.below_before is not None:
+        publications = Publications(spark, build.parameters.tables)
+        since = published_since(publications, build.below_before.seq, build.below.seq)
+        before = published(spark, build.parameters.tables, build.below_before, "bronze.order_items")
+        items = [rows.where(since.dates).select("order_item_id") for rows in (bronze, before)]
+        delivered = items[0].unionByName(items[1]).distinct()
+        if since.are_latest:  # the newest delivery of each of these items, and of all touched keys, is among them
+            bronze = bronze.where(since.dates)
     if build.is_empty:
-        return unchanged_silver_assets(bronze=bronze, orders=orders)
+        return unchanged_silver_assets(bronze=bronze, orders=orders, delivered=delivered)
     return silver_assets(
         bronze=bronze,
         orders=orders,
         customers=_change(spark, build, "silver.dim_customers"),
         products=_change(spark, build, "silver.dim_products"),
         touched=_touched(spark, build),
+        delivered=delivered,
     )
 
 
@@ -105,9 +116,14 @@ def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
     orders_enriched, customers360 = (
         _change(spark, build, f"gold.{name}") for name in ("orders_enriched", "customers360")
     )
+    changed = _changed_items(spark, build)
     if build.is_empty:
         return unchanged_gold_assets(
-            bronze=bronze, orders=orders, orders_enriched=orders_enriched, customers360=customers360
+            bronze=bronze,
+            orders=orders,
+            orders_enriched=orders_enriched,
+            customers360=customers360,
+            changed=changed,
         )
     return gold_assets(
         bronze=bronze,
@@ -118,6 +134,7 @@ def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
         customers360=customers360,
         products360=_change(spark, build, "gold.products360"),
         touched=_touched(spark, build),
+        changed=changed,
     )
 
 
@@ -127,6 +144,15 @@ _ASSETS = {"bronze": _bronze, "silver": _silver, "gold": _gold}
 def _touched(spark: SparkSession, build: Build) -> DataFrame | None:
     """The keys to be judged one by one: those that the build derived anew; None for all."""
     return None if build.whole else staged(spark, build.staged[f"{build.layer}.{TOUCHED}"])
+
+
+def _changed_items(spark: SparkSession, build: Build) -> DataFrame | None:
+    """The items that silver's commits since the last build of gold wrote or removed; None where all are judged."""
+    if build.below is None or build.below_before is None:
+        return None
+    before, now = (base.tables["silver.orders"] for base in (build.below_before, build.below))
+    name = build.parameters.tables.name("silver.orders")
+    return delta.changed_keys(spark, name, before, now, "order_item_id")
 
 
 def _bronze_behind(spark: SparkSession, build: Build) -> DataFrame:

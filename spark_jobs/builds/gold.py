@@ -12,8 +12,9 @@ from spark_jobs.builds.inputs import LayerInputs, layer_inputs, published
 from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
 from spark_jobs.gold.customers360 import customers360
-from spark_jobs.gold.orders_enriched import orders_enriched
+from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
 from spark_jobs.gold.products360 import products360
+from spark_jobs.keys import of_keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing import delta
@@ -48,10 +49,10 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
         new, current = orders, before[enriched]
         if items is not None:
             staged |= stage_touched(spark, tables, "gold", build_id, items)
-            if not staged["gold.touched"].rows:
+            if not staged["gold.touched"].rows and _same_dimensions(inputs):
                 return changes_build("gold", build_id, parameters, inputs, staged)
-            keys = F.broadcast(read_staged(spark, staged["gold.touched"]))
-            new, current = (frame.join(keys, "order_item_id", "left_semi") for frame in (new, current))
+            keys = read_staged(spark, staged["gold.touched"])
+            new, current = (of_keys(frame, keys, "order_item_id") for frame in (new, current))
         new = orders_enriched(new, customers, products)
         staged |= stage_changes(spark, tables, build_id, {enriched: (new, current)})
         # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
@@ -65,18 +66,28 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     return changes_build("gold", build_id, parameters, inputs, staged)
 
 
+def _same_dimensions(inputs: LayerInputs) -> bool:
+    """Whether neither dimension was committed to: a customer may change, and none of the orders with it."""
+    before, now = inputs.below_before, inputs.below
+    return before is not None and all(before.tables[table] == now.tables[table] for table in SILVER_TABLES[1:])
+
+
 def _touched_items(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> DataFrame | None:
-    """Keys of the items that changed in silver, or whose customer or product did; None for all of them."""
+    """Keys of the items that changed in silver, or whose customer or product, as it was then, did; None for all."""
     if inputs.below_before is None:
         return None
-    before, now = inputs.below_before.tables, inputs.below.tables
+    before, now = inputs.below_before, inputs.below
 
     def changed(table: str, key: str) -> DataFrame:
-        return delta.changed_keys(spark, tables.name(table), before[table], now[table], key)
+        return delta.changed_keys(spark, tables.name(table), before.tables[table], now.tables[table], key)
 
-    orders = published(spark, tables, inputs.below, "silver.orders")
+    orders = published(spark, tables, now, "silver.orders").select(
+        "order_item_id", "customer_id", "product_id", "order_date"
+    )
     items = changed("silver.orders", "order_item_id")
-    for table, natural_key in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
-        of_key = orders.join(F.broadcast(changed(table, natural_key)), natural_key, "left_semi")
-        items = items.unionByName(of_key.select("order_item_id"))
+    for table, natural in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
+        keys = F.broadcast(changed(table, natural))
+        old, new = (published(spark, tables, base, table).join(keys, natural, "left_semi") for base in (before, now))
+        spans = changed_spans(old, new, natural, KEYS[table])
+        items = items.unionByName(within_spans(orders, spans, natural).select("order_item_id"))
     return items.distinct()

@@ -1,4 +1,8 @@
-"""Silver: derived anew for every key that the bronze dates published since the last build touch (design, section 6)."""
+"""Silver: derived anew for every key that the bronze dates published since the last build touch (design, section 6).
+
+Where all these dates are later than everything before, as day after day, a key goes on from its published versions:
+no row of an earlier date is read.
+"""
 
 from __future__ import annotations
 
@@ -11,62 +15,89 @@ from spark_jobs.builds.inputs import LayerInputs, layer_inputs, published
 from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
 from spark_jobs.parameters import BuildParameters
-from spark_jobs.publishing.publications import Publications
-from spark_jobs.publishing.staging import StagedTable
+from spark_jobs.publishing.publications import Publications, published_since
 from spark_jobs.publishing.staging import staged as read_staged
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
-from spark_jobs.tables import Tables
+from spark_jobs.tables import LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-Derivation = Callable[["DataFrame"], "DataFrame"]
+Derivation = Callable[..., "DataFrame"]
 
-# Of each table the column of its natural key in bronze and in the table itself, and how it is made from bronze rows.
-DERIVATIONS: dict[str, tuple[str, str, Derivation]] = {
+# Of each dimension the column of its natural key in bronze and in the table itself, and how it is made from bronze
+# rows, and from those of later dates with the versions that stand.
+DIMENSIONS: dict[str, tuple[str, str, Derivation]] = {
     "silver.dim_customers": ("customer_id", "customer_id", dim_customers),
     "silver.dim_products": ("product_card_id", "product_id", dim_products),
-    "silver.orders": ("order_item_id", "order_item_id", lambda rows: orders(newest_deliveries(rows))),
 }
 TOUCHED_KEYS = ("order_item_id", "customer_id", "product_card_id")
+
+
+def newest_orders(bronze: DataFrame) -> DataFrame:
+    """`silver.orders` from all bronze rows of its items."""
+    return orders(newest_deliveries(bronze))
 
 
 def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str) -> Build:
     """Stages the changes of orders and of both dimensions, and the keys they were looked for. Raises BaseMissing."""
     tables = parameters.tables
     inputs = layer_inputs(spark, tables, "silver")
-    staged: dict[str, StagedTable] = {}
-    keys: DataFrame | None = None
-    touched = _touched(spark, tables, inputs)
-    if touched is not None:
-        staged = stage_touched(spark, tables, "silver", build_id, touched)
+    bronze = published(spark, tables, inputs.below, "bronze.order_items")
+    before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["silver"]}
+    if inputs.below_before is None:
+        derived = {table: (derive(bronze), before[table]) for table, (_, _, derive) in DIMENSIONS.items()}
+        derived["silver.orders"] = newest_orders(bronze), before["silver.orders"]
+        staged = stage_changes(spark, tables, build_id, derived)
+        return changes_build("silver", build_id, parameters, inputs, staged)
+    since = published_since(Publications(spark, tables), inputs.below_before.seq, inputs.below.seq)
+    staged = stage_touched(spark, tables, "silver", build_id, _touched(spark, tables, inputs, since.dates))
+    if staged["silver.touched"].rows:
         keys = read_staged(spark, staged["silver.touched"])
-    if keys is None or staged["silver.touched"].rows:
-        bronze = published(spark, tables, inputs.below, "bronze.order_items")
-        derived = {}
-        for table, (source, column, derive) in DERIVATIONS.items():
-            new = derive(_of_keys(bronze, keys, source, source))
-            derived[table] = new, _of_keys(published(spark, tables, inputs.base, table), keys, source, column)
+        derived = (_going_on(bronze.where(since.dates), before, keys) if since.are_latest
+                   else _anew(bronze, before, keys))  # fmt: skip
         staged |= stage_changes(spark, tables, build_id, derived)
     return changes_build("silver", build_id, parameters, inputs, staged)
 
 
-def _of_keys(frame: DataFrame, keys: DataFrame | None, key: str, column: str) -> DataFrame:
-    """The rows of `frame` whose `column` is one of the touched `key`s; all rows where everything is derived."""
-    if keys is None:
-        return frame
+Derived = dict[str, tuple["DataFrame", "DataFrame"]]
+
+
+def _anew(bronze: DataFrame, before: dict[str, DataFrame], keys: DataFrame) -> Derived:
+    """Of the touched keys what all of their rows give, and what is published."""
+    derived = {}
+    for table, (source, column, derive) in DIMENSIONS.items():
+        new = derive(_of_keys(bronze, keys, source, source))
+        derived[table] = new, _of_keys(before[table], keys, source, column)
+    items = _of_keys(bronze, keys, "order_item_id", "order_item_id")
+    standing = _of_keys(before["silver.orders"], keys, "order_item_id", "order_item_id")
+    derived["silver.orders"] = newest_orders(items), standing
+    return derived
+
+
+def _going_on(later: DataFrame, before: dict[str, DataFrame], keys: DataFrame) -> Derived:
+    """The same from the rows of later landing dates than any before, of which the touched keys are the keys."""
+    derived = {}
+    for table, (source, column, derive) in DIMENSIONS.items():
+        standing = _of_keys(before[table], keys, source, column)
+        derived[table] = derive(later, standing), standing
+    # Each delivery is newer than what stands, so nothing of it is to be compared, and nothing goes.
+    derived["silver.orders"] = newest_orders(later), before["silver.orders"].where("false")
+    return derived
+
+
+def _of_keys(frame: DataFrame, keys: DataFrame, key: str, column: str) -> DataFrame:
+    """The rows of `frame` whose `column` is one of the touched `key`s."""
     return frame.join(F.broadcast(keys.select(F.col(key).alias(column)).distinct()), column, "left_semi")
 
 
-def _touched(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> DataFrame | None:
-    """TOUCHED_KEYS of the bronze rows that came, went or differ; None where everything is derived anew."""
-    if inputs.below_before is None:
-        return None
-    dates = _dates_published_between(Publications(spark, tables), inputs.below_before.seq, inputs.below.seq)
+def _touched(spark: SparkSession, tables: Tables, inputs: LayerInputs, dates: Column) -> DataFrame:
+    """TOUCHED_KEYS of the bronze rows that came, went or differ."""
     now, before = (
         published(spark, tables, base, "bronze.order_items").where(dates).select(*_IDENTITY, *TOUCHED_KEYS[1:])
         for base in (inputs.below, inputs.below_before)
+        if base is not None
     )
     came, went = now.join(before, now.columns, "left_anti"), before.join(now, now.columns, "left_anti")
     return came.unionByName(went).select(*TOUCHED_KEYS).distinct()
@@ -74,15 +105,3 @@ def _touched(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> DataFr
 
 # By these a row of bronze is known.
 _IDENTITY = ("landing_date", "source_file", "order_item_id", "row_hash")
-
-
-def _dates_published_between(publications: Publications, after: int, until: int) -> Column:
-    condition = F.lit(False)
-    if after == until:
-        return condition
-    for publication in publications.since("bronze", after):
-        if publication.seq <= until and (interval := publication.interval):
-            condition = condition | (
-                (F.col("landing_date") >= F.lit(interval.start)) & (F.col("landing_date") < F.lit(interval.end))
-            )
-    return condition

@@ -13,7 +13,7 @@ from spark_jobs.publishing.delta import create_table, is_concurrency_conflict
 from spark_jobs.tables import LAYER_BELOW, Tables
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, Row, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 COLUMNS = """
     layer STRING NOT NULL COMMENT 'bronze, silver or gold',
@@ -124,6 +124,33 @@ class Publications:
 
     def _of(self, layer: str) -> DataFrame:
         return self._spark.table(self._name).where(F.col("layer") == layer)
+
+
+@dataclass(frozen=True)
+class PublishedDates:
+    """Landing dates of bronze: `dates` is a condition on `landing_date`.
+
+    `are_latest` says that every date published before ends where the first of them begins, or earlier.
+    """
+
+    dates: Column
+    are_latest: bool
+
+
+def published_since(publications: Publications, after: int, until: int) -> PublishedDates:
+    """The landing dates of the bronze publications later than `after`, up to `until`."""
+    intervals: dict[bool, list[Interval]] = {True: [], False: []}
+    for publication in publications.since("bronze", 0):
+        if publication.seq <= until and (interval := publication.interval):
+            intervals[publication.seq > after].append(interval)
+    condition = F.lit(False)
+    for interval in intervals[True]:
+        condition = condition | (
+            (F.col("landing_date") >= F.lit(interval.start)) & (F.col("landing_date") < F.lit(interval.end))
+        )
+    begin = min((interval.start for interval in intervals[True]), default=None)
+    are_latest = begin is not None and all(interval.end <= begin for interval in intervals[False])
+    return PublishedDates(condition, are_latest)
 
 
 def _publication(row: Row) -> Publication:

@@ -20,8 +20,11 @@ def _rows(bronze: DataFrame, attributes: dict[str, str]) -> DataFrame:
     )
 
 
-def dim_customers(bronze: DataFrame) -> DataFrame:
-    """The versions of the customers in `bronze`, which holds all valid bronze rows of these customers."""
+def dim_customers(bronze: DataFrame, standing: DataFrame | None = None) -> DataFrame:
+    """The versions of the customers in `bronze`, which holds all valid bronze rows of these customers.
+
+    With `standing`, their published versions, it holds those of later landing dates only.
+    """
     rows = _rows(
         bronze,
         {
@@ -38,13 +41,17 @@ def dim_customers(bronze: DataFrame) -> DataFrame:
         key="customer_id",
         tracked=["customer_segment", "customer_zipcode"],
         untracked=["customer_firstname", "customer_lastname", "customer_email_hash"],
+        standing=standing,
     )
     key = scd2.surrogate_key(F.col("customer_id"), F.col("valid_from"))
     return conform(versions.withColumn("customer_key", key), DIM_CUSTOMERS)
 
 
-def dim_products(bronze: DataFrame) -> DataFrame:
-    """The versions of the products in `bronze`, which holds all valid bronze rows of these products."""
+def dim_products(bronze: DataFrame, standing: DataFrame | None = None) -> DataFrame:
+    """The versions of the products in `bronze`, which holds all valid bronze rows of these products.
+
+    With `standing`, their published versions, it holds those of later landing dates only.
+    """
     rows = _rows(
         bronze,
         {
@@ -61,6 +68,7 @@ def dim_products(bronze: DataFrame) -> DataFrame:
         key="product_id",
         tracked=["product_price", "category_id", "category_name", "is_notavailable"],
         untracked=["product_name"],
+        standing=standing,
     )
     key = scd2.surrogate_key(F.col("product_id"), F.col("valid_from"))
     return conform(versions.withColumn("product_key", key), DIM_PRODUCTS)

@@ -36,13 +36,24 @@ def surrogate_key(natural_key: Column, valid_from: Column) -> Column:
     return F.sha2(F.concat(natural_key.cast("string"), F.lit(":"), F.unix_micros(valid_from).cast("string")), 256)
 
 
-def versions(rows: DataFrame, key: str, tracked: Sequence[str], untracked: Sequence[str]) -> DataFrame:
+def versions(
+    rows: DataFrame,
+    key: str,
+    tracked: Sequence[str],
+    untracked: Sequence[str],
+    standing: DataFrame | None = None,
+) -> DataFrame:
     """The versions of each key: key, tracked and untracked columns, valid_from, valid_to, is_current.
 
     `rows` holds all valid bronze rows of its keys, older deliveries of an item included, with the key, both
     kinds of attributes, and the columns of ORDER but effective_at. A new version begins where a tracked
     attribute differs (null-safe) from the row before; untracked attributes are those of a version's last row.
+
+    With `standing`, the versions of these keys that all rows of earlier landing dates gave, `rows` holds later
+    landing dates only, and the result is the same as from all of them (design, section 6).
     """
+    if standing is not None:
+        rows = rows.unionByName(_spoken_for(standing, rows, key, [*tracked, *untracked]))
     of_key = Window.partitionBy(key)
     by_order = of_key.orderBy(*ORDER)
     by_time = of_key.orderBy("effective_at")
@@ -68,4 +79,21 @@ def versions(rows: DataFrame, key: str, tracked: Sequence[str], untracked: Seque
     valid_to = F.lead("valid_from").over(of_key.orderBy("_version"))
     return dated.withColumn("valid_to", valid_to).select(
         key, "_last.*", "valid_from", "valid_to", F.col("valid_to").isNull().alias("is_current")
+    )
+
+
+def _spoken_for(standing: DataFrame, rows: DataFrame, key: str, attributes: Sequence[str]) -> DataFrame:
+    """A row for each standing version that speaks as the rows behind it did, all at once, at its `valid_from`.
+
+    Any later landing date speaks after all of them. A first version may be valid from before its first row's
+    effective_at, from the earliest order: that one is then the row's order date, and nothing speaks before it either.
+    """
+    known = {
+        **{name: F.col(name) for name in (key, *attributes)},
+        "order_date": F.col("valid_from"),
+        "landing_date": F.to_date("valid_from"),
+    }
+    unknown = F.lit(None)
+    return standing.select(
+        *(known.get(field.name, unknown).cast(field.dataType).alias(field.name) for field in rows.schema.fields)
     )

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.gold.customers360 import customers360
-from spark_jobs.gold.orders_enriched import orders_enriched
+from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
 from spark_jobs.gold.products360 import products360
 from spark_jobs.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
 from spark_jobs.silver.dimensions import dim_customers, dim_products
@@ -171,3 +171,25 @@ def test_the_real_data_set_equals_the_oracle(spark: SparkSession, dataco_bronze:
     assert_same(collected(products360(enriched, products, as_of)), by_product, "product_id")
     assert len({row["rfm_segment"] for row in by_customer}) == 9
     assert len({row["performance_tier"] for row in by_product}) == 5
+
+
+def test_when_versions_differ_in_what_an_order_takes(spark: SparkSession) -> None:
+    def at(day: int) -> datetime:
+        return datetime(2018, 1, day)
+
+    columns = "customer_id bigint, customer_key string, name string, valid_from timestamp, valid_to timestamp"
+    before = [(1, "1a", "Ann", at(1), None), (2, "2a", "Bo", at(1), at(5)), (2, "2b", "Bo", at(5), None),
+              (3, "3a", "Cy", at(1), None), (4, "4a", "Di", at(2), None)]  # fmt: skip
+    after = [(1, "1a", "Ann", at(1), at(7)), (1, "1b", "Ann", at(7), None), (2, "2a", "Bob", at(1), at(5)),
+             (2, "2b", "Bo", at(5), None), (3, "3a", "Cy", at(1), None), (4, "4z", "Di", at(1), None)]  # fmt: skip
+    spans = changed_spans(
+        spark.createDataFrame(before, columns), spark.createDataFrame(after, columns), "customer_id", "customer_key"
+    )
+    found = {(row["customer_id"], row["_from"].day, row["_to"].year) for row in spans.collect()}
+    # 1 only got a new version; the old one of 2 another name; 4 begins earlier; 3 is the same.
+    assert found == {(1, 7, 9999), (2, 1, 2018), (4, 1, 9999), (4, 2, 9999)}
+    orders = [(10, 1, at(6)), (11, 1, at(7)), (20, 2, at(4)), (21, 2, at(5)), (30, 3, at(6)), (40, 4, at(1))]
+    placed = spark.createDataFrame(orders, "order_item_id bigint, customer_id bigint, order_date timestamp")
+    within = within_spans(placed, spans, "customer_id")
+    assert sorted(row["order_item_id"] for row in within.collect()) == [11, 20, 40]
+    assert within_spans(placed, spans.where("false"), "customer_id").collect() == []

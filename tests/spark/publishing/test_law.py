@@ -25,7 +25,9 @@ def first_delivery(lakehouse: Lakehouse) -> None:
         order_item(12, customer=2, product=6, price=120, day=2),
         order_item(3, customer=1, product=6, status="CLOSED", total="80.00", day=1),
     )
-    lakehouse.land("2018-01-03", order_item(21, customer=1, day=3), "this is no order item")
+    # A canceled order of the first day speaks for its customer once more.
+    again = order_item(8, day=1, status="CANCELED", customer=4, segment="Corporate")
+    lakehouse.land("2018-01-03", order_item(21, customer=1, day=3), again, "this is no order item")
 
 
 def corrected_delivery(lakehouse: Lakehouse) -> None:
@@ -49,7 +51,7 @@ def at_once(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
 
 def test_one_interval_publishes_every_line_once(at_once: Lakehouse) -> None:
     tables = at_once.everything()
-    assert len(tables["bronze.order_items"]) == 11
+    assert len(tables["bronze.order_items"]) == 12
     assert [row[2:4] for row in tables["bronze.quarantine"]] == [
         ("***", ["wrong number of fields: found 1 instead of 53"])
     ]
@@ -70,6 +72,18 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
     lakehouse.run("2018-01-02", "2018-01-03")
     lakehouse.run("2018-01-02", "2018-01-03", layers=("bronze",), audited=False)
     assert lakehouse.everything() == at_once.everything()
+
+
+def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """Each day goes on from what stands."""
+    lakehouse = new_lakehouse()
+    first_delivery(lakehouse)
+    corrected_delivery(lakehouse)
+    for day in (1, 2, 3):
+        lakehouse.run(f"2018-01-0{day}", f"2018-01-0{day + 1}", audited=day == 3)
+    assert lakehouse.everything() == at_once.everything()
+    (row,) = lakehouse.published("gold.customers360").where("customer_id = 4").collect()
+    assert row["customer_segment"] == "Corporate"
 
 
 def test_nothing_changed_below_is_an_empty_change(at_once: Lakehouse) -> None:

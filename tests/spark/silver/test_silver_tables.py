@@ -2,8 +2,10 @@
 
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
@@ -24,6 +26,26 @@ def test_every_hand_written_history(spark: SparkSession) -> None:
     for version in expected:
         version["id"] = (version["customer_id"], version["valid_from"])
     assert_same(actual, expected, "id")
+
+
+def test_later_landing_dates_go_on_from_the_versions_of_earlier_ones(spark: SparkSession) -> None:
+    rows = [row for seed in range(8) for row in cases.random_history(seed)]
+    days = sorted({row["landing_date"] for row in rows})
+    bounds = [days[0], days[len(days) // 3], days[len(days) // 2], date.max]
+    parts = [[row for row in rows if start <= row["landing_date"] < end] for start, end in pairwise(bounds)]
+    for derive, natural, source in (
+        (dim_customers, "customer_id", "customer_id"),
+        (dim_products, "product_id", "product_card_id"),
+    ):
+        standing = derive(frame(spark, parts[0]))
+        for part in parts[1:]:
+            new = frame(spark, part)
+            keys = new.select(F.col(source).alias(natural)).distinct()
+            going_on = derive(new, standing.join(keys, natural, "left_semi"))
+            standing = standing.join(keys, natural, "left_anti").unionByName(going_on)
+        expected = collected(derive(frame(spark, rows)))
+        assert any(not version["is_current"] for version in expected)
+        assert_same(collected(standing), expected, natural.replace("_id", "_key"))
 
 
 def test_newest_delivery_by_landing_date_then_file_then_hash(spark: SparkSession) -> None:
