@@ -12,7 +12,7 @@ LAYER_TABLES: dict[str, tuple[str, ...]] = {
     "bronze": ("bronze.landed_files", "bronze.order_items", "bronze.quarantine"),
     # Dimensions are committed before facts (design, section 9).
     "silver": ("silver.dim_customers", "silver.dim_products", "silver.orders"),
-    "gold": ("gold.customers360", "gold.products360", "gold.orders_enriched"),
+    "gold": ("gold.customers360", "gold.product_totals", "gold.products360", "gold.orders_enriched"),
 }
 LAYER_BELOW = {"silver": "bronze", "gold": "silver"}
 

@@ -63,6 +63,13 @@ class Change:
         """The values of `column` among the rows that come or go; None where nothing is staged."""
         return None if self.staged is None else self.staged.select(column).distinct()
 
+    def moved(self, column: str) -> DataFrame:
+        """The values of `column` that rows which come, go or differ have, or had."""
+        if self.staged is None or self.published is None:
+            raise ValueError("only what is staged upon a published table can have moved")
+        had = of_keys(self.published, self.staged.select(self.key), self.key)
+        return self.staged.select(column).unionByName(had.select(column)).distinct()
+
     def totals(self, measures: Sequence[str]) -> DataFrame:
         """One row: what was published, less what is removed, plus what is added. `rows` counts rows."""
         parts = []

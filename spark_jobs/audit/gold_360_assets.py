@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,19 @@ MONEY = DecimalType(18, 2)
 SHARE = DecimalType(9, 6)
 NOT_COUNTED = ("CANCELED", "SUSPECTED_FRAUD")
 SHARED_LABELS = {"customers360": ("rfm_segment",), "products360": ("performance_tier",)}
+
+
+@dataclass(frozen=True)
+class MovedOrders:
+    """What differs between the silver that gold was last built from and the one that it reads now, found by the audit.
+
+    `before` and `after` are all items, in silver.orders, of the orders of which any item differs; `customers` has the
+    customer_id of everyone who has such an order, had one, or changed.
+    """
+
+    before: DataFrame
+    after: DataFrame
+    customers: DataFrame
 
 
 def counted_items(orders: DataFrame) -> DataFrame:
@@ -45,13 +59,66 @@ def _by_key(orders: DataFrame, natural: str) -> DataFrame:
     )
 
 
-def _joined(table: DataFrame, orders: DataFrame, dimension: DataFrame, natural: str) -> DataFrame:
+def _sums_of_customers(orders: DataFrame, published: DataFrame | None, moved: MovedOrders | None) -> DataFrame:
+    """`_by_key` of the customers; of those whom nothing affected, what is published."""
+    if moved is None or published is None:
+        return _by_key(orders, "customer_id")
+    affected = F.broadcast(moved.customers)
+    anew = _by_key(orders.join(affected, "customer_id", "left_semi"), "customer_id")
+    stored = published.join(affected, "customer_id", "left_anti").withColumnRenamed(
+        "latest_order_date", "last_order_date"
+    )
+    return anew.unionByName(stored.withColumn("units_sold", F.lit(None).cast("bigint")).select(anew.columns))
+
+
+def _sums_of_products(orders: DataFrame, published: DataFrame | None, moved: MovedOrders | None) -> DataFrame:
+    """`_by_key` of the products: what is published, less what the moved orders were, plus what they are."""
+    if moved is None or published is None:
+        return _by_key(orders, "product_id")
+    natural, dates = "product_id", {"first_order_date": F.min, "last_order_date": F.max}
+    were, are = _by_key(moved.before, natural), _by_key(moved.after, natural)
+    parts = [
+        frame.select(were.columns).withColumn("_sign", F.lit(sign)).withColumn("_stored", F.lit(stored))
+        for frame, sign, stored in ((published, 1, True), (were, -1, False), (are, 1, False))
+    ]
+
+    def dated(name: str, sign: int, stored: bool) -> Column:
+        of_part = (F.col("_sign") == sign) & (F.col("_stored") == stored)
+        return F.max(F.when(of_part, F.col(name)))
+
+    summed = reduce(lambda a, b: a.unionByName(b), parts).groupBy(natural)
+    totals = summed.agg(
+        *(F.sum(F.col(n) * F.col("_sign")).alias(n) for n in were.columns if n != natural and n not in dates),
+        *(dated(name, 1, True).alias(f"_stored_{name}") for name in dates),
+        *(dated(name, -1, False).alias(f"_was_{name}") for name in dates),
+        *(dated(name, 1, False).alias(f"_is_{name}") for name in dates),
+    )
+    # A date that a moved order held may be held by another order too: then all of the product's are asked.
+    held = reduce(lambda a, b: a | b, (F.col(f"_was_{n}").eqNullSafe(F.col(f"_stored_{n}")) for n in dates))
+    asked = totals.where(held & F.col("_was_first_order_date").isNotNull()).select(natural)
+    all_orders = counted_items(orders).select(natural, "order_date").join(F.broadcast(asked), natural, "left_semi")
+    found = all_orders.groupBy(natural).agg(
+        *(F.to_date(aggregate("order_date")).alias(f"_found_{name}") for name, aggregate in dates.items())
+    )
+    both = totals.join(found.withColumn("_asked", F.lit(True)), natural, "left")
+
+    def date(name: str) -> Column:
+        pick = F.least if name == "first_order_date" else F.greatest
+        known = pick(F.col(f"_stored_{name}"), F.col(f"_is_{name}"))
+        return F.when(F.col("_asked"), F.col(f"_found_{name}")).when(F.col("total_orders") > 0, known).alias(name)
+
+    sums = {
+        name: F.col(name).cast(were.schema[name].dataType).alias(name) for name in were.columns if name not in dates
+    }
+    return both.select(*sums.values(), *(date(name) for name in dates))
+
+
+def _joined(table: DataFrame, summed: DataFrame, dimension: DataFrame, natural: str) -> DataFrame:
     """Every key of the table or of the dimension: its `rows`, its row `t`, its current version `d`, its sums `s`."""
     standing = table.groupBy(natural).agg(F.count(F.lit(1)).alias("rows"), F.max(F.struct(*table.columns)).alias("t"))
     current = dimension.groupBy(natural).agg(
         F.max(F.when(F.col("is_current"), F.struct(*dimension.columns))).alias("d")
     )
-    summed = _by_key(orders, natural)
     summed = summed.select(natural, F.struct(*(c for c in summed.columns if c != natural)).alias("s"))
     return (
         current.withColumn("_in_dimension", F.lit(True))
@@ -61,7 +128,7 @@ def _joined(table: DataFrame, orders: DataFrame, dimension: DataFrame, natural: 
     )
 
 
-def customers360_rows(table: DataFrame, orders: DataFrame, dimension: DataFrame) -> DataFrame:
+def customers360_rows(change: Change, orders: DataFrame, dimension: DataFrame, moved: MovedOrders | None) -> DataFrame:
     """Every customer: one row, the current attributes, silver's sums, and labels that follow from what is stored."""
     attributes = ("customer_firstname", "customer_lastname", "customer_segment", "customer_zipcode")
     sums_of = {
@@ -71,7 +138,8 @@ def customers360_rows(table: DataFrame, orders: DataFrame, dimension: DataFrame)
         "first_order_date": "first_order_date",
         "last_order_date": "latest_order_date",
     }
-    both = _joined(table, orders, dimension, "customer_id")
+    summed = _sums_of_customers(orders, change.published, moved)
+    both = _joined(change.after(), summed, dimension, "customer_id")
     measured = _measured(
         both, "customer_id", attributes, sums_of, (CUSTOMER_LABELS, CUSTOMER_RATES), F.lit(None).cast("date")
     )
@@ -79,7 +147,9 @@ def customers360_rows(table: DataFrame, orders: DataFrame, dimension: DataFrame)
     return _profile360(measured, "customer_id", scores, CUSTOMER_LABELS)
 
 
-def products360_rows(table: DataFrame, orders: DataFrame, dimension: DataFrame, as_of: DataFrame) -> DataFrame:
+def products360_rows(
+    change: Change, orders: DataFrame, dimension: DataFrame, as_of: DataFrame, moved: MovedOrders | None
+) -> DataFrame:
     """Every product: as customers."""
     attributes = ("product_name", "category_name", "product_price", "is_notavailable")
     sums_of = {
@@ -93,7 +163,9 @@ def products360_rows(table: DataFrame, orders: DataFrame, dimension: DataFrame, 
             "last_order_date",
         )
     }
-    both = _joined(table, orders, dimension, "product_id").crossJoin(as_of.select(F.col("as_of").alias("_as_of")))
+    summed = _sums_of_products(orders, change.published, moved)
+    joined = _joined(change.after(), summed, dimension, "product_id")
+    both = joined.crossJoin(as_of.select(F.col("as_of").alias("_as_of")))
     measured = _measured(both, "product_id", attributes, sums_of, (PRODUCT_LABELS, PRODUCT_RATES), F.col("_as_of"))
     scores = [F.col(f"t.{n}").alias(n) for n in ("revenue_score", "margin_score")]
     return _profile360(measured, "product_id", scores, PRODUCT_LABELS)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from spark_jobs.audit.change import Change, compared_totals, profile, sums
+from spark_jobs.audit.change import Change, compared_totals, profile, sums, sums_of_sums
 from spark_jobs.audit.gold_360_assets import (
+    MovedOrders,
     counted_items,
     customers360_rows,
     products360_rows,
     score_rows,
     share_rows,
 )
-from spark_jobs.audit.gold_labels import (
-    SCORES,
-)
+from spark_jobs.audit.gold_labels import SCORES
 from spark_jobs.audit.silver_assets import MEASURES, valid_at_order_date, versions_by_key
 from spark_jobs.keys import of_keys
 
@@ -56,22 +55,24 @@ def gold_assets(
     products360: Change,
     touched: DataFrame | None,
     changed: DataFrame | None = None,
+    moved: MovedOrders | None = None,
 ) -> dict[str, DataFrame]:
     """The assets of the gold checkpoint.
 
     `orders` and the dimensions are the whole silver that the build read, `bronze` the bronze.order_items behind
     it (only its greatest landing date is read). `touched` has the column order_item_id: items to be judged one by
     one; None for all. `changed` has it too: the items that differ from the silver that gold was last built from, found
-    apart from the build; the control totals are theirs; None for all. The 360 tables are always judged whole, since
-    scores compare all keys.
+    apart from the build; the control totals are theirs; None for all. The rows of the 360 tables are judged all, since
+    scores compare all keys: their sums against silver's orders where `moved` affects them, else against what is
+    published; None sums up all orders.
     """
     customers, products = customers360.after(), products360.after()
     as_of = _newest_as_of(bronze)
     return {
         "orders_enriched": _enriched(orders, dim_customers, dim_products, orders_enriched, touched),
-        "customers360": customers360_rows(customers, orders, dim_customers),
-        "products360": products360_rows(products, orders, dim_products, as_of),
-        "totals360": _totals360(customers, products, orders),
+        "customers360": customers360_rows(customers360, orders, dim_customers, moved),
+        "products360": products360_rows(products360, orders, dim_products, as_of, moved),
+        "totals360": _totals360(customers360, products360, orders, moved),
         "scores": reduce(
             lambda a, b: a.unionByName(b),
             (score_rows(customers if s.table == "customers360" else products, s) for s in SCORES),
@@ -173,21 +174,29 @@ def _hash(columns: Iterable[str]) -> Column:
     return F.xxhash64(*names, *(F.col(name).isNull() for name in names))
 
 
-def _totals360(customers: DataFrame, products: DataFrame, orders: DataFrame) -> DataFrame:
-    """The money of either 360 table as a whole, against silver's counted items."""
-    totals = None
-    for table, frame, renamed, measures in (
+def _totals360(customers: Change, products: Change, orders: DataFrame, moved: MovedOrders | None) -> DataFrame:
+    """The money of either 360 table as a whole, or by how much it moved, against silver's counted items."""
+    totals = []
+    for table, change, renamed, measures in (
         ("customers360", customers, {}, ("total_revenue", "total_profit")),
         ("products360", products, {"units_sold": "quantity"}, ("units_sold", "total_revenue", "total_profit")),
     ):
         names = {"total_revenue": "line_total", "total_profit": "line_profit", **renamed}
-        items = counted_items(orders).select(*(F.col(names[m]).alias(m) for m in measures))
-        compared = compared_totals(sums(items, measures), sums(frame, measures), measures)
-        compared = compared.withColumn("table", F.lit(table))
-        totals = compared if totals is None else totals.unionByName(compared)
-    if totals is None:
-        raise AssertionError("no table")
-    return totals
+
+        def of_items(items: DataFrame, names: dict[str, str] = names, measures: Sequence[str] = measures) -> DataFrame:
+            return counted_items(items).select(*(F.col(names[m]).alias(m) for m in measures))
+
+        if moved is None or change.published is None:
+            expected, actual = sums(of_items(orders), measures), sums(change.after(), measures)
+        else:
+            expected = _difference(of_items(moved.before), of_items(moved.after), measures)
+            actual = _difference(change.published, change.after(), measures)
+        totals.append(compared_totals(expected, actual, measures).withColumn("table", F.lit(table)))
+    return totals[0].unionByName(totals[1])
+
+
+def _difference(before: DataFrame, after: DataFrame, measures: Sequence[str]) -> DataFrame:
+    return sums_of_sums(sums(after, measures).unionByName(sums(before, measures, sign=-1)), measures)
 
 
 def _as_of(customers: DataFrame, as_of: DataFrame) -> DataFrame:

@@ -9,6 +9,7 @@ from spark_jobs.audit.bronze_assets import bronze_assets
 from spark_jobs.audit.change import Change
 from spark_jobs.audit.checkpoint import run_checkpoint
 from spark_jobs.audit.data_docs import render_data_docs
+from spark_jobs.audit.gold_360_assets import MovedOrders
 from spark_jobs.audit.gold_assets import gold_assets, unchanged_gold_assets
 from spark_jobs.audit.silver_assets import silver_assets, unchanged_silver_assets
 from spark_jobs.audit.verdict import Verdict, suites_hash
@@ -17,6 +18,7 @@ from spark_jobs.builds.inputs import as_base, published
 from spark_jobs.builds.record import Build, fingerprint
 from spark_jobs.builds.staged_changes import TOUCHED
 from spark_jobs.code_version import code_version
+from spark_jobs.keys import of_keys
 from spark_jobs.ops_volume import OpsVolume, verdict_file
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing import delta
@@ -135,6 +137,7 @@ def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
         products360=_change(spark, build, "gold.products360"),
         touched=_touched(spark, build),
         changed=changed,
+        moved=_moved_orders(spark, build, orders, changed),
     )
 
 
@@ -148,11 +151,31 @@ def _touched(spark: SparkSession, build: Build) -> DataFrame | None:
 
 def _changed_items(spark: SparkSession, build: Build) -> DataFrame | None:
     """The items that silver's commits since the last build of gold wrote or removed; None where all are judged."""
+    return _changed(spark, build, "silver.orders", "order_item_id")
+
+
+def _changed(spark: SparkSession, build: Build, table: str, key: str) -> DataFrame | None:
     if build.below is None or build.below_before is None:
         return None
-    before, now = (base.tables["silver.orders"] for base in (build.below_before, build.below))
-    name = build.parameters.tables.name("silver.orders")
-    return delta.changed_keys(spark, name, before, now, "order_item_id")
+    before, now = build.below_before.tables[table], build.below.tables[table]
+    return delta.changed_keys(spark, build.parameters.tables.name(table), before, now, key)
+
+
+def _moved_orders(
+    spark: SparkSession, build: Build, orders: DataFrame, changed: DataFrame | None
+) -> MovedOrders | None:
+    customers = _changed(spark, build, "silver.dim_customers", "customer_id")
+    if build.below_before is None or changed is None or customers is None:
+        return None
+    before = published(spark, build.parameters.tables, build.below_before, "silver.orders")
+    items = [of_keys(frame, changed, "order_item_id").select("order_id", "customer_id") for frame in (before, orders)]
+    both = items[0].unionByName(items[1])
+    moved = both.select("order_id").distinct()
+    return MovedOrders(
+        before=of_keys(before, moved, "order_id"),
+        after=of_keys(orders, moved, "order_id"),
+        customers=both.select("customer_id").unionByName(customers).distinct(),
+    )
 
 
 def _bronze_behind(spark: SparkSession, build: Build) -> DataFrame:

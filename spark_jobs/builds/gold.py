@@ -1,4 +1,4 @@
-"""Gold: enriched orders of what changed in silver, and both 360 tables (design, section 7)."""
+"""Gold: enriched orders of what changed in silver, and the customers and products whom that affects (section 7)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from spark_jobs.audit.change import Change
 from spark_jobs.builds.inputs import LayerInputs, layer_inputs, published
 from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
-from spark_jobs.gold.customers360 import customers360
+from spark_jobs.gold.customers360 import customer_measures, scored_customers
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
-from spark_jobs.gold.products360 import products360
+from spark_jobs.gold.products360 import judged_products, moved_totals, product_totals, recent_units
 from spark_jobs.keys import of_keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SILVER_TABLES = ("silver.orders", "silver.dim_customers", "silver.dim_products")
+ENRICHED, TOTALS = "gold.orders_enriched", "gold.product_totals"
+CUSTOMERS360, PRODUCTS360 = "gold.customers360", "gold.products360"
 
 
 def as_of(orders: DataFrame) -> date | None:
@@ -38,32 +40,65 @@ def as_of(orders: DataFrame) -> date | None:
 
 
 def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) -> Build:
-    """Stages the changes of the three gold tables, and the items they were looked for. Raises BaseMissing."""
+    """Stages the changes of the gold tables, and the items they were looked for. Raises BaseMissing."""
     tables = parameters.tables
     inputs = layer_inputs(spark, tables, "gold")
     staged: dict[str, StagedTable] = {}
-    if inputs.below_before is None or inputs.below_before.tables != inputs.below.tables:
-        orders, customers, products = (published(spark, tables, inputs.below, table) for table in SILVER_TABLES)
-        before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["gold"]}
-        enriched, items = "gold.orders_enriched", _touched_items(spark, tables, inputs)
-        new, current = orders, before[enriched]
-        if items is not None:
-            staged |= stage_touched(spark, tables, "gold", build_id, items)
-            if not staged["gold.touched"].rows and _same_dimensions(inputs):
-                return changes_build("gold", build_id, parameters, inputs, staged)
-            keys = read_staged(spark, staged["gold.touched"])
-            new, current = (of_keys(frame, keys, "order_item_id") for frame in (new, current))
-        new = orders_enriched(new, customers, products)
-        staged |= stage_changes(spark, tables, build_id, {enriched: (new, current)})
+    if inputs.below_before is not None and inputs.below_before.tables == inputs.below.tables:
+        return changes_build("gold", build_id, parameters, inputs, staged)
+    silver = {table: published(spark, tables, inputs.below, table) for table in SILVER_TABLES}
+    orders, customers, products = silver.values()
+    before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["gold"]}
+
+    def changed(table: str, new: DataFrame, current: DataFrame) -> Change:
+        staged.update(stage_changes(spark, tables, build_id, {table: (new, current)}))
+        return Change(before[table], read_staged(spark, staged[table]), KEYS[table])
+
+    items = _touched_items(spark, tables, inputs)
+    if items is None:
+        enriched = changed(ENRICHED, orders_enriched(orders, customers, products), before[ENRICHED])
+        totals, measures = product_totals(enriched.after()), customer_measures(orders, customers)
+    else:
+        staged |= stage_touched(spark, tables, "gold", build_id, items)
+        if not staged["gold.touched"].rows and _same_dimensions(inputs):
+            return changes_build("gold", build_id, parameters, inputs, staged)
+        keys = read_staged(spark, staged["gold.touched"])
+        new, current = (of_keys(frame, keys, "order_item_id") for frame in (orders, before[ENRICHED]))
+        enriched = changed(ENRICHED, orders_enriched(new, customers, products), current)
+        totals = _totals_of_moved_orders(enriched, before)
+        measures = _measures_of_affected_customers(
+            enriched,
+            orders,
+            customers,
+            before[CUSTOMERS360],
+            _changed_keys(spark, tables, inputs, "silver.dim_customers", "customer_id"),
+        )
+    today = as_of(orders)
+    after_totals = changed(TOTALS, totals, before[TOTALS]).after()
+    judged = {
+        CUSTOMERS360: scored_customers(measures, today),
         # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
-        all_enriched = Change(before[enriched], read_staged(spark, staged[enriched]), KEYS[enriched]).after()
-        today = as_of(orders)
-        whole = {
-            "gold.customers360": customers360(orders, customers, today),
-            "gold.products360": products360(all_enriched, products, today),
-        }
-        staged |= stage_changes(spark, tables, build_id, {table: (new, before[table]) for table, new in whole.items()})
+        PRODUCTS360: judged_products(after_totals, recent_units(enriched.after(), today), products),
+    }
+    staged |= stage_changes(spark, tables, build_id, {table: (new, before[table]) for table, new in judged.items()})
     return changes_build("gold", build_id, parameters, inputs, staged)
+
+
+def _totals_of_moved_orders(enriched: Change, before: dict[str, DataFrame]) -> DataFrame:
+    """`gold.product_totals`, from the published ones and the orders of which an item came, went or differs."""
+    moved = enriched.moved("order_id")
+    were, are = (of_keys(frame, moved, "order_id") for frame in (before[ENRICHED], enriched.after()))
+    others = before[ENRICHED].join(F.broadcast(moved), "order_id", "left_anti")
+    return moved_totals(before[TOTALS], were, are, others)
+
+
+def _measures_of_affected_customers(
+    enriched: Change, orders: DataFrame, dim_customers: DataFrame, published360: DataFrame, changed: DataFrame
+) -> DataFrame:
+    """The measures behind `gold.customers360`: anew where an order or the customer changed, else as published."""
+    affected = F.broadcast(enriched.moved("customer_id").unionByName(changed).distinct())
+    anew = customer_measures(*(frame.join(affected, "customer_id", "left_semi") for frame in (orders, dim_customers)))
+    return published360.select(anew.columns).join(affected, "customer_id", "left_anti").unionByName(anew)
 
 
 def _same_dimensions(inputs: LayerInputs) -> bool:
@@ -78,16 +113,21 @@ def _touched_items(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> 
         return None
     before, now = inputs.below_before, inputs.below
 
-    def changed(table: str, key: str) -> DataFrame:
-        return delta.changed_keys(spark, tables.name(table), before.tables[table], now.tables[table], key)
-
     orders = published(spark, tables, now, "silver.orders").select(
         "order_item_id", "customer_id", "product_id", "order_date"
     )
-    items = changed("silver.orders", "order_item_id")
+    items = _changed_keys(spark, tables, inputs, "silver.orders", "order_item_id")
     for table, natural in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
-        keys = F.broadcast(changed(table, natural))
+        keys = F.broadcast(_changed_keys(spark, tables, inputs, table, natural))
         old, new = (published(spark, tables, base, table).join(keys, natural, "left_semi") for base in (before, now))
         spans = changed_spans(old, new, natural, KEYS[table])
         items = items.unionByName(within_spans(orders, spans, natural).select("order_item_id"))
     return items.distinct()
+
+
+def _changed_keys(spark: SparkSession, tables: Tables, inputs: LayerInputs, table: str, key: str) -> DataFrame:
+    """The `key`s of rows that silver's commits since the last build wrote or removed."""
+    if inputs.below_before is None:
+        raise ValueError("there is no earlier silver to compare with")
+    before, now = inputs.below_before.tables[table], inputs.below.tables[table]
+    return delta.changed_keys(spark, tables.name(table), before, now, key)

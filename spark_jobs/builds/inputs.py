@@ -11,7 +11,7 @@ from spark_jobs.errors import BaseMissing
 from spark_jobs.published_schemas import SCHEMAS
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publication, Publications
-from spark_jobs.tables import LAYER_BELOW, Tables
+from spark_jobs.tables import LAYER_BELOW, LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -42,7 +42,9 @@ def layer_inputs(spark: SparkSession, tables: Tables, layer: str) -> LayerInputs
     before: Publication | None = None
     if own is not None and own.below_seq is not None:
         before = below if own.below_seq == below.seq else publications.get(LAYER_BELOW[layer], own.below_seq)
-    readable = before is not None and _can_read(spark, tables, as_base(before))
+    # A layer that has got a table since its newest publication is built anew.
+    complete = own is not None and set(own.tables) == set(LAYER_TABLES[layer])
+    readable = complete and before is not None and _can_read(spark, tables, as_base(before))
     return LayerInputs(as_base(own), as_base(below), as_base(before) if readable else None)
 
 
@@ -52,7 +54,7 @@ def as_base(publication: Publication | None) -> Base:
 
 def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> DataFrame:
     """A table at the version of a publication; empty where nothing was published yet."""
-    if base.seq == 0:
+    if table not in base.tables:
         return spark.createDataFrame([], SCHEMAS[table])
     return delta.at_version(spark, tables.name(table), base.tables[table])
 

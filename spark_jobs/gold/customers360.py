@@ -33,12 +33,28 @@ def rfm_segment() -> Column:
     )
 
 
+ATTRIBUTES = ("customer_id", "customer_firstname", "customer_lastname", "customer_segment", "customer_zipcode")
+MEASURES = (
+    "total_orders",
+    "total_revenue",
+    "total_profit",
+    "avg_order_value",
+    "first_order_date",
+    "latest_order_date",
+)
+
+
 def customers360(orders: DataFrame, dim_customers: DataFrame, as_of: date | None) -> DataFrame:
     """One row for each customer of the dimension, with the measures of the counted items.
 
     `orders` is `gold.orders_enriched` or `silver.orders`, whole, since a score compares all customers.
     `as_of` is the day after the greatest landing date; None where nothing has landed.
     """
+    return scored_customers(customer_measures(orders, dim_customers), as_of)
+
+
+def customer_measures(orders: DataFrame, dim_customers: DataFrame) -> DataFrame:
+    """ATTRIBUTES and MEASURES of each customer of the dimension, from all of its orders."""
     bought = (
         orders.where(counts())
         .groupBy("customer_id")
@@ -50,12 +66,11 @@ def customers360(orders: DataFrame, dim_customers: DataFrame, as_of: date | None
             F.max(F.to_date("order_date")).alias("latest_order_date"),
         )
     )
-    customers = dim_customers.where("is_current").select(
-        "customer_id", "customer_firstname", "customer_lastname", "customer_segment", "customer_zipcode"
-    )
     nothing = F.lit(0)
-    measures = (
-        customers.join(bought, "customer_id", "left")
+    summed = (
+        dim_customers.where("is_current")
+        .select(*ATTRIBUTES)
+        .join(bought, "customer_id", "left")
         .withColumns(
             {
                 "total_orders": F.coalesce("total_orders", nothing),
@@ -63,13 +78,15 @@ def customers360(orders: DataFrame, dim_customers: DataFrame, as_of: date | None
                 "total_profit": F.coalesce("total_profit", nothing).cast(MONEY),
             }
         )
-        .withColumns(
-            {
-                "avg_order_value": ratio(F.col("total_revenue"), F.col("total_orders"), scale=2, places=2),
-                "days_since_last_order": F.date_diff(F.lit(as_of).cast("date"), F.col("latest_order_date")),
-            }
-        )
     )
-    scored = with_scores(measures, F.col("total_orders") > 0, SCORES)
+    average = ratio(F.col("total_revenue"), F.col("total_orders"), scale=2, places=2)
+    return summed.withColumn("avg_order_value", average).select(*ATTRIBUTES, *MEASURES)
+
+
+def scored_customers(measures: DataFrame, as_of: date | None) -> DataFrame:
+    """`gold.customers360` from the ATTRIBUTES and MEASURES of all customers."""
+    days = F.date_diff(F.lit(as_of).cast("date"), F.col("latest_order_date"))
+    dated = measures.withColumn("days_since_last_order", days)
+    scored = with_scores(dated, F.col("total_orders") > 0, SCORES)
     score = F.concat(*(F.col(s.name).cast("string") for s in SCORES))
     return conform(scored.withColumns({"rfm_score": score, "rfm_segment": rfm_segment()}), CUSTOMERS360)

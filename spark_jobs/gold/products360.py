@@ -1,4 +1,8 @@
-"""`gold.products360`: one row for each product (design, section 7)."""
+"""`gold.products360`: one row for each product (design, section 7), and the sums behind it.
+
+The sums are a table of their own, `gold.product_totals`, so that a day's orders change them without a look at all
+orders: what the orders were is taken off, and what they are is added.
+"""
 
 from datetime import date, timedelta
 
@@ -12,7 +16,7 @@ from spark_jobs.gold.product_rules import (
     product_health,
     strategic_priority,
 )
-from spark_jobs.gold.schema import MONEY, PRODUCTS360
+from spark_jobs.gold.schema import MONEY, PRODUCT_TOTALS, PRODUCTS360
 from spark_jobs.gold.scores import QUARTILES, QUINTILES, Score, with_scores
 from spark_jobs.silver.schema import conform
 
@@ -41,36 +45,6 @@ FLAGS = {
 }
 
 
-def _by_order(enriched: DataFrame, as_of: date | None) -> DataFrame:
-    """One row for each product and order, so that counts of distinct orders become plain counts."""
-    counted = counts()
-    order_day = F.to_date("order_date")
-    status = F.col("order_status")
-    # A DATE literal: NULL where nothing has landed, and then nothing is recent.
-    end = F.lit(as_of).cast("date")
-    start = F.lit(as_of - timedelta(days=RECENT_DAYS) if as_of else None).cast("date")
-    items = enriched.withColumn("cycle_days", F.date_diff(F.to_date("shipping_date"), order_day))
-
-    def of_counted(column: str | Column) -> Column:
-        return F.when(counted, F.col(column) if isinstance(column, str) else column)
-
-    return items.groupBy("product_id", "order_id").agg(
-        F.bool_or(counted).alias("total_orders"),
-        *(F.sum(of_counted(source)).alias(name) for name, source in SUMMED.items()),
-        *(F.sum(of_counted(name)).alias(f"sum_{name}") for name in AVERAGED),
-        *(F.count(of_counted(name)).alias(f"count_{name}") for name in AVERAGED),
-        F.sum(of_counted(F.col("late_delivery_risk").cast("int"))).alias("late_deliveries"),
-        F.sum(F.when(counted & (order_day >= start) & (order_day < end), F.col("quantity"))).alias("recent_units"),
-        F.min(of_counted(order_day)).alias("first_order_date"),
-        F.max(of_counted(order_day)).alias("last_order_date"),
-        *(F.bool_or(counted & (F.col("customer_segment") == segment)).alias(name) for name, segment in FLAGS.items()),
-        F.bool_or(status.isin(*COMPLETED)).alias("completed_orders"),
-        F.bool_or(status == CANCELED).alias("canceled_orders"),
-        F.bool_or(status == SUSPECTED_FRAUD).alias("fraud_orders"),
-        F.bool_or(status.isin(*PENDING)).alias("pending_orders"),
-    )
-
-
 ORDER_COUNTS = (
     "total_orders",
     *FLAGS,
@@ -84,27 +58,141 @@ ITEM_SUMS = (
     *(f"sum_{name}" for name in AVERAGED),
     *(f"count_{name}" for name in AVERAGED),
     "late_deliveries",
-    "recent_units",
 )
+ADDITIVE = ("items", *ORDER_COUNTS, *ITEM_SUMS)
+"""Totals of some orders and totals of others add up to those of all of them."""
 
 
-def _by_product(enriched: DataFrame, as_of: date | None) -> DataFrame:
-    """The sums and counts of each product that any item names."""
-    products = (
-        _by_order(enriched, as_of)
+def _by_order(enriched: DataFrame) -> DataFrame:
+    """One row for each product and order, so that counts of distinct orders become plain counts."""
+    counted = counts()
+    order_day = F.to_date("order_date")
+    status = F.col("order_status")
+    items = enriched.withColumn("cycle_days", F.date_diff(F.to_date("shipping_date"), order_day))
+
+    def of_counted(column: str | Column) -> Column:
+        return F.when(counted, F.col(column) if isinstance(column, str) else column)
+
+    return items.groupBy("product_id", "order_id").agg(
+        F.count(F.lit(1)).alias("items"),
+        F.bool_or(counted).alias("total_orders"),
+        *(F.sum(of_counted(source)).alias(name) for name, source in SUMMED.items()),
+        *(F.sum(of_counted(name)).alias(f"sum_{name}") for name in AVERAGED),
+        *(F.count(of_counted(name)).alias(f"count_{name}") for name in AVERAGED),
+        F.sum(of_counted(F.col("late_delivery_risk").cast("int"))).alias("late_deliveries"),
+        F.min(of_counted(order_day)).alias("first_order_date"),
+        F.max(of_counted(order_day)).alias("last_order_date"),
+        *(F.bool_or(counted & (F.col("customer_segment") == segment)).alias(name) for name, segment in FLAGS.items()),
+        F.bool_or(status.isin(*COMPLETED)).alias("completed_orders"),
+        F.bool_or(status == CANCELED).alias("canceled_orders"),
+        F.bool_or(status == SUSPECTED_FRAUD).alias("fraud_orders"),
+        F.bool_or(status.isin(*PENDING)).alias("pending_orders"),
+    )
+
+
+def _customers(items: DataFrame) -> DataFrame:
+    """Each pair of a product and a customer with a counted item, once.
+
+    An order's items may name different customers after corrections, so customers are counted by themselves.
+    """
+    return items.where(counts()).select("product_id", "customer_id").distinct()
+
+
+def product_totals(enriched: DataFrame) -> DataFrame:
+    """`gold.product_totals`: the sums and counts of each product that any item names. Sums without an item are 0."""
+    totals = (
+        _by_order(enriched)
         .groupBy("product_id")
         .agg(
+            F.sum("items").alias("items"),
             *(F.count_if(name).alias(name) for name in ORDER_COUNTS),
-            *(F.sum(name).alias(name) for name in ITEM_SUMS),
+            *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ITEM_SUMS),
             F.min("first_order_date").alias("first_order_date"),
             F.max("last_order_date").alias("last_order_date"),
         )
     )
-    # An order's items may name different customers after corrections, so customers are counted by themselves.
-    customers = (
-        enriched.where(counts()).groupBy("product_id").agg(F.count_distinct("customer_id").alias("unique_customers"))
+    customers = _customers(enriched).groupBy("product_id").agg(F.count(F.lit(1)).alias("unique_customers"))
+    joined = totals.join(customers, "product_id", "left")
+    return conform(joined.withColumn("unique_customers", F.coalesce("unique_customers", F.lit(0))), PRODUCT_TOTALS)
+
+
+def moved_totals(standing: DataFrame, before: DataFrame, after: DataFrame, others: DataFrame) -> DataFrame:
+    """`gold.product_totals` once some orders have changed: `standing` as published, without a look at what stays.
+
+    `before` and `after` are all items of these orders, as they were and as they are; `others` all other items. Of the
+    others only those are read that may hold what a first or last order, or a customer, of these orders held.
+    """
+    removed, added = product_totals(before), product_totals(after)
+    parts = (
+        standing.withColumn("_sign", F.lit(0)),
+        removed.withColumn("_sign", F.lit(-1)),
+        added.withColumn("_sign", F.lit(1)),
     )
-    return products.join(customers, "product_id", "left")
+    part = parts[0].unionByName(parts[1]).unionByName(parts[2])
+    weight = F.when(F.col("_sign") == 0, 1).otherwise(F.col("_sign"))
+
+    def of(sign: int, name: str) -> Column:
+        return F.max(F.when(F.col("_sign") == sign, F.col(name)))
+
+    summed = part.groupBy("product_id").agg(
+        *(F.sum(F.col(name) * weight).alias(name) for name in ADDITIVE),
+        *(
+            of(sign, name).alias(f"_{side}_{name}")
+            for sign, side in ((0, "standing"), (-1, "removed"), (1, "added"))
+            for name in ("first_order_date", "last_order_date")
+        ),
+        F.coalesce(of(0, "unique_customers"), F.lit(0)).alias("_customers"),
+    )
+    left = _dates_of_others(summed, others)
+    dated = summed.join(left, "product_id", "left")
+    for name, pick in (("first_order_date", F.least), ("last_order_date", F.greatest)):
+        standing_date = F.when(_is_held(name), F.col(f"_left_{name}")).otherwise(F.col(f"_standing_{name}"))
+        dated = dated.withColumn(name, pick(standing_date, F.col(f"_added_{name}")))
+    gained = _customers_gained(before, after, others)
+    counted = dated.join(gained, "product_id", "left").withColumn(
+        "unique_customers", F.col("_customers") + F.coalesce("_gained", F.lit(0))
+    )
+    return conform(counted.where(F.col("items") > 0), PRODUCT_TOTALS)
+
+
+def _is_held(name: str) -> Column:
+    """Whether an order that changed had the product's first or last date, which another may not have."""
+    return F.coalesce(F.col(f"_removed_{name}") == F.col(f"_standing_{name}"), F.lit(False))
+
+
+def _dates_of_others(summed: DataFrame, others: DataFrame) -> DataFrame:
+    """First and last date of the other counted items, of the products for which they are asked."""
+    asked = summed.where(_is_held("first_order_date") | _is_held("last_order_date")).select("product_id")
+    day = F.to_date("order_date")
+    items = (
+        others.where(counts()).select("product_id", "order_date").join(F.broadcast(asked), "product_id", "left_semi")
+    )
+    return items.groupBy("product_id").agg(
+        F.min(day).alias("_left_first_order_date"), F.max(day).alias("_left_last_order_date")
+    )
+
+
+def _customers_gained(before: DataFrame, after: DataFrame, others: DataFrame) -> DataFrame:
+    """Of each product the customers who came less those who went, where no other item of theirs counts."""
+    pair = ["product_id", "customer_id"]
+    were, are = _customers(before), _customers(after)
+    came = are.join(were, pair, "left_anti").withColumn("_gained", F.lit(1))
+    went = were.join(are, pair, "left_anti").withColumn("_gained", F.lit(-1))
+    moved = came.unionByName(went)
+    known = others.where(counts()).select(*pair).join(F.broadcast(moved.select(*pair)), pair, "left_semi").distinct()
+    return moved.join(known, pair, "left_anti").groupBy("product_id").agg(F.sum("_gained").alias("_gained"))
+
+
+def recent_units(enriched: DataFrame, as_of: date | None) -> DataFrame:
+    """Of each product the units in counted items of the RECENT_DAYS days before `as_of`; no row without one.
+
+    None of `as_of`, since nothing has landed: nothing is recent.
+    """
+    if as_of is None:
+        return enriched.where("false").groupBy("product_id").agg(F.sum("quantity").alias("recent_units"))
+    start, end = (F.lit(day).cast("timestamp") for day in (as_of - timedelta(days=RECENT_DAYS), as_of))
+    recent = enriched.where((F.col("order_date") >= start) & (F.col("order_date") < end) & counts())
+    return recent.groupBy("product_id").agg(F.sum("quantity").alias("recent_units"))
 
 
 def products360(enriched: DataFrame, dim_products: DataFrame, as_of: date | None) -> DataFrame:
@@ -113,12 +201,18 @@ def products360(enriched: DataFrame, dim_products: DataFrame, as_of: date | None
     `enriched` is `gold.orders_enriched`, whole, since a score compares all products. `as_of` is the day after
     the greatest landing date; None where nothing has landed. Sums and counts without an item are 0.
     """
+    return judged_products(product_totals(enriched), recent_units(enriched, as_of), dim_products)
+
+
+def judged_products(totals: DataFrame, recent: DataFrame, dim_products: DataFrame) -> DataFrame:
+    """`gold.products360` from `product_totals` and `recent_units` of all items."""
     products = dim_products.where("is_current").select(
         "product_id", "product_name", "category_name", "product_price", "is_notavailable"
     )
-    zeros = {name: F.coalesce(name, F.lit(0)) for name in (*ORDER_COUNTS, *ITEM_SUMS, "unique_customers")}
+    zeros = {name: F.coalesce(name, F.lit(0)) for name in (*ADDITIVE, "unique_customers", "recent_units")}
     sums = (
-        products.join(_by_product(enriched, as_of), "product_id", "left")
+        products.join(totals, "product_id", "left")
+        .join(recent, "product_id", "left")
         .withColumns(zeros)
         .withColumns({name: F.col(name).cast(MONEY) for name in ("total_revenue", "total_profit")})
     )

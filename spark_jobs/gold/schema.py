@@ -121,9 +121,51 @@ PRODUCTS360 = StructType(
     ]
 )
 
+# Sums over any number of items. A DECIMAL(12,2) added up 10^16 times would still fit.
+_SUM, _SUM_OF_RATES = DecimalType(28, 2), DecimalType(28, 4)
+
+PRODUCT_TOTALS = StructType(
+    [
+        column("product_id", LongType(), "Key: one row for each product that an order item names"),
+        column("items", LongType(), "Order items, counted or not"),
+        *(
+            column(name, LongType(), f"Distinct orders: {text}")
+            for name, text in (
+                ("total_orders", "counted"),
+                ("consumer_orders", "counted, of customers who were Consumer then"),
+                ("corporate_orders", "counted, of customers who were Corporate then"),
+                ("home_office_orders", "counted, of customers who were Home Office then"),
+                ("completed_orders", "COMPLETE or CLOSED"),
+                ("canceled_orders", "CANCELED"),
+                ("fraud_orders", "suspected of fraud"),
+                ("pending_orders", "on their way to any of these"),
+            )
+        ),
+        column("units_sold", LongType(), "Units in counted items"),
+        column("total_revenue", _SUM, "Sum of the counted items' totals"),
+        column("total_profit", _SUM, "Sum of the counted items' profits"),
+        *(
+            column(f"{what}_{name}", kind if what == "sum" else LongType(), f"{text} of counted items: {what}")
+            for what in ("sum", "count")
+            for name, kind, text in (
+                ("discount_rate", _SUM_OF_RATES, "Discount rates"),
+                ("profit_ratio", _SUM_OF_RATES, "Profit ratios"),
+                ("product_price", _SUM, "Prices charged"),
+                ("cycle_days", LongType(), "Days from order to shipping date"),
+                ("actual_shipping_days", LongType(), "Days of shipping"),
+            )
+        ),
+        column("late_deliveries", LongType(), "Counted items delivered late"),
+        column("unique_customers", LongType(), "Customers with a counted item"),
+        column("first_order_date", DateType(), "Day of the first counted order"),
+        column("last_order_date", DateType(), "Day of the last counted order"),
+    ]
+)
+
 SCHEMAS: dict[str, StructType] = {
     "gold.orders_enriched": ORDERS_ENRICHED,
     "gold.customers360": CUSTOMERS360,
+    "gold.product_totals": PRODUCT_TOTALS,
     "gold.products360": PRODUCTS360,
 }
 
@@ -131,6 +173,7 @@ SCHEMAS: dict[str, StructType] = {
 KEYS: dict[str, str] = {
     "gold.orders_enriched": "order_item_id",
     "gold.customers360": "customer_id",
+    "gold.product_totals": "product_id",
     "gold.products360": "product_id",
 }
 NATURAL_KEYS = KEYS

@@ -27,6 +27,7 @@ COMMENTS = {
     "silver.dim_products": "Products, SCD2: one row a version",
     "silver.orders": "Order items, the newest valid delivery of each",
     "gold.customers360": "Customers with their orders, RFM scores and segment",
+    "gold.product_totals": "Sums behind products360: one row a product",
     "gold.products360": "Products with their orders, tier, margin, health and priority",
     "gold.orders_enriched": "Order items with the customer and product versions valid at the order's time",
 }
@@ -46,7 +47,7 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
 
     def restored(table: str) -> int:
         name = tables.name(table)
-        published = newest.tables[table] if newest else 0
+        published = newest.tables.get(table, 0) if newest else 0
         version = delta.head_version(spark, name)
         if version is None and published:
             raise LookupError(

@@ -153,7 +153,7 @@ def _row_counts(
     """Of each table the rows at its version; those of the newest publication where that stands."""
 
     def counted(table: str) -> int:
-        if newest and newest.tables[table] == versions[table]:
+        if newest and newest.tables.get(table) == versions[table]:
             return newest.row_counts[table]
         return delta.at_version(spark, tables.name(table), versions[table]).count()
 

@@ -5,13 +5,14 @@
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
-from spark_jobs.gold.products360 import products360
+from spark_jobs.gold.products360 import moved_totals, product_totals, products360
 from spark_jobs.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
@@ -24,7 +25,7 @@ from tests.spark.silver.frames import (
     read_csv,
     write_csv,
 )
-from tests.unit.model import oracle
+from tests.unit.model import cases, oracle
 from tests.unit.model.cases import Row, bronze_row
 
 
@@ -193,3 +194,38 @@ def test_when_versions_differ_in_what_an_order_takes(spark: SparkSession) -> Non
     within = within_spans(placed, spans, "customer_id")
     assert sorted(row["order_item_id"] for row in within.collect()) == [11, 20, 40]
     assert within_spans(placed, spans.where("false"), "customer_id").collect() == []
+
+
+def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
+    """Orders that come, go, are canceled, change hands or product, or hold a product's first or last day."""
+    rows = [row for seed in range(6) for row in cases.random_history(seed)]
+    shop = Shop(spark, rows)
+    chance = Random(1)
+    orders = sorted({row["order_id"] for row in shop.enriched})
+    moved = set(chance.sample(orders, len(orders) // 6))
+    for product in {row["product_id"] for row in shop.enriched}:  # whoever holds the last day of half the products
+        if product % 2:
+            days = {row["order_date"]: row["order_id"] for row in shop.enriched if row["product_id"] == product}
+            moved.add(days[max(days)])
+    changes = [
+        {"order_status": "CANCELED"},
+        {"order_status": "COMPLETE"},
+        {"customer_id": 1},
+        {"product_id": 2},
+        {"line_total": Decimal("3.33"), "customer_segment": "Corporate"},
+    ]
+    after = [
+        row | (chance.choice(changes) if row["order_id"] in moved else {})
+        for row in shop.enriched
+        if row["order_id"] not in moved or chance.random() < 0.8
+    ]
+    was, now = shop.enriched_frame, frame(spark, after, ORDERS_ENRICHED)
+    keys = spark.createDataFrame([(order,) for order in sorted(moved)], "order_id bigint")
+    parts = [
+        was.join(keys, "order_id", "left_semi"),
+        now.join(keys, "order_id", "left_semi"),
+        was.join(keys, "order_id", "left_anti"),
+    ]
+    expected = collected(product_totals(now))
+    assert expected != collected(product_totals(was))
+    assert_same(collected(moved_totals(product_totals(was), *parts)), expected, "product_id")
