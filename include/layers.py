@@ -13,7 +13,7 @@ from include.settings import SETTINGS, Settings
 PUBLISHED_TABLES: dict[str, tuple[str, ...]] = {
     "bronze": ("order_items", "quarantine", "landed_files"),
     "silver": ("orders", "dim_customers", "dim_products"),
-    "gold": ("orders_enriched", "customers360", "products360"),
+    "gold": ("orders_enriched", "customers360", "product_totals", "products360"),
 }
 
 INTERVAL = {

@@ -115,7 +115,7 @@ def test_jobs_and_their_parameters_are_those_of_the_bundle(dags: dict[str, Any])
 
 def test_published_tables_are_outlets(dags: dict[str, Any]) -> None:
     uris = {a.uri for t in dags["ecommerce_medallion"].tasks for a in t.outlets}
-    assert len(uris) == 9
+    assert len(uris) == 10
     assert "databricks://workspace/spark_catalog/gold/customers360" in uris
 
 

@@ -22,7 +22,7 @@ import psutil
 from laptop import processes
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult, TaskProgress, follow
-from laptop.keys import ensure_secrets
+from laptop.keys import ensure_secrets, private_folder, write_private
 from laptop.services import DAG, down, free_port, up
 from laptop.spark import spark_session
 from laptop.state import State, beside
@@ -33,6 +33,7 @@ from spark_jobs.tables import LAYER_TABLES, LAYERS
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")
+EMAIL_KEY = "6b6579206f662074657374206c616b65686f7573657320616c6f6e6521212121"
 TABLES = tuple(table for layer in LAYERS for table in LAYER_TABLES[layer])
 
 
@@ -154,6 +155,10 @@ def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> It
     main_state = State.from_environment()
     state = beside(main_state, folder / "state", (free_port(), free_port(), free_port()))
     ensure_wheel(main_state)
+    # One key for all lakehouses, by which their hashes of e-mail addresses can be compared.
+    key = state.secrets / "lakehouse" / "email-hmac-key"
+    private_folder(key.parent)
+    write_private(key, EMAIL_KEY)
     ensure_secrets(state)
     file = folder / "source.csv"
     file.write_bytes(source)

@@ -11,6 +11,13 @@ from spark_jobs.errors import GateRejected
 from spark_jobs.tables import LAYERS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
+THIRD_DAY = (
+    order_item(21, customer=1, day=3),
+    # A canceled order of the first day speaks for its customer once more.
+    order_item(8, day=1, status="CANCELED", customer=4, segment="Corporate"),
+    "this is no order item",
+)
+
 
 def first_delivery(lakehouse: Lakehouse) -> None:
     lakehouse.land(
@@ -25,9 +32,7 @@ def first_delivery(lakehouse: Lakehouse) -> None:
         order_item(12, customer=2, product=6, price=120, day=2),
         order_item(3, customer=1, product=6, status="CLOSED", total="80.00", day=1),
     )
-    # A canceled order of the first day speaks for its customer once more.
-    again = order_item(8, day=1, status="CANCELED", customer=4, segment="Corporate")
-    lakehouse.land("2018-01-03", order_item(21, customer=1, day=3), again, "this is no order item")
+    lakehouse.land("2018-01-03", *THIRD_DAY)
 
 
 def corrected_delivery(lakehouse: Lakehouse) -> None:
@@ -120,12 +125,12 @@ def test_a_silver_build_that_another_run_overtook_is_built_again(at_once: Lakeho
     late = at_once.build("silver", "2018-01-01", "2018-01-02")
     verdict = at_once.approve(late)
     corrected = order_item(31, customer=9, product=9, day=3)
-    at_once.land("2018-01-03", order_item(21, customer=1, day=3), corrected, "this is no order item")
+    at_once.land("2018-01-03", *THIRD_DAY, corrected)
     at_once.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
     publication = at_once.publish(late, verdict.fingerprint)
     assert publication.fingerprint != verdict.fingerprint
     assert at_once.published("silver.orders").where("order_item_id = 31").count() == 1
-    at_once.land("2018-01-03", order_item(21, customer=1, day=3), "this is no order item")
+    at_once.land("2018-01-03", *THIRD_DAY)
     at_once.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
     after = at_once.published("silver.orders").collect()
     assert sorted(after, key=repr) == sorted(before, key=repr), "what was withdrawn leaves no trace"
