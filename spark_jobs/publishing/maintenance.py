@@ -117,8 +117,9 @@ def _maintain_layer(
 ) -> None:
     """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both make commits."""
     versions = {}
-    for table, expected in restore_heads(spark, tables, newest.layer, newest).items():
-        name = tables.name(table)
+    heads = restore_heads(spark, tables, newest.layer, newest)
+    for table in newest.tables:  # not one that the layer has got since: it is empty until the layer is built anew
+        name, expected = tables.name(table), heads[table]
         hours = _hours_needed(spark, tables, publications, newest.layer, table, as_of)
         try:
             spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()

@@ -154,6 +154,11 @@ class Convoy:
     steps: tuple[Step, ...]
     order: tuple[int, ...]
 
+    @property
+    def lines(self) -> int:
+        """How many order items land at first."""
+        return sum(len(file) for delivery in self.deliveries for file in delivery.files)
+
 
 def day_name(day: int) -> str:
     """The landing date of a day of January 2018."""
