@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType
 
-from spark_jobs.keys import of_keys
+from spark_jobs.keys import Keys
 from spark_jobs.silver.changes import DELETED
 
 if TYPE_CHECKING:
@@ -43,21 +43,21 @@ class Change:
         kept = self.published.join(self.staged.select(self.key), self.key, "left_anti")
         return kept.select(added.columns).unionByName(added)
 
-    def after_of(self, keys: DataFrame | None, column: str) -> DataFrame:
-        """The rows whose `column` is one of `keys` (its only column, under that name) or null; None: all rows."""
+    def after_of(self, keys: Keys | None) -> DataFrame:
+        """The rows of these keys, and those in which the key is null; None: all rows."""
         after = self.after()
         if keys is None:
             return after
-        return of_keys(after, keys, column).unionByName(after.where(F.col(column).isNull()))
+        return keys.rows(after).unionByName(after.where(F.col(keys.column).isNull()))
 
-    def keys(self, touched: DataFrame | None, column: str) -> DataFrame | None:
+    def keys(self, touched: DataFrame | None, column: str) -> Keys | None:
         """The touched values of `column`, and those that the staging holds although nothing touched them."""
         if touched is None:
             return None
         keys = touched.select(column)
         if self.staged is not None:
             keys = keys.unionByName(self.staged.select(column))
-        return keys.distinct()
+        return Keys(keys.distinct(), column)
 
     def staged_keys(self, column: str) -> DataFrame | None:
         """The values of `column` among the rows that come or go; None where nothing is staged."""
@@ -67,7 +67,7 @@ class Change:
         """The values of `column` that rows which come, go or differ have, or had."""
         if self.staged is None or self.published is None:
             raise ValueError("only what is staged upon a published table can have moved")
-        had = of_keys(self.published, self.staged.select(self.key), self.key)
+        had = Keys(self.staged.select(self.key), self.key).rows(self.published)
         return self.staged.select(column).unionByName(had.select(column)).distinct()
 
     def totals(self, measures: Sequence[str]) -> DataFrame:

@@ -19,7 +19,6 @@ from spark_jobs.audit.gold_360_assets import (
 )
 from spark_jobs.audit.gold_labels import SCORES
 from spark_jobs.audit.silver_assets import MEASURES, valid_at_order_date, versions_by_key
-from spark_jobs.keys import of_keys
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -101,8 +100,8 @@ def unchanged_gold_assets(
     if items is None:
         expected, actual = sums(orders, MEASURES), orders_enriched.totals(MEASURES)
     else:
-        expected = sums(of_keys(orders, items, "order_item_id"), MEASURES)
-        actual = sums(orders_enriched.after_of(items, "order_item_id"), MEASURES)
+        expected = sums(items.rows(orders), MEASURES)
+        actual = sums(orders_enriched.after_of(items), MEASURES)
     return {
         "control_totals": compared_totals(expected, actual, MEASURES),
         "as_of": _as_of(customers360.after(), _newest_as_of(bronze)),
@@ -118,7 +117,7 @@ def _enriched(
 ) -> DataFrame:
     """Every item of silver or gold: one row, silver's values, and the versions that held at the order's timestamp."""
     items = change.keys(touched, "order_item_id")
-    expected = orders if items is None else of_keys(orders, items, "order_item_id")
+    expected = orders if items is None else items.rows(orders)
     dims = (
         (dim_customers, "customer_id", "customer_key", CUSTOMER_ATTRIBUTES),
         (dim_products, "product_id", "product_key", PRODUCT_ATTRIBUTES),
@@ -134,7 +133,7 @@ def _enriched(
             .drop(f"_{natural}_versions")
         )
     standing = (
-        change.after_of(items, "order_item_id")
+        change.after_of(items)
         .groupBy("order_item_id")
         .agg(
             F.count(F.lit(1)).alias("rows"),

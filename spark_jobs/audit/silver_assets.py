@@ -9,7 +9,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from spark_jobs.audit.change import Change, compared_totals, profile, sums
-from spark_jobs.keys import of_keys
+from spark_jobs.keys import Keys
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -69,8 +69,8 @@ def unchanged_silver_assets(
 ) -> dict[str, DataFrame]:
     """The assets by which an empty change is judged: silver still is what bronze adds up to."""
     items = orders.keys(delivered, "order_item_id")
-    newest = _newest(bronze if items is None else of_keys(bronze, items, "order_item_id")).select("newest.*")
-    actual = orders.totals(MEASURES) if items is None else sums(orders.after_of(items, "order_item_id"), MEASURES)
+    newest = _newest(bronze if items is None else items.rows(bronze)).select("newest.*")
+    actual = orders.totals(MEASURES) if items is None else sums(orders.after_of(items), MEASURES)
     return {"control_totals": compared_totals(sums(newest, MEASURES), actual, MEASURES)}
 
 
@@ -83,11 +83,11 @@ def _newest(bronze: DataFrame) -> DataFrame:
     return bronze.groupBy("order_item_id").agg(F.max(_delivered(VALUES)).alias("newest"))
 
 
-def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataFrame:
+def _orders(bronze: DataFrame, orders: Change, items: Keys | None) -> DataFrame:
     """Every item that was delivered, or stands in silver: how many rows it has, and whether they are the newest."""
-    rows = bronze if items is None else of_keys(bronze, items, "order_item_id")
+    rows = bronze if items is None else items.rows(bronze)
     own = {name: name for name in VALUES.values()}
-    after = orders.after_of(items, "order_item_id")
+    after = orders.after_of(items)
     standing = after.groupBy("order_item_id").agg(F.count(F.lit(1)).alias("rows"), F.max(_delivered(own)).alias("row"))
     both = _newest(rows).join(standing, "order_item_id", "full")
 
@@ -107,14 +107,14 @@ def _orders(bronze: DataFrame, orders: Change, items: DataFrame | None) -> DataF
     return profile(measured, ["landing_date", "rows", "is_delivered", "is_newest", "values_agree"], "order_item_id")
 
 
-def _versions(deliveries: DataFrame, dimension: Change, natural: str, keys: DataFrame | None) -> DataFrame:
+def _versions(deliveries: DataFrame, dimension: Change, natural: str, keys: Keys | None) -> DataFrame:
     """Every key that was delivered, or stands in the dimension: whether its versions are one unbroken history."""
     delivered = deliveries.select(natural).distinct()
     if keys is not None:
-        delivered = delivered.join(keys, natural, "left_semi")
+        delivered = delivered.join(keys.frame, natural, "left_semi")
     in_order = Window.partitionBy(natural).orderBy("valid_from", F.col("valid_to").asc_nulls_last())
     tracked = F.struct(*TRACKED[natural])
-    versions = dimension.after_of(keys, natural).select(
+    versions = dimension.after_of(keys).select(
         natural,
         F.col(dimension.key).alias("_key"),
         "valid_from",
@@ -175,14 +175,13 @@ def _order_versions(orders: Change, customers: Change, products: Change, touched
     """Every order item that changed, or whose customer's or product's versions did: how many of them it finds."""
     after = orders.after().select("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
     found = after
-    if touched is not None:
+    if (changed := orders.keys(touched, "order_item_id")) is not None:
         # As a union of keys and not as three conditions: an item may be touched in more than one way.
-        items = orders.keys(touched, "order_item_id")
+        items = changed.frame
         for change, natural in ((customers, "customer_id"), (products, "product_id")):
-            if (keys := change.staged_keys(natural)) is not None and items is not None:
+            if (keys := change.staged_keys(natural)) is not None:
                 items = items.unionByName(after.join(F.broadcast(keys), natural, "left_semi").select("order_item_id"))
-        if items is not None:
-            found = of_keys(after, items.distinct(), "order_item_id")
+        found = Keys(items.distinct(), "order_item_id").rows(after)
     for change, natural in ((customers, "customer_id"), (products, "product_id")):
         versions = change.after()
         if touched is not None:

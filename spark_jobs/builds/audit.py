@@ -14,14 +14,13 @@ from spark_jobs.audit.gold_assets import gold_assets, unchanged_gold_assets
 from spark_jobs.audit.silver_assets import silver_assets, unchanged_silver_assets
 from spark_jobs.audit.verdict import Verdict, suites_hash
 from spark_jobs.bronze.landed_lines import order_items, quarantine
-from spark_jobs.builds.inputs import as_base, published
+from spark_jobs.builds.inputs import as_base, changed_below, published
 from spark_jobs.builds.record import Build, fingerprint
 from spark_jobs.builds.staged_changes import TOUCHED
 from spark_jobs.code_version import code_version
-from spark_jobs.keys import of_keys
+from spark_jobs.keys import Keys
 from spark_jobs.ops_volume import OpsVolume, verdict_file
 from spark_jobs.published_schemas import KEYS
-from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publications, published_since
 from spark_jobs.publishing.staging import staged
 from spark_jobs.publishing.verdicts import Verdicts
@@ -118,7 +117,12 @@ def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
     orders_enriched, customers360 = (
         _change(spark, build, f"gold.{name}") for name in ("orders_enriched", "customers360")
     )
-    changed = _changed_items(spark, build)
+    # None where all items are judged.
+    changed = (
+        None
+        if build.below_before is None
+        else changed_below(spark, build.parameters.tables, build, "silver.orders", "order_item_id")
+    )
     if build.is_empty:
         return unchanged_gold_assets(
             bronze=bronze,
@@ -149,31 +153,20 @@ def _touched(spark: SparkSession, build: Build) -> DataFrame | None:
     return None if build.whole else staged(spark, build.staged[f"{build.layer}.{TOUCHED}"])
 
 
-def _changed_items(spark: SparkSession, build: Build) -> DataFrame | None:
-    """The items that silver's commits since the last build of gold wrote or removed; None where all are judged."""
-    return _changed(spark, build, "silver.orders", "order_item_id")
-
-
-def _changed(spark: SparkSession, build: Build, table: str, key: str) -> DataFrame | None:
-    if build.below is None or build.below_before is None:
-        return None
-    before, now = build.below_before.tables[table], build.below.tables[table]
-    return delta.changed_keys(spark, build.parameters.tables.name(table), before, now, key)
-
-
 def _moved_orders(
     spark: SparkSession, build: Build, orders: DataFrame, changed: DataFrame | None
 ) -> MovedOrders | None:
-    customers = _changed(spark, build, "silver.dim_customers", "customer_id")
-    if build.below_before is None or changed is None or customers is None:
+    if build.below_before is None or changed is None:
         return None
-    before = published(spark, build.parameters.tables, build.below_before, "silver.orders")
-    items = [of_keys(frame, changed, "order_item_id").select("order_id", "customer_id") for frame in (before, orders)]
-    both = items[0].unionByName(items[1])
-    moved = both.select("order_id").distinct()
+    tables = build.parameters.tables
+    before, items = published(spark, tables, build.below_before, "silver.orders"), Keys(changed, "order_item_id")
+    were, are = (items.rows(frame).select("order_id", "customer_id") for frame in (before, orders))
+    both = were.unionByName(are)
+    moved = Keys(both.select("order_id").distinct(), "order_id")
+    customers = changed_below(spark, tables, build, "silver.dim_customers", "customer_id")
     return MovedOrders(
-        before=of_keys(before, moved, "order_id"),
-        after=of_keys(orders, moved, "order_id"),
+        before=moved.rows(before),
+        after=moved.rows(orders),
         customers=both.select("customer_id").unionByName(customers).distinct(),
     )
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from spark_jobs.audit.change import Change
-from spark_jobs.builds.inputs import LayerInputs, layer_inputs, published
+from spark_jobs.builds.inputs import LayerInputs, changed_below, layer_inputs, published
 from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
 from spark_jobs.gold.customers360 import customer_measures, scored_customers
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
 from spark_jobs.gold.products360 import judged_products, moved_totals, product_totals, recent_units
-from spark_jobs.keys import of_keys
+from spark_jobs.keys import Keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
-from spark_jobs.publishing import delta
 from spark_jobs.publishing.staging import StagedTable
 from spark_jobs.publishing.staging import staged as read_staged
 from spark_jobs.tables import LAYER_TABLES, Tables
@@ -62,8 +61,8 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
         staged |= stage_touched(spark, tables, "gold", build_id, items)
         if not staged["gold.touched"].rows and _same_dimensions(inputs):
             return changes_build("gold", build_id, parameters, inputs, staged)
-        keys = read_staged(spark, staged["gold.touched"])
-        new, current = (of_keys(frame, keys, "order_item_id") for frame in (orders, before[ENRICHED]))
+        keys = Keys(read_staged(spark, staged["gold.touched"]), "order_item_id")
+        new, current = keys.rows(orders), keys.rows(before[ENRICHED])
         enriched = changed(ENRICHED, orders_enriched(new, customers, products), current)
         totals = _totals_of_moved_orders(enriched, before)
         measures = _measures_of_affected_customers(
@@ -71,7 +70,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
             orders,
             customers,
             before[CUSTOMERS360],
-            _changed_keys(spark, tables, inputs, "silver.dim_customers", "customer_id"),
+            changed_below(spark, tables, inputs, "silver.dim_customers", "customer_id"),
         )
     today = as_of(orders)
     after_totals = changed(TOTALS, totals, before[TOTALS]).after()
@@ -86,10 +85,9 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
 
 def _totals_of_moved_orders(enriched: Change, before: dict[str, DataFrame]) -> DataFrame:
     """`gold.product_totals`, from the published ones and the orders of which an item came, went or differs."""
-    moved = enriched.moved("order_id")
-    were, are = (of_keys(frame, moved, "order_id") for frame in (before[ENRICHED], enriched.after()))
-    others = before[ENRICHED].join(F.broadcast(moved), "order_id", "left_anti")
-    return moved_totals(before[TOTALS], were, are, others)
+    moved = Keys(enriched.moved("order_id"), "order_id")
+    others = before[ENRICHED].join(F.broadcast(moved.frame), "order_id", "left_anti")
+    return moved_totals(before[TOTALS], moved.rows(before[ENRICHED]), moved.rows(enriched.after()), others)
 
 
 def _measures_of_affected_customers(
@@ -116,18 +114,10 @@ def _touched_items(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> 
     orders = published(spark, tables, now, "silver.orders").select(
         "order_item_id", "customer_id", "product_id", "order_date"
     )
-    items = _changed_keys(spark, tables, inputs, "silver.orders", "order_item_id")
+    items = changed_below(spark, tables, inputs, "silver.orders", "order_item_id")
     for table, natural in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
-        keys = F.broadcast(_changed_keys(spark, tables, inputs, table, natural))
+        keys = F.broadcast(changed_below(spark, tables, inputs, table, natural))
         old, new = (published(spark, tables, base, table).join(keys, natural, "left_semi") for base in (before, now))
         spans = changed_spans(old, new, natural, KEYS[table])
         items = items.unionByName(within_spans(orders, spans, natural).select("order_item_id"))
     return items.distinct()
-
-
-def _changed_keys(spark: SparkSession, tables: Tables, inputs: LayerInputs, table: str, key: str) -> DataFrame:
-    """The `key`s of rows that silver's commits since the last build wrote or removed."""
-    if inputs.below_before is None:
-        raise ValueError("there is no earlier silver to compare with")
-    before, now = inputs.below_before.tables[table], inputs.below.tables[table]
-    return delta.changed_keys(spark, tables.name(table), before, now, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_jobs.builds.record import Base
+from spark_jobs.builds.record import Base, Build
 from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import BaseMissing
 from spark_jobs.published_schemas import SCHEMAS
@@ -57,6 +57,14 @@ def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> Da
     if table not in base.tables:
         return spark.createDataFrame([], SCHEMAS[table])
     return delta.at_version(spark, tables.name(table), base.tables[table])
+
+
+def changed_below(spark: SparkSession, tables: Tables, build: LayerInputs | Build, table: str, key: str) -> DataFrame:
+    """The `key`s of rows that the layer below has written or removed since `below_before`. Raises ValueError."""
+    if build.below is None or build.below_before is None:
+        raise ValueError(f"there is no earlier {table} to compare with: everything is built anew")
+    before, now = build.below_before.tables[table], build.below.tables[table]
+    return delta.changed_keys(spark, tables.name(table), before, now, key)
 
 
 def _can_read(spark: SparkSession, tables: Tables, base: Base) -> bool:
