@@ -20,7 +20,8 @@ from local_workspace.java import find_java_home
 from local_workspace.processes import ProcessIdentity, end_group
 from local_workspace.state import StateFolder, private_file, private_folder
 
-MAIN_CLASS = "org.apache.spark.sql.connect.service.SparkConnectServer"
+DRIVER = Path(__file__).with_name("spark_driver.py")
+CONNECT_PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
 DEFAULT_PORT = 15002
 DEFAULT_DRIVER_MEMORY = "4g"
 # Few cores, and much generated code: a collector without threads beside the work, and room for what was compiled.
@@ -85,7 +86,7 @@ class SparkServer:
         command = [str(spark_home / "bin" / "spark-submit"), "--properties-file", str(properties)]
         with private_file(self.log_file) as log:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed argument list
-                [*command, "--class", MAIN_CLASS, "spark-internal"],
+                [*command, str(DRIVER)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -216,6 +217,9 @@ class SparkServer:
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",
+            "spark.plugins": CONNECT_PLUGIN,
+            # The driver program is a classic one; clients are Connect's.
+            "spark.api.mode": "classic",
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.authenticate.token": self.state.secret("spark_token"),
@@ -229,6 +233,8 @@ class SparkServer:
             # The defaults (200 and 50) are for clusters; here they cost seconds a commit (section 11).
             "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
             "spark.databricks.delta.snapshotPartitions": "2",
+            # A day's code is some thousand classes; of the default's hundred, none would be left on the next day.
+            "spark.sql.codegen.cache.maxEntries": "20000",
             # Planning a query again after each of its stages costs more than it gains without a cluster.
             "spark.sql.adaptive.enabled": "false",
             # Listing a thousand landed files in a task each takes seconds; in a few tasks it takes none.
