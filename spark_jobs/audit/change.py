@@ -44,11 +44,12 @@ class Change:
         return kept.select(added.columns).unionByName(added)
 
     def after_of(self, keys: Keys | None) -> DataFrame:
-        """The rows of these keys, and those in which the key is null; None: all rows."""
+        """The rows of these keys, and those that come with a null in its place; None: all rows."""
         after = self.after()
         if keys is None:
             return after
-        return keys.rows(after).unionByName(after.where(F.col(keys.column).isNull()))
+        rows = keys.rows(after)
+        return rows if self.staged is None else rows.unionByName(self._added().where(F.col(keys.column).isNull()))
 
     def keys(self, touched: DataFrame | None, column: str) -> Keys | None:
         """The touched values of `column`, and those that the staging holds although nothing touched them."""

@@ -33,9 +33,12 @@ def _collected(frame: DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [{name: plain(value) for name, value in row.asDict().items()} for row in frame.collect()]
+    answer = frame.collect()
+    rows = [{name: plain(value) for name, value in row.asDict().items()} for row in answer]
     rows.sort(key=lambda row: [("" if v is None else str(v)) for v in row.values()])
-    return pd.DataFrame(rows, columns=frame.columns, dtype=object)
+    # Spark is asked for the names only where no row tells them.
+    columns = answer[0].__fields__ if answer else frame.columns
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from spark_jobs.audit.gold_360_assets import (
 )
 from spark_jobs.audit.gold_labels import SCORES
 from spark_jobs.audit.silver_assets import MEASURES, valid_at_order_date, versions_by_key
+from spark_jobs.concurrency import at_once
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -67,23 +68,26 @@ def gold_assets(
     """
     customers, products = customers360.after(), products360.after()
     as_of = _newest_as_of(bronze)
+    # Each asks Spark before it is a frame: where its keys lie, or what columns it has.
+    enriched, of_customers, of_products, unchanged = at_once(
+        lambda: _enriched(orders, dim_customers, dim_products, orders_enriched, touched),
+        lambda: customers360_rows(customers360, orders, dim_customers, moved),
+        lambda: products360_rows(products360, orders, dim_products, as_of, moved),
+        lambda: unchanged_gold_assets(
+            bronze=bronze, orders=orders, orders_enriched=orders_enriched, customers360=customers360, changed=changed
+        ),
+    )
     return {
-        "orders_enriched": _enriched(orders, dim_customers, dim_products, orders_enriched, touched),
-        "customers360": customers360_rows(customers360, orders, dim_customers, moved),
-        "products360": products360_rows(products360, orders, dim_products, as_of, moved),
+        "orders_enriched": enriched,
+        "customers360": of_customers,
+        "products360": of_products,
         "totals360": _totals360(customers360, products360, orders, moved),
         "scores": reduce(
             lambda a, b: a.unionByName(b),
             (score_rows(customers if s.table == "customers360" else products, s) for s in SCORES),
         ),
         "shares": share_rows(customers360, "customers360").unionByName(share_rows(products360, "products360")),
-        **unchanged_gold_assets(
-            bronze=bronze,
-            orders=orders,
-            orders_enriched=orders_enriched,
-            customers360=customers360,
-            changed=changed,
-        ),
+        **unchanged,
     }
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from spark_jobs.audit.change import Change, compared_totals, profile, sums
+from spark_jobs.concurrency import at_once
 from spark_jobs.keys import Keys
 
 if TYPE_CHECKING:
@@ -55,12 +56,20 @@ def silver_assets(
     """
     touched_products = None if touched is None else touched.withColumnRenamed("product_card_id", "product_id")
     deliveries = bronze.withColumnRenamed("product_card_id", "product_id")
+    # Each begins by asking Spark where its keys lie.
+    measured_orders, of_customers, of_products, order_versions, unchanged = at_once(
+        lambda: _orders(bronze, orders, orders.keys(touched, "order_item_id")),
+        lambda: _versions(deliveries, customers, "customer_id", customers.keys(touched, "customer_id")),
+        lambda: _versions(deliveries, products, "product_id", products.keys(touched_products, "product_id")),
+        lambda: _order_versions(orders, customers, products, touched),
+        lambda: unchanged_silver_assets(bronze=bronze, orders=orders, delivered=delivered),
+    )
     return {
-        "orders": _orders(bronze, orders, orders.keys(touched, "order_item_id")),
-        "dim_customers": _versions(deliveries, customers, "customer_id", customers.keys(touched, "customer_id")),
-        "dim_products": _versions(deliveries, products, "product_id", products.keys(touched_products, "product_id")),
-        "order_versions": _order_versions(orders, customers, products, touched),
-        **unchanged_silver_assets(bronze=bronze, orders=orders, delivered=delivered),
+        "orders": measured_orders,
+        "dim_customers": of_customers,
+        "dim_products": of_products,
+        "order_versions": order_versions,
+        **unchanged,
     }
 
 

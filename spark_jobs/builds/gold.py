@@ -11,6 +11,7 @@ from spark_jobs.audit.change import Change
 from spark_jobs.builds.inputs import LayerInputs, changed_below, layer_inputs, published
 from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
+from spark_jobs.concurrency import at_once
 from spark_jobs.gold.customers360 import customer_measures, scored_customers
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
 from spark_jobs.gold.products360 import judged_products, moved_totals, product_totals, recent_units
@@ -73,13 +74,14 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
             changed_below(spark, tables, inputs, "silver.dim_customers", "customer_id"),
         )
     today = as_of(orders)
-    after_totals = changed(TOTALS, totals, before[TOTALS]).after()
-    judged = {
-        CUSTOMERS360: scored_customers(measures, today),
+
+    def of_products() -> None:
+        after_totals = changed(TOTALS, totals, before[TOTALS]).after()
         # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
-        PRODUCTS360: judged_products(after_totals, recent_units(enriched.after(), today), products),
-    }
-    staged |= stage_changes(spark, tables, build_id, {table: (new, before[table]) for table, new in judged.items()})
+        judged = judged_products(after_totals, recent_units(enriched.after(), today), products)
+        changed(PRODUCTS360, judged, before[PRODUCTS360])
+
+    at_once(of_products, lambda: changed(CUSTOMERS360, scored_customers(measures, today), before[CUSTOMERS360]))
     return changes_build("gold", build_id, parameters, inputs, staged)
 
 

@@ -57,9 +57,9 @@ def changes_build(
         below=inputs.below,
         below_before=inputs.below_before,
         whole=inputs.below_before is None,
-        staged=staged,
+        staged=dict(sorted(staged.items())),
         rows={
             name.partition(".")[2]: {"upserts": table.rows - table.counts["deletes"], **table.counts}
-            for name, table in changes.items()
+            for name, table in sorted(changes.items())
         },
     )

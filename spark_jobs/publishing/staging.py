@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from spark_jobs.concurrency import at_once
 from spark_jobs.publishing import delta
 from spark_jobs.tables import Tables
 
@@ -47,14 +48,13 @@ def stage(
     kinds = kinds or {}
     delta.create_schema(spark, tables.schema("staging"))
     content.write.format("delta").mode("error").saveAsTable(name)
-    identity = delta.table_id(spark, name)
-    if identity is None:
-        raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
     first = 0  # A table that is made by its first commit.
     counted = delta.at_version(spark, name, first).agg(
         F.count(F.lit(1)).alias("rows"), *(F.count_if(kind).alias(name) for name, kind in kinds.items())
     )
-    counts = counted.collect()[0].asDict()
+    identity, counts = at_once(lambda: delta.table_id(spark, name), lambda: counted.collect()[0].asDict())
+    if identity is None:
+        raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
     return StagedTable(name, identity, first, counts.pop("rows"), counts)
 
 
