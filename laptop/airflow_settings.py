@@ -71,7 +71,8 @@ def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
         # A task that has deferred ends at its next heartbeat; with Airflow's 5 s half of them linger.
         "workers": {"min_heartbeat_interval": 1},
         "logging": {"base_log_folder": home / "logs"},
-        "scheduler": {"enable_health_check": False},
+        # Somebody waits for the one run: a task that can go on does not wait a second to be seen.
+        "scheduler": {"enable_health_check": False, "scheduler_idle_sleep_time": 0.3},
         "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},
         "usage_data_collection": {"enabled": False},
     }
