@@ -234,7 +234,7 @@ class SparkServer:
             "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
             "spark.databricks.delta.snapshotPartitions": "2",
             # A day's code is some thousand classes; of the default's hundred, none would be left on the next day.
-            "spark.sql.codegen.cache.maxEntries": "20000",
+            "spark.sql.codegen.cache.maxEntries": "4000",
             # Planning a query again after each of its stages costs more than it gains without a cluster.
             "spark.sql.adaptive.enabled": "false",
             # Listing a thousand landed files in a task each takes seconds; in a few tasks it takes none.
