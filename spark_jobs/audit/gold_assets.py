@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from spark_jobs.audit.change import Change, compared_totals, profile, sums, sums_of_sums
 from spark_jobs.audit.gold_360_assets import (
     MovedOrders,
+    all_items,
     counted_items,
     customers360_rows,
     products360_rows,
@@ -18,6 +19,7 @@ from spark_jobs.audit.gold_360_assets import (
     share_rows,
 )
 from spark_jobs.audit.gold_labels import SCORES
+from spark_jobs.audit.product_totals_assets import product_totals_rows
 from spark_jobs.audit.silver_assets import MEASURES, valid_at_order_date, versions_by_key
 from spark_jobs.concurrency import at_once
 
@@ -53,6 +55,7 @@ def gold_assets(
     orders_enriched: Change,
     customers360: Change,
     products360: Change,
+    product_totals: Change,
     touched: DataFrame | None,
     changed: DataFrame | None = None,
     moved: MovedOrders | None = None,
@@ -81,7 +84,8 @@ def gold_assets(
         "orders_enriched": enriched,
         "customers360": of_customers,
         "products360": of_products,
-        "totals360": _totals360(customers360, products360, orders, moved),
+        "product_totals": product_totals_rows(product_totals, products360),
+        "totals360": _totals360(customers360, products360, product_totals, orders, moved),
         "scores": reduce(
             lambda a, b: a.unionByName(b),
             (score_rows(customers if s.table == "customers360" else products, s) for s in SCORES),
@@ -177,17 +181,29 @@ def _hash(columns: Iterable[str]) -> Column:
     return F.xxhash64(*names, *(F.col(name).isNull() for name in names))
 
 
-def _totals360(customers: Change, products: Change, orders: DataFrame, moved: MovedOrders | None) -> DataFrame:
-    """The money of either 360 table as a whole, or by how much it moved, against silver's counted items."""
+def _totals360(
+    customers: Change, products: Change, product_totals: Change, orders: DataFrame, moved: MovedOrders | None
+) -> DataFrame:
+    """What each table of keys sums up to as a whole, or by how much it moved, against silver's items."""
+    sources = {
+        "total_revenue": F.col("line_total"),
+        "total_profit": F.col("line_profit"),
+        "units_sold": F.col("quantity"),
+        "items": F.lit(1),
+    }
     totals = []
-    for table, change, renamed, measures in (
-        ("customers360", customers, {}, ("total_revenue", "total_profit")),
-        ("products360", products, {"units_sold": "quantity"}, ("units_sold", "total_revenue", "total_profit")),
+    for table, change, which, measures in (
+        ("customers360", customers, counted_items, ("total_revenue", "total_profit")),
+        ("products360", products, counted_items, ("units_sold", "total_revenue", "total_profit")),
+        ("product_totals", product_totals, all_items, ("items",)),
     ):
-        names = {"total_revenue": "line_total", "total_profit": "line_profit", **renamed}
 
-        def of_items(items: DataFrame, names: dict[str, str] = names, measures: Sequence[str] = measures) -> DataFrame:
-            return counted_items(items).select(*(F.col(names[m]).alias(m) for m in measures))
+        def of_items(
+            items: DataFrame,
+            which: Callable[[DataFrame], DataFrame] = which,
+            measures: Sequence[str] = measures,
+        ) -> DataFrame:
+            return which(items).select(*(sources[m].alias(m) for m in measures))
 
         if moved is None or change.published is None:
             expected, actual = sums(of_items(orders), measures), sums(change.after(), measures)
@@ -195,7 +211,7 @@ def _totals360(customers: Change, products: Change, orders: DataFrame, moved: Mo
             expected = _difference(of_items(moved.before), of_items(moved.after), measures)
             actual = _difference(change.published, change.after(), measures)
         totals.append(compared_totals(expected, actual, measures).withColumn("table", F.lit(table)))
-    return totals[0].unionByName(totals[1])
+    return reduce(lambda a, b: a.unionByName(b), totals)
 
 
 def _difference(before: DataFrame, after: DataFrame, measures: Sequence[str]) -> DataFrame:

@@ -139,6 +139,7 @@ def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
         orders_enriched=orders_enriched,
         customers360=customers360,
         products360=_change(spark, build, "gold.products360"),
+        product_totals=_change(spark, build, "gold.product_totals"),
         touched=_touched(spark, build),
         changed=changed,
         moved=_moved_orders(spark, build, orders, changed),

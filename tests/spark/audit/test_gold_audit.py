@@ -17,8 +17,9 @@ from spark_jobs.audit.gold_assets import gold_assets
 from spark_jobs.bronze.schema import ORDER_ITEMS
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import orders_enriched
-from spark_jobs.gold.products360 import products360
-from spark_jobs.gold.schema import CUSTOMERS360, ORDERS_ENRICHED, PRODUCTS360
+from spark_jobs.gold.products360 import product_totals, products360
+from spark_jobs.gold.schema import KEYS as GOLD_KEYS
+from spark_jobs.gold.schema import SCHEMAS as GOLD_SCHEMAS
 from spark_jobs.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, ORDERS
 from tests.spark.audit.frames import delivery, judged, row, table, unmet
 
@@ -26,8 +27,10 @@ Rows = list[dict[str, Any]]
 FIRST = datetime(2017, 1, 1)  # noqa: DTZ001 - Spark's timestamps are naive, in UTC
 CUSTOMERS, PRODUCTS = range(1, 21), range(1, 13)
 STATUSES = ("COMPLETE", "CLOSED", "CANCELED", "PENDING", "SUSPECTED_FRAUD", "COMPLETE", "COMPLETE")
-KEYS = {"orders_enriched": "order_item_id", "customers360": "customer_id", "products360": "product_id"}
-SCHEMAS = {"orders_enriched": ORDERS_ENRICHED, "customers360": CUSTOMERS360, "products360": PRODUCTS360}
+SCHEMAS = {
+    name: GOLD_SCHEMAS[f"gold.{name}"] for name in ("orders_enriched", "customers360", "products360", "product_totals")
+}
+KEYS = {name: GOLD_KEYS[f"gold.{name}"] for name in SCHEMAS}
 
 
 def silver_orders() -> list[tuple[Any, ...]]:
@@ -71,6 +74,7 @@ def good(spark: SparkSession) -> dict[str, Any]:
         "orders_enriched": enriched,
         "customers360": customers360(enriched, silver["dim_customers"], as_of),
         "products360": products360(enriched, silver["dim_products"], as_of),
+        "product_totals": product_totals(enriched),
     }
     rows = {name: [r.asDict() for r in frame.orderBy(KEYS[name]).collect()] for name, frame in built.items()}
     bronze = table(spark, ORDER_ITEMS, [delivery(1)])  # landed on 2018-01-02
@@ -109,6 +113,7 @@ ALL = {
     "orders_enriched",
     "customers360",
     "products360",
+    "product_totals",
     "totals360",
     "scores",
     "shares",
@@ -216,6 +221,29 @@ def test_product_mistakes(spark: SparkSession, good: dict[str, Any]) -> None:
     assert told["measures_agree"] == {6}
     assert told["margin_score"] == {7}
     assert unmet(result, "totals360", "measure")["difference"] == {"units_sold"}
+
+
+def test_mistakes_in_the_sums_of_products(spark: SparkSession, good: dict[str, Any]) -> None:
+    sold = [r["product_id"] for r in good["rows"]["product_totals"] if r["total_orders"]]
+    lost, doubled, canceled, averaged, dated, counted = sold[:6]
+
+    def spoil(tables: dict[str, dict[int, Rows]]) -> None:
+        rows = tables["product_totals"]
+        rows[lost] = []
+        rows[doubled] *= 2
+        rows[canceled][0]["canceled_orders"] += 1
+        rows[averaged][0]["sum_discount_rate"] += Decimal("0.01")
+        rows[dated][0]["last_order_date"] = date(2001, 1, 1)
+        rows[counted][0]["items"] += 1
+        rows[999] = [{**rows[counted][0], "product_id": 999}]
+
+    result = audit(spark, good, spoil, {"product_totals", "totals360"})
+    told = unmet(result, "product_totals")
+    assert told["rows"] == {doubled}
+    assert told["in_products360"] == {999}
+    assert told["sums_agree"] == {lost, canceled, 999}  # `dated` measures as `canceled` does
+    assert told["averages_agree"] == {lost, averaged, 999}
+    assert unmet(result, "totals360", "measure")["difference"] == {"items"}
 
 
 @pytest.mark.parametrize("what", ["swapped", "shifted", "none at one"])
