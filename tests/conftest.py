@@ -31,6 +31,13 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Content goes by its length: an id of megabytes names nothing, and bytes that packing made may tell the time."""
+    if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 200):
+        return f"{argname} of {len(val)}"
+    return None
+
+
 @pytest.fixture(scope="session")
 def dataco() -> Path:
     """The real data set, compressed; skips where it is not to be had."""

@@ -357,7 +357,7 @@ def zipped(content: bytes) -> bytes:
 
 UNREADABLE = "cannot be read as"
 COMPRESSED = {
-    "gzip": gzip.compress(WHOLE),
+    "gzip": gzip.compress(WHOLE, mtime=0),
     "xz": lzma.compress(WHOLE),
     "zip": zipped(WHOLE),
     "bzip2": bz2.compress(WHOLE),
