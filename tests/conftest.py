@@ -48,7 +48,7 @@ def dataco() -> Path:
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """All tests of one Spark stay together, and so do those of a folder, where tests run side by side.
+    """The tests of a folder stay together where tests run side by side; those of it that drive Spark are another group.
 
     With a Spark on another machine, tests that hand it files of this one are skipped.
     """
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             folder = item.path.relative_to(REPO / "tests").parts[0]
             needs_spark = "spark_remote" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else folder))
+            item.add_marker(pytest.mark.xdist_group(f"spark-{folder}" if needs_spark else folder))
     host = urlsplit(os.environ.get("SPARK_REMOTE", "")).hostname
     if host in (None, "localhost", "127.0.0.1"):
         return
