@@ -92,7 +92,7 @@ class Watch:
                     leader = psutil.Process(service.pid)
                     for process in (leader, *leader.children(recursive=True)):
                         name = "spark" if process.pid == self._spark.pid else service.name
-                        if "task_process.py" in " ".join(process.cmdline()):
+                        if processes.is_job_task(process):
                             name = "job task"
                         now[name] += process.memory_info().rss / 1e6
                 except psutil.Error:  # it has ended meanwhile

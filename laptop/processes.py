@@ -153,6 +153,12 @@ def marked(state: State) -> list[psutil.Process]:
     return found
 
 
+def is_job_task(process: psutil.Process) -> bool:
+    """Whether a job's task runs in it: forked by the workspace, or where there is no forking, a new interpreter."""
+    command = process.cmdline()
+    return process.name() == "task_process" or ("--forks" not in command and "task_process.py" in " ".join(command))
+
+
 def _family(service: Service) -> list[psutil.Process]:
     """A service's process, its descendants, and all other processes of its session, which outlives it.
 

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from local_workspace.redaction import Redactor
 from local_workspace.spark_watch import SparkWatch
 from local_workspace.state import StateFolder
 from local_workspace.store import TERMINAL, Row, Store, now_ms
+from local_workspace.task_launcher import TaskLauncher
 from local_workspace.task_run import SPARK_DIED, TaskAttempt, task_environment
 
 log = logging.getLogger(__name__)
@@ -21,13 +23,19 @@ RESTARTED = "The workspace was restarted while this task ran, and its process wa
 
 
 class Runner:
-    """One thread looks at all unfinished runs whenever something changed; each task has a thread that waits for it."""
+    """One thread looks at all unfinished runs whenever something changed; each task has a thread that waits for it.
 
-    def __init__(self, state: StateFolder, store: Store, redactor: Redactor, grace: float = 5.0) -> None:
+    `modules` are imported once for all tasks.
+    """
+
+    def __init__(
+        self, state: StateFolder, store: Store, redactor: Redactor, grace: float = 5.0, modules: Sequence[str] = ()
+    ) -> None:
         self._state = state
         self._store = store
         self._redactor = redactor
         self._grace = grace
+        self._launcher = TaskLauncher(task_environment(state.secrets), modules)
         self.spark: SparkWatch | None = None
         self._attempts: dict[int, TaskAttempt] = {}
         self._wake = threading.Event()
@@ -36,6 +44,7 @@ class Runner:
 
     def start(self) -> None:
         self._end_orphans()
+        self._launcher.start()
         self._thread.start()
         self.wake()
 
@@ -49,6 +58,7 @@ class Runner:
             attempt.stop("FAILED", "The workspace was stopped while this task ran; run it again.")
         for attempt in attempts:
             attempt.thread.join(timeout=self._grace + 20)
+        self._launcher.stop()
 
     def wake(self) -> None:
         self._wake.set()
@@ -168,8 +178,9 @@ class Runner:
         attempt = TaskAttempt(
             task_run_id=task["run_id"],
             folder=self._folder(task),
+            launcher=self._launcher,
             command=[wheel["package_name"], wheel["entry_point"], *parameters],
-            environment=task_environment(self._state.secrets, unpacked),
+            path=unpacked,
             session_id=session_id,
             timeout=settings.get("timeout_seconds") or 0,
             grace=self._grace,

@@ -17,6 +17,7 @@ from local_workspace.spark_server import SparkServer
 from local_workspace.spark_watch import SparkWatch
 from local_workspace.state import StateFolder, private_folder
 from local_workspace.store import Store
+from local_workspace.task_launcher import IMPORTED_BY_ALL
 
 
 def listening_socket(port: int, address: str) -> socket.socket:
@@ -46,7 +47,7 @@ def serve_forever(
     listener = listening_socket(port, address)
     redactor = Redactor(state)
     store = Store(state.database)
-    runner = Runner(state, store, redactor)
+    runner = Runner(state, store, redactor, modules=IMPORTED_BY_ALL if spark_port is not None else ())
     if spark_port is not None:
         server = SparkServer(state.root, spark_port, driver_memory=spark_memory)
         runner.spark = SparkWatch(server, runner.spark_lost)

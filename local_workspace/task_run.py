@@ -5,11 +5,9 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,9 +15,9 @@ from local_workspace.processes import ProcessIdentity, end_group, signal_group
 from local_workspace.redaction import Redactor
 from local_workspace.spark_watch import SparkWatch
 from local_workspace.state import private_file, private_folder
+from local_workspace.task_launcher import TaskLauncher, TaskProcess
 
 log = logging.getLogger(__name__)
-_LAUNCHER = Path(__file__).with_name("task_process.py")
 _LONGEST_LINE = 64 * 1024
 SPARK_DIED = (
     "Spark died while this task ran (it may have run out of memory). It is being restarted; run the task again. "
@@ -43,8 +41,9 @@ class TaskAttempt:
         *,
         task_run_id: int,
         folder: Path,
+        launcher: TaskLauncher,
         command: list[str],
-        environment: Mapping[str, str],
+        path: list[Path],
         session_id: str,
         timeout: float,
         grace: float,
@@ -61,8 +60,9 @@ class TaskAttempt:
         self.trace: str | None = None
         self.entered: int | None = None
         self._folder = folder
-        self._command = [sys.executable, "-P", "-u", str(_LAUNCHER), *command]
-        self._environment = environment
+        self._launcher = launcher
+        self._command = command
+        self._path = path
         self._session_id = session_id
         self._timeout = timeout
         self._grace = grace
@@ -100,21 +100,16 @@ class TaskAttempt:
 
     def _run_process(self) -> None:
         generation = self._spark.generation if self._spark else 0
-        environment = dict(self._environment)
-        if self._spark:
-            environment["SPARK_REMOTE"] = self._spark.remote_url(self._session_id)
+        environment = {"SPARK_REMOTE": self._spark.remote_url(self._session_id)} if self._spark else {}
         private_folder(self._folder)
         self._redactor.refresh()
-        process = subprocess.Popen(  # noqa: S603 - a list, so no value passes through a shell
+        process = self._launcher.launch(
             self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self._folder,
-            env=environment,
-            start_new_session=True,
+            folder=self._folder,
+            path=self._path,
+            environment=environment,
+            when_started=lambda process: self._when_started(self.task_run_id, process),
         )
-        self._when_started(self.task_run_id, ProcessIdentity.of(process.pid))
         reader = threading.Thread(target=self._copy_log, args=(process.stdout,), daemon=True)
         reader.start()
         threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
@@ -139,7 +134,7 @@ class TaskAttempt:
             self._spark.end_session(self._session_id, interrupt=code != 0)
         self._judge(code, generation)
 
-    def _await_end(self, process: "subprocess.Popen[bytes]") -> None:
+    def _await_end(self, process: TaskProcess) -> None:
         process.wait()
         self._changed.set()
 
@@ -178,14 +173,15 @@ class TaskAttempt:
         self.message = "Workload failed, see run output for details"
 
 
-def task_environment(secrets: Path, python_path: list[Path]) -> dict[str, str]:
+def task_environment(secrets: Path) -> dict[str, str]:
     """All that a task's process inherits: nothing of the workspace's own environment by accident."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("LANG", "C.UTF-8")
     return environment | {
         "TZ": "UTC",
-        "PYTHONPATH": os.pathsep.join(str(path) for path in python_path),
         "PYTHONIOENCODING": "utf-8",
         "LAKEHOUSE_SECRETS_DIR": str(secrets),
+        # Great Expectations reads it when it is imported.
+        "GX_ANALYTICS_ENABLED": "false",
     }

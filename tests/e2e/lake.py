@@ -82,7 +82,7 @@ class Lake:
 
     def job_processes(self) -> list[psutil.Process]:
         """The processes of job tasks."""
-        return [process for process in processes.marked(self.state) if "task_process.py" in " ".join(process.cmdline())]
+        return [process for process in processes.marked(self.state) if processes.is_job_task(process)]
 
     def run(self, start: date, end: date) -> RunResult:
         return self.follow(self.trigger(start, end))
