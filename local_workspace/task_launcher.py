@@ -24,6 +24,8 @@ from local_workspace.processes import ProcessIdentity, signal_group
 PROGRAM = Path(__file__).with_name("task_process.py")
 IMPORTED_BY_ALL = ("pandas", "pyspark.sql.connect.session", "pyspark.sql.functions", "great_expectations")
 """What the jobs of the bundle import beside their own wheel; a task of any other may do without."""
+NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""What keeps numeric libraries from starting threads when they are imported: a fork would not take them along."""
 LONGEST_ARGUMENT = 128 * 1024
 """Bytes, of one parameter: what Linux gives a new program (MAX_ARG_STRLEN)."""
 
@@ -149,8 +151,7 @@ class _Forks:
             self._process = subprocess.Popen(  # noqa: S603 - see above
                 _interpreter("--forks", str(theirs.fileno()), *modules),
                 stdin=subprocess.DEVNULL,
-                # Numeric libraries would start threads, which a fork does not take along.
-                env={**environment, "OPENBLAS_NUM_THREADS": "1"},
+                env={**environment, **NO_THREADS},
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )

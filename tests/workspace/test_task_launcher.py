@@ -14,7 +14,7 @@ import pytest
 
 from laptop.processes import is_job_task
 from local_workspace.processes import ProcessIdentity
-from local_workspace.task_launcher import TaskLauncher, TaskProcess
+from local_workspace.task_launcher import IMPORTED_BY_ALL, TaskLauncher, TaskProcess
 from tests.workspace.conftest import is_alive, make_wheel, wait_until
 
 MODULE = """
@@ -114,6 +114,24 @@ def test_its_end_is_told_whatever_it_was(tasks: Tasks) -> None:
         assert task.wait() == -number
         wait_until(lambda pid=task.pid: not psutil.pid_exists(pid))  # no zombie stays
         (tasks.folder / "started").unlink()
+
+
+@ONLY_LINUX
+def test_what_all_import_starts_no_thread(tmp_path: Path, wheel: Path) -> None:
+    """Only a process of one thread can be forked without a doubt (and Python 3.12 warns of any other)."""
+    launcher = TaskLauncher({"PATH": os.environ["PATH"], "GX_ANALYTICS_ENABLED": "false"}, IMPORTED_BY_ALL)
+    try:
+        task = launcher.launch(
+            ["told", "waits"], folder=tmp_path, path=[wheel], environment={}, when_started=lambda _: None
+        )
+        parent = psutil.Process(task.pid).parent()
+        assert parent
+        assert parent.num_threads() == 1
+        assert any("great_expectations" in each.path or "numpy" in each.path for each in parent.memory_maps())
+        os.killpg(task.pid, signal.SIGKILL)
+        task.wait()
+    finally:
+        launcher.stop()
 
 
 @ONLY_LINUX
