@@ -11,8 +11,8 @@ from laptop import processes
 from laptop.problems import Problem, guarded
 from laptop.state import REPO, State
 
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup")
-"""The whole suite: what drives Spark runs beside all the rest (tests/conftest.py says what stays together)."""
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
+"""The whole suite, in two processes: tests/conftest.py says what stays together, and what comes first."""
 FOR_TESTS = ("SPARK_REMOTE", "DATABRICKS_CLI")
 
 

@@ -46,6 +46,15 @@ def dataco() -> Path:
     return DATACO
 
 
+BEGUN_FIRST = ("spark-spark", "e2e", "spark-prove")
+"""The groups that take longest: one that came last would leave the other process idle."""
+
+
+def _group(item: pytest.Item) -> str:
+    folder = item.path.relative_to(REPO / "tests").parts[0]
+    return f"spark-{folder}" if "spark_remote" in getattr(item, "fixturenames", ()) else folder
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The tests of a folder stay together where tests run side by side; those of it that drive Spark are another group.
@@ -54,9 +63,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            folder = item.path.relative_to(REPO / "tests").parts[0]
-            needs_spark = "spark_remote" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group(f"spark-{folder}" if needs_spark else folder))
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+        items.sort(
+            key=lambda item: BEGUN_FIRST.index(_group(item)) if _group(item) in BEGUN_FIRST else len(BEGUN_FIRST)
+        )
     host = urlsplit(os.environ.get("SPARK_REMOTE", "")).hostname
     if host in (None, "localhost", "127.0.0.1"):
         return
