@@ -19,7 +19,7 @@ from spark_jobs.parameters import BuildParameters, MaintenanceParameters
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.commit import restore_heads
 from spark_jobs.publishing.publications import Publication, Publications
-from spark_jobs.tables import LAYER_BELOW, LAYERS, Tables
+from spark_jobs.tables import LAYER_BELOW, LAYER_TABLES, LAYERS, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,6 +48,9 @@ def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
         newest = publications.newest(layer)
         if newest is None:
             print(f"{layer}: nothing published yet")
+            continue
+        if missing := sorted(set(LAYER_TABLES[layer]) - set(newest.tables)):
+            print(f"{layer}: left as it is until it is built again, since it has got {', '.join(missing)}")
             continue
         whole = _whole(spark, newest, publications, parameters, as_of.date())
         verdict = audit_build(spark, OpsVolume(parameters.ops_root), whole)
@@ -118,7 +121,7 @@ def _maintain_layer(
     """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both make commits."""
     versions = {}
     heads = restore_heads(spark, tables, newest.layer, newest)
-    for table in newest.tables:  # not one that the layer has got since: it is empty until the layer is built anew
+    for table in newest.tables:
         name, expected = tables.name(table), heads[table]
         hours = _hours_needed(spark, tables, publications, newest.layer, table, as_of)
         try:
@@ -166,7 +169,7 @@ def _hours_needed(
     silver_behind_gold = publications.inputs_of("gold")
     if layer == "bronze" and silver_behind_gold and silver_behind_gold.below_seq:
         needed.append(publications.get("bronze", silver_behind_gold.below_seq))
-    versions = [publication.tables[table] for publication in needed if publication]
+    versions = [one.tables[table] for one in needed if one and table in one.tables]
     history = spark.sql(f"DESCRIBE HISTORY {tables.name(table)}").select("version", "timestamp").collect()
     written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
     oldest = min((written[version] for version in versions if version in written), default=as_of)

@@ -136,14 +136,16 @@ def test_a_silver_build_that_another_run_overtook_is_built_again(at_once: Lakeho
     assert sorted(after, key=repr) == sorted(before, key=repr), "what was withdrawn leaves no trace"
 
 
-def test_a_layer_that_has_got_a_table_is_built_anew(at_once: Lakehouse) -> None:
+def test_a_layer_that_has_got_a_table_is_built_anew(at_once: Lakehouse, capsys: pytest.CaptureFixture[str]) -> None:
     before = at_once.everything()
     newest, table = at_once.publications.newest("gold"), "gold.product_totals"
     assert newest is not None
     older = {name: version for name, version in newest.tables.items() if name != table}
     assert at_once.publications.append(replace(newest, seq=newest.seq + 1, base_seq=newest.seq, tables=older))
     at_once.spark.sql(f"DROP TABLE {at_once.tables.name(table)}")
+    capsys.readouterr()
     at_once.maintain("2018-01-10")
+    assert f"gold: left as it is until it is built again, since it has got {table}" in capsys.readouterr().out
     build = at_once.build("gold", "2018-01-01", "2018-01-04")
     assert build.whole
     at_once.publish(build, at_once.approve(build).fingerprint)
