@@ -40,7 +40,7 @@ class JobRunOperator(DatabricksRunNowOperator):
             idempotency_token="{{ ti.id }}",  # noqa: S106
             deferrable=True,
             forward_dag_params=False,
-            polling_period_seconds=settings.poll_seconds,
+            polling_period_seconds=cast("int", settings.poll_seconds),  # it is only slept for
             databricks_retry_limit=settings.api_retries,
             databricks_retry_delay=settings.api_retry_delay,
             pool=settings.pool,

@@ -6,6 +6,7 @@ that cannot be used is an error that names the variable; Airflow shows it as the
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ class Settings:
     """LAKEHOUSE_ASSET_HOST: host part of the published tables' asset URIs (default workspace)."""
     pool: str
     """LAKEHOUSE_POOL: pool of the tasks that run jobs; it must count deferred tasks (default databricks)."""
-    poll_seconds: int
-    """LAKEHOUSE_POLL_SECONDS: how often a running job is asked for its state (default 2)."""
+    poll_seconds: float
+    """LAKEHOUSE_POLL_SECONDS: how often a running job is asked for its state, in seconds (default 2)."""
     api_retries: int
     """LAKEHOUSE_API_RETRIES: attempts of one call of the Databricks API (default 6, about half a minute)."""
     api_retry_delay: int
@@ -97,6 +98,16 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             raise ValueError(f"LAKEHOUSE_{name} must be a whole number of at least {least}, not {value!r}.")
         return int(value)
 
+    def fraction(name: str, default: float, least: float) -> float:
+        value = text(name, str(default))
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not (least <= found < math.inf):
+            raise ValueError(f"LAKEHOUSE_{name} must be a number of at least {least}, not {value!r}.")
+        return found
+
     def seconds(name: str, default: int, least: int = 0) -> timedelta:
         return timedelta(seconds=number(name, default, least))
 
@@ -124,7 +135,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         job_prefix=environment.get("LAKEHOUSE_JOB_PREFIX", ""),
         asset_host=text("ASSET_HOST", "workspace"),
         pool=text("POOL", "databricks"),
-        poll_seconds=number("POLL_SECONDS", 2, least=1),
+        poll_seconds=fraction("POLL_SECONDS", 2, least=0.1),
         api_retries=number("API_RETRIES", 6, least=1),
         api_retry_delay=number("API_RETRY_DELAY", 1),
         owner=text("OWNER", "lakehouse"),

@@ -16,7 +16,7 @@ from spark_jobs.silver.changes import DELETED
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-_SUM = DecimalType(38, 4)
+SUM = DecimalType(38, 4)
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,8 @@ def sums(frame: DataFrame, measures: Sequence[str], sign: int = 1) -> DataFrame:
     """One row with the sum of each measure, 0 over no rows; the measure `rows` counts rows."""
     return frame.agg(
         *(
-            (
-                F.coalesce(F.sum(F.lit(1) if name == "rows" else F.col(name)).cast(_SUM), F.lit(0).cast(_SUM))
-                * F.lit(sign)
-            )
-            .cast(_SUM)
+            (F.coalesce(F.sum(F.lit(1) if name == "rows" else F.col(name)).cast(SUM), F.lit(0).cast(SUM)) * F.lit(sign))
+            .cast(SUM)
             .alias(name)
             for name in measures
         )
@@ -105,7 +102,7 @@ def sums(frame: DataFrame, measures: Sequence[str], sign: int = 1) -> DataFrame:
 
 
 def sums_of_sums(parts: DataFrame, measures: Sequence[str]) -> DataFrame:
-    return parts.agg(*(F.sum(name).cast(_SUM).alias(name) for name in measures))
+    return parts.agg(*(F.sum(name).cast(SUM).alias(name) for name in measures))
 
 
 def compared_totals(expected: DataFrame, actual: DataFrame, measures: Sequence[str]) -> DataFrame:

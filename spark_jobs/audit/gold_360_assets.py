@@ -33,26 +33,30 @@ class MovedOrders:
     after: DataFrame
     customers: DataFrame
 
+    @property
+    def signed(self) -> DataFrame:
+        """All these items, with the `_sign` of what they add to a sum that holds them as they were."""
+        return self.before.withColumn("_sign", F.lit(-1)).unionByName(self.after.withColumn("_sign", F.lit(1)))
 
-def all_items(orders: DataFrame) -> DataFrame:
-    """Counted or not."""
-    return orders
+
+def counts() -> Column:
+    """Whether an item counts (design, section 7)."""
+    return ~F.col("order_status").isin(*NOT_COUNTED)
 
 
 def counted_items(orders: DataFrame) -> DataFrame:
-    """The items that count (design, section 7)."""
-    return orders.where(~F.col("order_status").isin(*NOT_COUNTED))
+    return orders.where(counts())
 
 
 def _same(left: dict[str, Column], right: dict[str, Column]) -> Column:
     return reduce(lambda a, b: a & b, (left[name].eqNullSafe(right[name]) for name in left))
 
 
-def _by_key(orders: DataFrame, natural: str) -> DataFrame:
+def _by_key(orders: DataFrame, *keys: str) -> DataFrame:
     """Of each key what its counted items sum up to."""
     return (
         counted_items(orders)
-        .groupBy(natural)
+        .groupBy(*keys)
         .agg(
             F.count_distinct("order_id").alias("total_orders"),
             F.sum("quantity").alias("units_sold"),
@@ -81,19 +85,17 @@ def _sums_of_products(orders: DataFrame, published: DataFrame | None, moved: Mov
     if moved is None or published is None:
         return _by_key(orders, "product_id")
     natural, dates = "product_id", {"first_order_date": F.min, "last_order_date": F.max}
-    were, are = _by_key(moved.before, natural), _by_key(moved.after, natural)
-    parts = [
-        frame.select(were.columns).withColumn("_sign", F.lit(sign)).withColumn("_stored", F.lit(stored))
-        for frame, sign, stored in ((published, 1, True), (were, -1, False), (are, 1, False))
-    ]
+    moves = _by_key(moved.signed, "_sign", natural)
+    names = [name for name in moves.columns if name not in ("_sign", natural, *dates)]
+    stored = published.select(natural, *names, *dates, F.lit(1).alias("_sign"), F.lit(True).alias("_stored"))
+    summed = stored.unionByName(moves.withColumn("_stored", F.lit(False))).groupBy(natural)
 
     def dated(name: str, sign: int, stored: bool) -> Column:
         of_part = (F.col("_sign") == sign) & (F.col("_stored") == stored)
         return F.max(F.when(of_part, F.col(name)))
 
-    summed = reduce(lambda a, b: a.unionByName(b), parts).groupBy(natural)
     totals = summed.agg(
-        *(F.sum(F.col(n) * F.col("_sign")).alias(n) for n in were.columns if n != natural and n not in dates),
+        *(F.sum(F.col(name) * F.col("_sign")).alias(name) for name in names),
         *(dated(name, 1, True).alias(f"_stored_{name}") for name in dates),
         *(dated(name, -1, False).alias(f"_was_{name}") for name in dates),
         *(dated(name, 1, False).alias(f"_is_{name}") for name in dates),
@@ -112,10 +114,8 @@ def _sums_of_products(orders: DataFrame, published: DataFrame | None, moved: Mov
         known = pick(F.col(f"_stored_{name}"), F.col(f"_is_{name}"))
         return F.when(F.col("_asked"), F.col(f"_found_{name}")).when(F.col("total_orders") > 0, known).alias(name)
 
-    sums = {
-        name: F.col(name).cast(were.schema[name].dataType).alias(name) for name in were.columns if name not in dates
-    }
-    return both.select(*sums.values(), *(date(name) for name in dates))
+    sums = (F.col(name).cast(moves.schema[name].dataType).alias(name) for name in names)
+    return both.select(natural, *sums, *(date(name) for name in dates))
 
 
 def _joined(table: DataFrame, summed: DataFrame, dimension: DataFrame, natural: str) -> DataFrame:
@@ -273,24 +273,28 @@ def score_rows(table: DataFrame, score: Score) -> DataFrame:
 
 def share_rows(change: Change, table: str) -> DataFrame:
     """Of each label the share of keys that have it, now and in the last publication; none before the first."""
-    label = SHARED_LABELS[table][0]
-
-    def counted(frame: DataFrame, name: str) -> DataFrame:
-        return frame.groupBy(F.col(label).alias("label")).agg(F.count(F.lit(1)).alias(name))
-
-    now = counted(change.after(), "now")
-    before = counted(change.after() if change.published is None else change.published, "before")
-    both = now.join(before, "label", "full").crossJoin(
-        now.agg(F.sum("now").alias("all_now")).crossJoin(before.agg(F.sum("before").alias("all_before")))
+    after = change.after()
+    now, before = F.col("_now"), ~F.col("_now")
+    both = after.withColumn("_now", F.lit(True)).unionByName(
+        (after if change.published is None else change.published).withColumn("_now", F.lit(False))
     )
+    labels = both.groupBy(F.col(SHARED_LABELS[table][0]).alias("label")).agg(
+        F.count_if(now).alias("now"), F.count_if(before).alias("before")
+    )
+    # A few rows: an array of them has the number of all keys beside it without another look at the tables.
+    rows = labels.agg(
+        F.collect_list(F.struct("label", "now", "before")).alias("labels"),
+        F.sum("now").alias("all_now"),
+        F.sum("before").alias("all_before"),
+    ).select("all_now", "all_before", F.inline("labels"))
 
     def share(part: str, whole: str) -> Column:
-        quotient = F.coalesce(part, F.lit(0)).cast("decimal(18,0)") / F.nullif(
+        quotient = F.col(part).cast("decimal(18,0)") / F.nullif(
             F.col(whole).cast("decimal(18,0)"), F.lit(0).cast("decimal(18,0)")
         )
         return F.coalesce(quotient, F.lit(0)).cast(SHARE)
 
-    shares = both.select(
+    shares = rows.select(
         F.lit(table).alias("table"),
         F.col("label"),
         share("before", "all_before").alias("share_before"),

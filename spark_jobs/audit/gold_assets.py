@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from spark_jobs.audit.change import Change, compared_totals, profile, sums, sums_of_sums
+from spark_jobs.audit.change import SUM, Change, compared_totals, profile, sums, sums_of_sums
 from spark_jobs.audit.gold_360_assets import (
     MovedOrders,
-    all_items,
-    counted_items,
+    counts,
     customers360_rows,
     products360_rows,
     score_rows,
@@ -85,7 +84,9 @@ def gold_assets(
         "customers360": of_customers,
         "products360": of_products,
         "product_totals": product_totals_rows(product_totals, products360),
-        "totals360": _totals360(customers360, products360, product_totals, orders, moved),
+        "totals360": _totals360(
+            {"customers360": customers360, "products360": products360, "product_totals": product_totals}, orders, moved
+        ),
         "scores": reduce(
             lambda a, b: a.unionByName(b),
             (score_rows(customers if s.table == "customers360" else products, s) for s in SCORES),
@@ -181,37 +182,47 @@ def _hash(columns: Iterable[str]) -> Column:
     return F.xxhash64(*names, *(F.col(name).isNull() for name in names))
 
 
-def _totals360(
-    customers: Change, products: Change, product_totals: Change, orders: DataFrame, moved: MovedOrders | None
-) -> DataFrame:
-    """What each table of keys sums up to as a whole, or by how much it moved, against silver's items."""
-    sources = {
-        "total_revenue": F.col("line_total"),
-        "total_profit": F.col("line_profit"),
-        "units_sold": F.col("quantity"),
-        "items": F.lit(1),
-    }
-    totals = []
-    for table, change, which, measures in (
-        ("customers360", customers, counted_items, ("total_revenue", "total_profit")),
-        ("products360", products, counted_items, ("units_sold", "total_revenue", "total_profit")),
-        ("product_totals", product_totals, all_items, ("items",)),
-    ):
+TOTALS = {
+    "customers360": ("total_revenue", "total_profit"),
+    "products360": ("units_sold", "total_revenue", "total_profit"),
+    "product_totals": ("items",),
+}
+"""What tables of keys sum up to as a whole."""
 
-        def of_items(
-            items: DataFrame,
-            which: Callable[[DataFrame], DataFrame] = which,
-            measures: Sequence[str] = measures,
-        ) -> DataFrame:
-            return which(items).select(*(sources[m].alias(m) for m in measures))
 
-        if moved is None or change.published is None:
-            expected, actual = sums(of_items(orders), measures), sums(change.after(), measures)
-        else:
-            expected = _difference(of_items(moved.before), of_items(moved.after), measures)
-            actual = _difference(change.published, change.after(), measures)
-        totals.append(compared_totals(expected, actual, measures).withColumn("table", F.lit(table)))
-    return reduce(lambda a, b: a.unionByName(b), totals)
+def _totals360(changes: dict[str, Change], orders: DataFrame, moved: MovedOrders | None) -> DataFrame:
+    """What each table of TOTALS sums up to, or by how much that moved, against silver's items: a row a measure."""
+    items = orders.withColumn("_sign", F.lit(1)) if moved is None else moved.signed
+
+    def summed(value: Column) -> Column:
+        return F.coalesce(F.sum(value * F.col("_sign")), F.lit(0)).cast(SUM)
+
+    both = items.agg(
+        summed(F.when(counts(), F.col("line_total"))).alias("total_revenue"),
+        summed(F.when(counts(), F.col("line_profit"))).alias("total_profit"),
+        summed(F.when(counts(), F.col("quantity"))).alias("units_sold"),
+        summed(F.lit(1)).alias("items"),
+    )
+    rows: list[Column] = []
+    for table, measures in TOTALS.items():
+        change = changes[table]
+        actual = (
+            sums(change.after(), measures)
+            if moved is None or change.published is None
+            else _difference(change.published, change.after(), measures)
+        )
+        both = both.crossJoin(actual.select(F.struct(*measures).alias(table)))
+        rows += [
+            F.struct(
+                F.lit(measure).alias("measure"),
+                F.col(measure).alias("expected"),
+                F.col(f"{table}.{measure}").alias("actual"),
+                (F.col(f"{table}.{measure}") - F.col(measure)).alias("difference"),
+                F.lit(table).alias("table"),
+            )
+            for measure in measures
+        ]
+    return both.select(F.inline(F.array(*rows)))
 
 
 def _difference(before: DataFrame, after: DataFrame, measures: Sequence[str]) -> DataFrame:

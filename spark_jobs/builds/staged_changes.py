@@ -11,7 +11,7 @@ from spark_jobs.builds.inputs import LayerInputs
 from spark_jobs.builds.record import Build
 from spark_jobs.concurrency import each_at_once
 from spark_jobs.parameters import BuildParameters
-from spark_jobs.published_schemas import KEYS
+from spark_jobs.published_schemas import KEYS, SCHEMAS
 from spark_jobs.publishing.staging import StagedTable, stage
 from spark_jobs.silver.changes import DELETED, changed_rows
 from spark_jobs.tables import LAYER_TABLES, Tables
@@ -37,7 +37,7 @@ def stage_changes(
 
     def staged(table: str) -> StagedTable:
         new, published = derived[table]
-        changes = changed_rows(new, published, KEYS[table])
+        changes = changed_rows(new, published, KEYS[table], SCHEMAS[table].names)
         return stage(spark, tables, table, build_id, changes, {"deletes": F.col(DELETED)})
 
     return dict(zip(derived, each_at_once(staged, derived), strict=True))

@@ -63,8 +63,9 @@ ADDITIVE = ("items", *ORDER_COUNTS, *ITEM_SUMS)
 """Totals of some orders and totals of others add up to those of all of them."""
 
 
-def _by_order(enriched: DataFrame) -> DataFrame:
-    """One row for each product and order, so that counts of distinct orders become plain counts."""
+def _sums(enriched: DataFrame, *by: str) -> DataFrame:
+    """The sums and counts of each product, and of each value of the columns `by`. Sums without an item are 0."""
+    # First one row for each product and order, so that counts of distinct orders become plain counts.
     counted = counts()
     order_day = F.to_date("order_date")
     status = F.col("order_status")
@@ -73,7 +74,7 @@ def _by_order(enriched: DataFrame) -> DataFrame:
     def of_counted(column: str | Column) -> Column:
         return F.when(counted, F.col(column) if isinstance(column, str) else column)
 
-    return items.groupBy("product_id", "order_id").agg(
+    orders = items.groupBy(*by, "product_id", "order_id").agg(
         F.count(F.lit(1)).alias("items"),
         F.bool_or(counted).alias("total_orders"),
         *(F.sum(of_counted(source)).alias(name) for name, source in SUMMED.items()),
@@ -88,31 +89,23 @@ def _by_order(enriched: DataFrame) -> DataFrame:
         F.bool_or(status == SUSPECTED_FRAUD).alias("fraud_orders"),
         F.bool_or(status.isin(*PENDING)).alias("pending_orders"),
     )
-
-
-def _customers(items: DataFrame) -> DataFrame:
-    """Each pair of a product and a customer with a counted item, once.
-
-    An order's items may name different customers after corrections, so customers are counted by themselves.
-    """
-    return items.where(counts()).select("product_id", "customer_id").distinct()
+    return orders.groupBy(*by, "product_id").agg(
+        F.sum("items").alias("items"),
+        *(F.count_if(name).alias(name) for name in ORDER_COUNTS),
+        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ITEM_SUMS),
+        F.min("first_order_date").alias("first_order_date"),
+        F.max("last_order_date").alias("last_order_date"),
+    )
 
 
 def product_totals(enriched: DataFrame) -> DataFrame:
-    """`gold.product_totals`: the sums and counts of each product that any item names. Sums without an item are 0."""
-    totals = (
-        _by_order(enriched)
-        .groupBy("product_id")
-        .agg(
-            F.sum("items").alias("items"),
-            *(F.count_if(name).alias(name) for name in ORDER_COUNTS),
-            *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ITEM_SUMS),
-            F.min("first_order_date").alias("first_order_date"),
-            F.max("last_order_date").alias("last_order_date"),
-        )
-    )
-    customers = _customers(enriched).groupBy("product_id").agg(F.count(F.lit(1)).alias("unique_customers"))
-    joined = totals.join(customers, "product_id", "left")
+    """`gold.product_totals`: the sums and counts of each product that any item names. Sums without an item are 0.
+
+    An order's items may name different customers after corrections, so customers are counted by themselves.
+    """
+    pairs = enriched.where(counts()).select("product_id", "customer_id").distinct()
+    customers = pairs.groupBy("product_id").agg(F.count(F.lit(1)).alias("unique_customers"))
+    joined = _sums(enriched).join(customers, "product_id", "left")
     return conform(joined.withColumn("unique_customers", F.coalesce("unique_customers", F.lit(0))), PRODUCT_TOTALS)
 
 
@@ -122,13 +115,9 @@ def moved_totals(standing: DataFrame, before: DataFrame, after: DataFrame, other
     `before` and `after` are all items of these orders, as they were and as they are; `others` all other items. Of the
     others only those are read that may hold what a first or last order, or a customer, of these orders held.
     """
-    removed, added = product_totals(before), product_totals(after)
-    parts = (
-        standing.withColumn("_sign", F.lit(0)),
-        removed.withColumn("_sign", F.lit(-1)),
-        added.withColumn("_sign", F.lit(1)),
-    )
-    part = parts[0].unionByName(parts[1]).unionByName(parts[2])
+    # One frame of both, with the sign that their sums have: a plan in which each is there once is planned quickly.
+    signed = before.withColumn("_sign", F.lit(-1)).unionByName(after.withColumn("_sign", F.lit(1)))
+    part = standing.withColumn("_sign", F.lit(0)).unionByName(_sums(signed, "_sign"), allowMissingColumns=True)
     weight = F.when(F.col("_sign") == 0, 1).otherwise(F.col("_sign"))
 
     def of(sign: int, name: str) -> Column:
@@ -143,27 +132,23 @@ def moved_totals(standing: DataFrame, before: DataFrame, after: DataFrame, other
         ),
         F.coalesce(of(0, "unique_customers"), F.lit(0)).alias("_customers"),
     )
-    left = _dates_of_others(summed, others)
-    dated = summed.join(left, "product_id", "left")
+    dated = summed.join(_dates_of_others(standing, before, others), "product_id", "left")
     for name, pick in (("first_order_date", F.least), ("last_order_date", F.greatest)):
-        standing_date = F.when(_is_held(name), F.col(f"_left_{name}")).otherwise(F.col(f"_standing_{name}"))
+        held = F.coalesce(F.col(f"_removed_{name}") == F.col(f"_standing_{name}"), F.lit(False))
+        standing_date = F.when(held, F.col(f"_left_{name}")).otherwise(F.col(f"_standing_{name}"))
         dated = dated.withColumn(name, pick(standing_date, F.col(f"_added_{name}")))
-    gained = _customers_gained(before, after, others)
-    counted = dated.join(gained, "product_id", "left").withColumn(
+    counted = dated.join(_customers_gained(signed, others), "product_id", "left").withColumn(
         "unique_customers", F.col("_customers") + F.coalesce("_gained", F.lit(0))
     )
     return conform(counted.where(F.col("items") > 0), PRODUCT_TOTALS)
 
 
-def _is_held(name: str) -> Column:
-    """Whether an order that changed had the product's first or last date, which another may not have."""
-    return F.coalesce(F.col(f"_removed_{name}") == F.col(f"_standing_{name}"), F.lit(False))
-
-
-def _dates_of_others(summed: DataFrame, others: DataFrame) -> DataFrame:
-    """First and last date of the other counted items, of the products for which they are asked."""
-    asked = summed.where(_is_held("first_order_date") | _is_held("last_order_date")).select("product_id")
+def _dates_of_others(standing: DataFrame, before: DataFrame, others: DataFrame) -> DataFrame:
+    """First and last date of the other counted items, of the products whose first or last date an order held."""
     day = F.to_date("order_date")
+    held = before.where(counts()).groupBy("product_id").agg(F.min(day).alias("_first"), F.max(day).alias("_last"))
+    ends = (F.col("_first") == F.col("first_order_date")) | (F.col("_last") == F.col("last_order_date"))
+    asked = held.join(standing, "product_id").where(ends).select("product_id")
     items = (
         others.where(counts()).select("product_id", "order_date").join(F.broadcast(asked), "product_id", "left_semi")
     )
@@ -172,13 +157,11 @@ def _dates_of_others(summed: DataFrame, others: DataFrame) -> DataFrame:
     )
 
 
-def _customers_gained(before: DataFrame, after: DataFrame, others: DataFrame) -> DataFrame:
+def _customers_gained(signed: DataFrame, others: DataFrame) -> DataFrame:
     """Of each product the customers who came less those who went, where no other item of theirs counts."""
     pair = ["product_id", "customer_id"]
-    were, are = _customers(before), _customers(after)
-    came = are.join(were, pair, "left_anti").withColumn("_gained", F.lit(1))
-    went = were.join(are, pair, "left_anti").withColumn("_gained", F.lit(-1))
-    moved = came.unionByName(went)
+    both = signed.where(counts()).groupBy(*pair).agg(F.sum_distinct(F.col("_sign")).alias("_gained"))
+    moved = both.where(F.col("_gained") != 0)  # 0: this customer was and is one of the product's
     known = others.where(counts()).select(*pair).join(F.broadcast(moved.select(*pair)), pair, "left_semi").distinct()
     return moved.join(known, pair, "left_anti").groupBy("product_id").agg(F.sum("_gained").alias("_gained"))
 

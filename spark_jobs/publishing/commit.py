@@ -79,13 +79,13 @@ def _head(spark: SparkSession, name: str) -> int:
 
 
 def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, int]) -> dict[str, int]:
-    """Brings the staged changes into the layer's tables; returns their new versions.
+    """Brings the staged changes into the layer's tables, all at the same time; returns their new versions.
 
     Raises ConcurrentCommit where a commit did not come right behind the expected head, since the table may then
     hold another run's rows too.
     """
-    versions = {}
-    for table in LAYER_TABLES[build.layer]:
+
+    def version(table: str) -> int:
         name = tables.name(table)
         try:
             committed = (
@@ -97,10 +97,12 @@ def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, i
             if delta.is_concurrency_conflict(error):
                 raise ConcurrentCommit(table) from error
             raise
-        versions[table] = _head(spark, name) if committed else heads[table]
-        if versions[table] != heads[table] + int(committed):
+        found = _head(spark, name) if committed else heads[table]
+        if found != heads[table] + int(committed):
             raise ConcurrentCommit(table)
-    return versions
+        return found
+
+    return dict(zip(LAYER_TABLES[build.layer], each_at_once(version, LAYER_TABLES[build.layer]), strict=True))
 
 
 def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> bool:

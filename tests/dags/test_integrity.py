@@ -135,6 +135,8 @@ def test_missing_dates_are_let_pass_in_the_jobs_too() -> None:
     [
         {"LAKEHOUSE_RETRIES": "many"},
         {"LAKEHOUSE_POLL_SECONDS": "0"},
+        {"LAKEHOUSE_POLL_SECONDS": "often"},
+        {"LAKEHOUSE_POLL_SECONDS": "nan"},
         {"LAKEHOUSE_ALLOW_MISSING_DATES": "perhaps"},
         {"LAKEHOUSE_SCHEDULE_START": "soon"},
         {"LAKEHOUSE_SCHEDULE_END": "next year"},

@@ -30,6 +30,7 @@ def test_upserts_and_deletes_null_safe(spark: SparkSession) -> None:
         spark.createDataFrame(new, SCHEMA).select("amount", "name", "id"),
         spark.createDataFrame(published, SCHEMA),
         "id",
+        ["amount", "name", "id"],
     )
     assert changes.columns == ["amount", "name", "id", "_deleted"]
     assert {(row["id"], row["name"], row["_deleted"]) for row in changes.collect()} == {
@@ -42,10 +43,13 @@ def test_upserts_and_deletes_null_safe(spark: SparkSession) -> None:
     }
 
 
+COLUMNS = ("id", "name", "amount")
+
+
 def test_nothing_to_change(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(1, None, 1), (2, "b", None)], SCHEMA)
     nothing = spark.createDataFrame([], SCHEMA)
-    assert changed_rows(rows, rows, "id").collect() == []
-    assert changed_rows(nothing, nothing, "id").collect() == []
-    assert [row["_deleted"] for row in changed_rows(nothing, rows, "id").collect()] == [True, True]
-    assert [row["_deleted"] for row in changed_rows(rows, nothing, "id").collect()] == [False, False]
+    assert changed_rows(rows, rows, "id", COLUMNS).collect() == []
+    assert changed_rows(nothing, nothing, "id", COLUMNS).collect() == []
+    assert [row["_deleted"] for row in changed_rows(nothing, rows, "id", COLUMNS).collect()] == [True, True]
+    assert [row["_deleted"] for row in changed_rows(rows, nothing, "id", COLUMNS).collect()] == [False, False]
