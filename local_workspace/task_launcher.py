@@ -26,6 +26,8 @@ IMPORTED_BY_ALL = ("pandas", "pyspark.sql.connect.session", "pyspark.sql.functio
 """What the jobs of the bundle import beside their own wheel; a task of any other may do without."""
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """What keeps numeric libraries from starting threads when they are imported: a fork would not take them along."""
+LONGEST_IMPORT = 120
+"""Seconds until the process that forks is given up."""
 LONGEST_ARGUMENT = 128 * 1024
 """Bytes, of one parameter: what Linux gives a new program (MAX_ARG_STRLEN)."""
 
@@ -169,7 +171,11 @@ class _Forks:
             socket.send_fds(self._channel, [b"fork"], [order, writing])
         finally:
             os.close(writing)
-        task = self._started.get()
+        try:
+            task = self._started.get(timeout=LONGEST_IMPORT)
+        except queue.Empty:
+            self._process.kill()
+            raise TimeoutError(f"the process that starts the tasks did not answer within {LONGEST_IMPORT} s") from None
         if task is None:
             raise OSError("the process that starts the tasks has died")
         return task

@@ -158,6 +158,19 @@ def test_when_their_parent_dies_they_end_and_the_next_task_has_another(tasks: Ta
 
 
 @ONLY_LINUX
+def test_a_parent_that_does_not_answer_is_given_up(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_workspace.task_launcher.LONGEST_IMPORT", 0.5)
+    parent = psutil.Process(tasks.launch("quick").pid).parent()
+    assert parent
+    parent.suspend()
+    with pytest.raises(TimeoutError, match=r"did not answer within 0\.5 s"):
+        tasks.launch("quick")
+    wait_until(lambda: not parent.is_running())
+    monkeypatch.undo()
+    assert tasks.launch("quick").wait() == 0
+
+
+@ONLY_LINUX
 def test_what_is_not_recorded_does_not_begin(tasks: Tasks) -> None:
     """A workspace that dies, or fails, before it has noted a process leaves none behind."""
     started: list[ProcessIdentity] = []
