@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -25,7 +25,7 @@ from tests.spark.publishing.lakehouse import Lakehouse, order_item
 REPO = Path(__file__).resolve().parents[3]
 DAYS = ("2018-01-01", "2018-01-03")
 LAYERS = ("bronze", "silver", "gold")
-IN_THE_SUITE = {"bronze": [(9, "after")], "silver": [(9, "before")], "gold": [(10, "after")]}
+IN_THE_SUITE = {"bronze": (9, "after"), "silver": (9, "before"), "gold": (10, "after")}
 """Where the suite's short version kills; the long one kills everywhere."""
 USER = "lakehouse"
 
@@ -40,32 +40,29 @@ def deliver(lakehouse: Lakehouse, variant: int) -> None:
 
 
 class Killed:
-    """Runs of one layer that die; each is followed by what Airflow does then."""
+    """Runs of a layer that die; each is followed by what Airflow does then."""
 
-    def __init__(self, layer: str, lakehouse: Lakehouse, spark_remote: str) -> None:
-        self.layer, self.lakehouse = layer, lakehouse
+    def __init__(self, lakehouse: Lakehouse, spark_remote: str) -> None:
+        self.lakehouse = lakehouse
         self._remote = spark_remote
         self._variant = 0
-        self._expected: dict[int, object] = {}
-        self.names: dict[int, str] = {}
+        self._expected: dict[int, dict[str, object]] = {}
+        self.names: dict[str, dict[int, str]] = {layer: {} for layer in LAYERS}
         for variant in (1, 0):
-            self._prepare(variant)
-            lakehouse.run(*DAYS, layers=(layer,), audited=False)
-            self._expected[variant] = self._tables()
+            self._variant = variant
+            deliver(lakehouse, variant)
+            lakehouse.run(*DAYS, audited=False)
+            self._expected[variant] = {layer: lakehouse.everything(layer) for layer in LAYERS}
 
-    def _prepare(self, variant: int) -> None:
-        """What the layer is to take over next."""
-        self._variant = variant
-        deliver(self.lakehouse, variant)
-        self.lakehouse.run(*DAYS, layers=LAYERS[: LAYERS.index(self.layer)], audited=False)
+    def turn(self, below: str = LAYERS[0]) -> None:
+        """The other variant lands, and is taken over by the layers below that one."""
+        self._variant = 1 - self._variant
+        deliver(self.lakehouse, self._variant)
+        self.lakehouse.run(*DAYS, layers=LAYERS[: LAYERS.index(below)], audited=False)
 
-    def _tables(self) -> object:
-        return self.lakehouse.everything(self.layer)
-
-    def die(self, number: int, moment: str, seconds: float | None = None) -> bool:
+    def die(self, layer: str, number: int, moment: str, seconds: float | None = None) -> bool:
         """Whether the run died there; then it is retried, and the tables must be those of a run that lived."""
-        self._prepare(1 - self._variant)
-        parameters = self.lakehouse.parameters(self.layer, *DAYS)
+        parameters = self.lakehouse.parameters(layer, *DAYS)
         session = str(uuid.uuid4())
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.prove.crashes.dying_run", json.dumps(dataclasses.asdict(parameters)),
@@ -81,18 +78,26 @@ class Killed:
         assert process.returncode in (0, -signal.SIGKILL), errors[-3000:]
         self._end_spark_work(session)
         for commit in re.finditer(r"commit (\d+): (.*)", printed):
-            self.names[int(commit[1])] = commit[2]
+            self.names[layer][int(commit[1])] = commit[2]
         if found := re.search(r"to publish: (.*)", printed):
             # It died while it published, or after: Airflow tries this very publish again.
             build_id, fingerprint = json.loads(found[1])
-            self._publish_again(parameters.job_run_id, build_id, fingerprint)
+            self._publish_again(layer, parameters.job_run_id, build_id, fingerprint)
         else:
-            self.lakehouse.run(*DAYS, layers=(self.layer,))
-        assert self._tables() == self._expected[self._variant], f"killed {moment} commit {number} of {self.layer}"
+            self.lakehouse.run(*DAYS, layers=(layer,))
+        expected = self._expected[self._variant][layer]
+        assert self.lakehouse.everything(layer) == expected, f"killed {moment} commit {number} of {layer}"
         return process.returncode != 0
 
-    def _publish_again(self, build_run: str, build_id: str, fingerprint: str) -> None:
-        build = self.lakehouse.built(self.layer, build_run)
+    def nothing_is_left(self) -> None:
+        self.lakehouse.maintain("2099-01-01")
+        assert self.lakehouse.staging() == [], "staging is left for ever"
+
+    def commits(self, layer: str) -> str:
+        return "\n".join(f"  {number}: {name}" for number, name in sorted(self.names[layer].items()))
+
+    def _publish_again(self, layer: str, build_run: str, build_id: str, fingerprint: str) -> None:
+        build = self.lakehouse.built(layer, build_run)
         assert build.build_id == build_id
         self.lakehouse.publish(build, fingerprint)
 
@@ -113,39 +118,40 @@ def killed(
     spark_remote: str,
     email_key: None,  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[str], Killed]]:
-    made: list[Lakehouse] = []
+) -> Iterator[Killed]:
+    lakehouse = Lakehouse(spark, tmp_path_factory.mktemp("killed"), "killed_")
+    yield Killed(lakehouse, spark_remote)
+    lakehouse.drop()
 
-    def runs_of(layer: str) -> Killed:
-        lakehouse = Lakehouse(spark, tmp_path_factory.mktemp("killed"), f"killed_{layer}_")
-        made.append(lakehouse)
-        return Killed(layer, lakehouse, spark_remote)
 
-    yield runs_of
-    for lakehouse in made:
-        lakehouse.drop()
+@pytest.mark.skipif(minutes() is not None, reason="the long version kills at every commit")
+def test_each_layer_killed_once_on_the_way(killed: Killed) -> None:
+    killed.turn()
+    for layer, (number, moment) in IN_THE_SUITE.items():
+        assert killed.die(layer, number, moment), f"{layer} has no commit {number}: {killed.names[layer]}"
+        print(f"{layer}: killed {moment} commit {number}; its commits:\n{killed.commits(layer)}")
+    killed.nothing_is_left()
 
 
 @pytest.mark.timed
+@pytest.mark.skipif(minutes() is None, reason="its short version is the test above")
 @pytest.mark.parametrize("layer", LAYERS)
-def test_killed_at_a_commit_or_at_any_moment(layer: str, killed: Callable[[str], Killed]) -> None:
-    runs = killed(layer)
+def test_killed_at_any_commit_and_at_any_moment(layer: str, killed: Killed) -> None:
     tried = 0
-    if minutes() is None:
-        for number, moment in IN_THE_SUITE[layer]:
-            assert runs.die(number, moment), f"{layer} has no commit {number}: {runs.names}"
-            tried += 1
-    else:
-        for round_ in rounds():
-            if round_ == 0:
-                number = 1
-                while runs.die(number, "before") and runs.die(number, "after"):
-                    number += 1
-                    tried += 2
-            else:
-                runs.die(0, "never", seconds=Random(round_).uniform(2, 15))
-                tried += 1
-    runs.lakehouse.maintain("2099-01-01")
-    assert runs.lakehouse.staging() == [], "staging is left for ever"
-    listed = "\n".join(f"  {number}: {name}" for number, name in sorted(runs.names.items()))
-    print(f"{layer}: killed {tried} times; its commits:\n{listed}")
+
+    def died(number: int, moment: str, seconds: float | None = None) -> bool:
+        nonlocal tried
+        killed.turn(below=layer)
+        has_died = killed.die(layer, number, moment, seconds)
+        tried += has_died
+        return has_died
+
+    for round_ in rounds():
+        if round_ == 0:
+            number = 1
+            while died(number, "before") and died(number, "after"):
+                number += 1
+        else:
+            died(0, "never", seconds=Random(round_).uniform(2, 15))
+    killed.nothing_is_left()
+    print(f"{layer}: killed {tried} times; its commits:\n{killed.commits(layer)}")
