@@ -159,9 +159,11 @@ def test_when_their_parent_dies_they_end_and_the_next_task_has_another(tasks: Ta
 
 @ONLY_LINUX
 def test_a_parent_that_does_not_answer_is_given_up(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_workspace.task_launcher.LONGEST_IMPORT", 0.5)
-    parent = psutil.Process(tasks.launch("quick").pid).parent()
+    quick = tasks.launch("quick")
+    parent = psutil.Process(tasks.launch("waits").pid).parent()
     assert parent
+    assert quick.wait() == 0
+    monkeypatch.setattr("local_workspace.task_launcher.LONGEST_IMPORT", 0.5)
     parent.suspend()
     with pytest.raises(TimeoutError, match=r"did not answer within 0\.5 s"):
         tasks.launch("quick")
