@@ -20,6 +20,7 @@ import psutil
 
 from laptop.keys import private_folder, write_private
 from laptop.state import State
+from local_workspace import task_process
 
 MARK = "LAKEHOUSE_SERVICES_OF"
 # Variables of the shell that would change how a service behaves.
@@ -156,7 +157,9 @@ def marked(state: State) -> list[psutil.Process]:
 def is_job_task(process: psutil.Process) -> bool:
     """Whether a job's task runs in it: forked by the workspace, or where there is no forking, a new interpreter."""
     command = process.cmdline()
-    return process.name() == "task_process" or ("--forks" not in command and "task_process.py" in " ".join(command))
+    return process.name() == task_process.NAME or (
+        task_process.FORKS not in command and "task_process.py" in " ".join(command)
+    )
 
 
 def _family(service: Service) -> list[psutil.Process]:

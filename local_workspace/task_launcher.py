@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from local_workspace.processes import ProcessIdentity, signal_group
+from local_workspace.task_process import FORKS
 
 PROGRAM = Path(__file__).with_name("task_process.py")
 IMPORTED_BY_ALL = ("pandas", "pyspark.sql.connect.session", "pyspark.sql.functions", "great_expectations")
@@ -151,7 +152,7 @@ class _Forks:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - see above
-                _interpreter("--forks", str(theirs.fileno()), *modules),
+                _interpreter(FORKS, str(theirs.fileno()), *modules),
                 stdin=subprocess.DEVNULL,
                 env={**environment, **NO_THREADS},
                 pass_fds=(theirs.fileno(),),
