@@ -32,8 +32,15 @@ JAVA_OPTIONS = (
     "-XX:-UseCodeCacheFlushing",
 )
 # For a few rows, code is run less often than it pays to generate and to optimise it: a third less work in the tests.
+# What is small needs no second partition, and tables that nobody looks for after a restart no metastore.
 FEW_ROWS_JAVA_OPTIONS = (*JAVA_OPTIONS, "-XX:TieredStopAtLevel=1")
-FEW_ROWS_SETTINGS = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+FEW_ROWS_SETTINGS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.databricks.delta.snapshotPartitions": "1",
+}
 
 
 class SparkServerError(RuntimeError):

@@ -4,16 +4,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from spark_jobs.at_hand import fetched
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Values of a column, which several tables are asked for: `frame` holds them under that column's name."""
+    """Values of a column, which several tables are asked for: `values` holds them under that column's name."""
 
-    frame: DataFrame
+    values: DataFrame
     column: str
+
+    @property
+    def frame(self) -> DataFrame:
+        """The keys, at hand where they are few."""
+        return self._found[0]
 
     def rows(self, table: DataFrame) -> DataFrame:
         """The rows of `table` whose column is one of the keys.
@@ -21,15 +29,19 @@ class Keys:
         The least and the greatest key are told as literals, by which Delta skips the files of other keys: those of
         new order items follow one another.
         """
-        least, greatest = self._bounds
+        frame, least, greatest = self._found
         if least is None:
             return table.where("false")
         return table.where(F.col(self.column).between(least, greatest)).join(
-            F.broadcast(self.frame), self.column, "left_semi"
+            F.broadcast(frame), self.column, "left_semi"
         )
 
     @cached_property
-    def _bounds(self) -> tuple[Any, Any]:
-        """A job of Spark's, once for all tables that are asked."""
-        least, greatest = self.frame.agg(F.min(self.column), F.max(self.column)).collect()[0]
-        return least, greatest
+    def _found(self) -> tuple[DataFrame, Any, Any]:
+        """The keys, the least and the greatest of them: asked of Spark once for all tables."""
+        frame, rows = fetched(self.values)
+        if rows is None:
+            least, greatest = frame.agg(F.min(self.column), F.max(self.column)).collect()[0]
+            return frame, least, greatest
+        ends = pc.min_max(rows[self.column])
+        return frame, ends["min"].as_py(), ends["max"].as_py()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from spark_jobs.at_hand import at_hand
 from spark_jobs.audit.change import SUM, Change, compared_totals, profile, sums, sums_of_sums
 from spark_jobs.audit.gold_360_assets import (
     MovedOrders,
@@ -75,9 +76,7 @@ def gold_assets(
         lambda: _enriched(orders, dim_customers, dim_products, orders_enriched, touched),
         lambda: customers360_rows(customers360, orders, dim_customers, moved),
         lambda: products360_rows(products360, orders, dim_products, as_of, moved),
-        lambda: unchanged_gold_assets(
-            bronze=bronze, orders=orders, orders_enriched=orders_enriched, customers360=customers360, changed=changed
-        ),
+        lambda: _unchanged(orders, orders_enriched, customers360, as_of, changed),
     )
     return {
         "orders_enriched": enriched,
@@ -105,6 +104,12 @@ def unchanged_gold_assets(
     changed: DataFrame | None = None,
 ) -> dict[str, DataFrame]:
     """The assets by which an empty change is judged: gold still is what silver adds up to, as of the right day."""
+    return _unchanged(orders, orders_enriched, customers360, _newest_as_of(bronze), changed)
+
+
+def _unchanged(
+    orders: DataFrame, orders_enriched: Change, customers360: Change, as_of: DataFrame, changed: DataFrame | None
+) -> dict[str, DataFrame]:
     items = orders_enriched.keys(changed, "order_item_id")
     if items is None:
         expected, actual = sums(orders, MEASURES), orders_enriched.totals(MEASURES)
@@ -113,12 +118,12 @@ def unchanged_gold_assets(
         actual = sums(orders_enriched.after_of(items), MEASURES)
     return {
         "control_totals": compared_totals(expected, actual, MEASURES),
-        "as_of": _as_of(customers360.after(), _newest_as_of(bronze)),
+        "as_of": _as_of(customers360.after(), as_of),
     }
 
 
 def _newest_as_of(bronze: DataFrame) -> DataFrame:
-    return bronze.agg(F.date_add(F.max("landing_date"), 1).alias("as_of"))
+    return at_hand(bronze.agg(F.date_add(F.max("landing_date"), 1).alias("as_of")))
 
 
 def _enriched(

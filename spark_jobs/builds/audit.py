@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.at_hand import at_hand
 from spark_jobs.audit.bronze_assets import bronze_assets
 from spark_jobs.audit.change import Change
 from spark_jobs.audit.checkpoint import run_checkpoint
@@ -18,11 +19,12 @@ from spark_jobs.builds.inputs import as_base, changed_below, published
 from spark_jobs.builds.record import Build, fingerprint
 from spark_jobs.builds.staged_changes import TOUCHED
 from spark_jobs.code_version import code_version
+from spark_jobs.concurrency import at_once
 from spark_jobs.keys import Keys
 from spark_jobs.ops_volume import OpsVolume, verdict_file
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing.publications import Publications, published_since
-from spark_jobs.publishing.staging import staged
+from spark_jobs.publishing.staging import staged, staged_at_hand
 from spark_jobs.publishing.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
     changed = (
         None
         if build.below_before is None
-        else changed_below(spark, build.parameters.tables, build, "silver.orders", "order_item_id")
+        else at_hand(changed_below(spark, build.parameters.tables, build, "silver.orders", "order_item_id"))
     )
     if build.is_empty:
         return unchanged_gold_assets(
@@ -151,7 +153,7 @@ _ASSETS = {"bronze": _bronze, "silver": _silver, "gold": _gold}
 
 def _touched(spark: SparkSession, build: Build) -> DataFrame | None:
     """The keys to be judged one by one: those that the build derived anew; None for all."""
-    return None if build.whole else staged(spark, build.staged[f"{build.layer}.{TOUCHED}"])
+    return None if build.whole else staged_at_hand(spark, build.staged[f"{build.layer}.{TOUCHED}"])
 
 
 def _moved_orders(
@@ -162,14 +164,15 @@ def _moved_orders(
     tables = build.parameters.tables
     before, items = published(spark, tables, build.below_before, "silver.orders"), Keys(changed, "order_item_id")
     were, are = (items.rows(frame).select("order_id", "customer_id") for frame in (before, orders))
-    both = were.unionByName(are)
+    both = at_hand(were.unionByName(are))
     moved = Keys(both.select("order_id").distinct(), "order_id")
     customers = changed_below(spark, tables, build, "silver.dim_customers", "customer_id")
-    return MovedOrders(
-        before=moved.rows(before),
-        after=moved.rows(orders),
-        customers=both.select("customer_id").unionByName(customers).distinct(),
+    rows = at_once(
+        lambda: at_hand(moved.rows(before)),
+        lambda: at_hand(moved.rows(orders)),
+        lambda: at_hand(both.select("customer_id").unionByName(customers).distinct()),
     )
+    return MovedOrders(*rows)
 
 
 def _bronze_behind(spark: SparkSession, build: Build) -> DataFrame:
@@ -190,5 +193,5 @@ def _below(spark: SparkSession, build: Build, table: str) -> DataFrame:
 def _change(spark: SparkSession, build: Build, table: str) -> Change:
     staged_table = build.staged.get(table)
     before = published(spark, build.parameters.tables, build.base, table) if build.base.seq else None
-    changes = staged(spark, staged_table) if staged_table else None
+    changes = staged_at_hand(spark, staged_table) if staged_table else None
     return Change(before, changes, KEYS[table])

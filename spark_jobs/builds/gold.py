@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from spark_jobs.at_hand import at_hand
 from spark_jobs.audit.change import Change
 from spark_jobs.builds.inputs import LayerInputs, changed_below, layer_inputs, published
 from spark_jobs.builds.record import Build
@@ -18,8 +19,7 @@ from spark_jobs.gold.products360 import judged_products, moved_totals, product_t
 from spark_jobs.keys import Keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
-from spark_jobs.publishing.staging import StagedTable
-from spark_jobs.publishing.staging import staged as read_staged
+from spark_jobs.publishing.staging import StagedTable, staged_at_hand
 from spark_jobs.tables import LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
 
     def changed(table: str, new: DataFrame, current: DataFrame) -> Change:
         staged.update(stage_changes(spark, tables, build_id, {table: (new, current)}))
-        return Change(before[table], read_staged(spark, staged[table]), KEYS[table])
+        return Change(before[table], staged_at_hand(spark, staged[table]), KEYS[table])
 
     items = _touched_items(spark, tables, inputs)
     if items is None:
@@ -62,7 +62,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
         staged |= stage_touched(spark, tables, "gold", build_id, items)
         if not staged["gold.touched"].rows and _same_dimensions(inputs):
             return changes_build("gold", build_id, parameters, inputs, staged)
-        keys = Keys(read_staged(spark, staged["gold.touched"]), "order_item_id")
+        keys = Keys(staged_at_hand(spark, staged["gold.touched"]), "order_item_id")
         new, current = keys.rows(orders), keys.rows(before[ENRICHED])
         enriched = changed(ENRICHED, orders_enriched(new, customers, products), current)
         totals = _totals_of_moved_orders(enriched, before)
@@ -89,14 +89,15 @@ def _totals_of_moved_orders(enriched: Change, before: dict[str, DataFrame]) -> D
     """`gold.product_totals`, from the published ones and the orders of which an item came, went or differs."""
     moved = Keys(enriched.moved("order_id"), "order_id")
     others = before[ENRICHED].join(F.broadcast(moved.frame), "order_id", "left_anti")
-    return moved_totals(before[TOTALS], moved.rows(before[ENRICHED]), moved.rows(enriched.after()), others)
+    were, are = at_once(*(lambda f=frame: at_hand(moved.rows(f)) for frame in (before[ENRICHED], enriched.after())))
+    return moved_totals(before[TOTALS], were, are, others)
 
 
 def _measures_of_affected_customers(
     enriched: Change, orders: DataFrame, dim_customers: DataFrame, published360: DataFrame, changed: DataFrame
 ) -> DataFrame:
     """The measures behind `gold.customers360`: anew where an order or the customer changed, else as published."""
-    affected = F.broadcast(enriched.moved("customer_id").unionByName(changed).distinct())
+    affected = F.broadcast(at_hand(enriched.moved("customer_id").unionByName(changed).distinct()))
     anew = customer_measures(*(frame.join(affected, "customer_id", "left_semi") for frame in (orders, dim_customers)))
     return published360.select(anew.columns).join(affected, "customer_id", "left_anti").unionByName(anew)
 
@@ -118,8 +119,8 @@ def _touched_items(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> 
     )
     items = changed_below(spark, tables, inputs, "silver.orders", "order_item_id")
     for table, natural in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
-        keys = F.broadcast(changed_below(spark, tables, inputs, table, natural))
+        keys = F.broadcast(at_hand(changed_below(spark, tables, inputs, table, natural)))
         old, new = (published(spark, tables, base, table).join(keys, natural, "left_semi") for base in (before, now))
-        spans = changed_spans(old, new, natural, KEYS[table])
+        spans = at_hand(changed_spans(old, new, natural, KEYS[table]))
         items = items.unionByName(within_spans(orders, spans, natural).select("order_item_id"))
     return items.distinct()

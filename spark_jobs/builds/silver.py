@@ -16,7 +16,7 @@ from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.publishing.publications import Publications, published_since
-from spark_jobs.publishing.staging import staged as read_staged
+from spark_jobs.publishing.staging import staged_at_hand
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
 from spark_jobs.tables import LAYER_TABLES, Tables
@@ -54,7 +54,7 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
     since = published_since(Publications(spark, tables), inputs.below_before.seq, inputs.below.seq)
     staged = stage_touched(spark, tables, "silver", build_id, _touched(spark, tables, inputs, since.dates))
     if staged["silver.touched"].rows:
-        keys = read_staged(spark, staged["silver.touched"])
+        keys = staged_at_hand(spark, staged["silver.touched"])
         derived = (_going_on(bronze.where(since.dates), before, keys) if since.are_latest
                    else _anew(bronze, before, keys))  # fmt: skip
         staged |= stage_changes(spark, tables, build_id, derived)

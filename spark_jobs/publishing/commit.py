@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_jobs.builds.record import Build
@@ -9,7 +10,7 @@ from spark_jobs.concurrency import each_at_once
 from spark_jobs.published_schemas import KEYS, SCHEMAS
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publication
-from spark_jobs.publishing.staging import staged
+from spark_jobs.publishing.staging import staged_at_hand
 from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import LAYER_TABLES, Tables
 
@@ -31,6 +32,14 @@ COMMENTS = {
     "gold.products360": "Products with their orders, tier, margin, health and priority",
     "gold.orders_enriched": "Order items with the customer and product versions valid at the order's time",
 }
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A table after the commit: its version, and how many rows it has more than before."""
+
+    version: int
+    rows_gained: int
 
 
 class ConcurrentCommit(Exception):
@@ -78,17 +87,17 @@ def _head(spark: SparkSession, name: str) -> int:
     return version
 
 
-def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, int]) -> dict[str, int]:
-    """Brings the staged changes into the layer's tables, all at the same time; returns their new versions.
+def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, int]) -> dict[str, Committed]:
+    """Brings the staged changes into the layer's tables, all at the same time.
 
     Raises ConcurrentCommit where a commit did not come right behind the expected head, since the table may then
     hold another run's rows too.
     """
 
-    def version(table: str) -> int:
+    def committed(table: str) -> Committed:
         name = tables.name(table)
         try:
-            committed = (
+            gained = (
                 _replace_dates(spark, build, table, name)
                 if build.layer == "bronze"
                 else _merge(spark, build, table, name)
@@ -97,15 +106,18 @@ def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, i
             if delta.is_concurrency_conflict(error):
                 raise ConcurrentCommit(table) from error
             raise
-        found = _head(spark, name) if committed else heads[table]
-        if found != heads[table] + int(committed):
+        if gained is None:
+            return Committed(heads[table], 0)
+        found = _head(spark, name)
+        if found != heads[table] + 1:
             raise ConcurrentCommit(table)
-        return found
+        return Committed(found, gained)
 
-    return dict(zip(LAYER_TABLES[build.layer], each_at_once(version, LAYER_TABLES[build.layer]), strict=True))
+    return dict(zip(LAYER_TABLES[build.layer], each_at_once(committed, LAYER_TABLES[build.layer]), strict=True))
 
 
-def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> bool:
+def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> int | None:
+    """The rows gained; None where nothing comes and nothing goes, since there would be no commit."""
     columns = [f"`{column}`" for column in SCHEMAS[table].names]
     source = "bronze.landed_files" if table == "bronze.landed_files" else "bronze.lines"
     which = {"bronze.order_items": "WHERE size(reasons) = 0", "bronze.quarantine": "WHERE size(reasons) > 0"}
@@ -116,30 +128,35 @@ def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> 
         condition += f" AND landing_date NOT IN ({missing})"
     staged_table = build.staged[source]
     new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} {which.get(table, '')}"
-    old = f"FROM {name} WHERE {condition}"
-    if not spark.sql(f"(SELECT 1 {new} LIMIT 1) UNION ALL (SELECT 1 {old} LIMIT 1)").collect():
-        return False  # nothing comes and nothing goes: there would be no commit
+    coming = staged_table.rows
+    if table != "bronze.landed_files":
+        quarantined = staged_table.counts["quarantined"]
+        coming = quarantined if table == "bronze.quarantine" else staged_table.rows - quarantined
+    going = int(spark.table(name).where(condition).count())
+    if not coming and not going:
+        return None
     # By date, so that the files' statistics tell where a date is, and a daily run rewrites few of them.
     files = min(MOST_FILES, staged_table.rows // ROWS_A_FILE + 1)
     selected = f"SELECT /*+ REPARTITION_BY_RANGE({files}, landing_date) */ {', '.join(columns)} {new}"
     spark.sql(f"INSERT INTO {name} REPLACE WHERE {condition} {selected}").collect()
-    return True
+    return coming - going
 
 
-def _merge(spark: SparkSession, build: Build, table: str, name: str) -> bool:
+def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | None:
+    """The rows gained; None where nothing is staged, since there would be no commit."""
     staged_table = build.staged.get(table)
     if staged_table is None or staged_table.rows == 0:
-        return False  # a MERGE without rows would make no commit
+        return None
     columns, key = SCHEMAS[table].names, KEYS[table]
     updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
     names, values = ", ".join(f"`{c}`" for c in columns), ", ".join(f"staged.`{c}`" for c in columns)
     view = f"staged_{table.replace('.', '_')}"
-    staged(spark, staged_table).createOrReplaceTempView(view)
-    spark.sql(
+    staged_at_hand(spark, staged_table).createOrReplaceTempView(view)
+    (merged,) = spark.sql(
         f"MERGE INTO {name} AS published USING {view} AS staged"  # noqa: S608 - checked names only
         f" ON published.`{key}` = staged.`{key}`"
         f" WHEN MATCHED AND staged.{DELETED} THEN DELETE"
         f" WHEN MATCHED THEN UPDATE SET {updates}"
         f" WHEN NOT MATCHED AND NOT staged.{DELETED} THEN INSERT ({names}) VALUES ({values})"
     ).collect()
-    return True
+    return int(merged["num_inserted_rows"] - merged["num_deleted_rows"])

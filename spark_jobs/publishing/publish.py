@@ -12,15 +12,13 @@ from spark_jobs.builds.audit import audit_build
 from spark_jobs.builds.layers import BUILDERS
 from spark_jobs.builds.record import Build, fingerprint
 from spark_jobs.code_version import code_version
-from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import GateRejected, PublicationConflict
 from spark_jobs.ops_volume import OpsVolume, publication_file
 from spark_jobs.parameters import PublishParameters
-from spark_jobs.publishing import delta, staging
+from spark_jobs.publishing import staging
 from spark_jobs.publishing.commit import ConcurrentCommit, commit, restore_heads
 from spark_jobs.publishing.publications import Publication, Publications
 from spark_jobs.publishing.verdicts import Verdicts
-from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,12 +59,14 @@ def _publish(
                 outdated.append(build)
                 build, audited = _build_again(spark, ops, build, parameters, attempt)
                 continue
-            versions = commit(spark, tables, build, heads)
+            committed = commit(spark, tables, build, heads)
         except ConcurrentCommit as conflict:
             print(f"{build.layer}: another run committed to {conflict} meanwhile; beginning again")
             _step_aside(parameters.job_run_id, attempt)
             continue
         base_seq = newest.seq if newest else 0
+        counted = {table: newest.row_counts[table] for table in newest.tables} if newest else {}
+        versions = {table: one.version for table, one in committed.items()}
         publication = Publication(
             layer=build.layer,
             seq=base_seq + 1,
@@ -75,7 +75,7 @@ def _publish(
             interval_start=build.interval.start,
             interval_end=build.interval.end,
             tables=versions,
-            row_counts=_row_counts(spark, tables, versions, newest),
+            row_counts={table: counted.get(table, 0) + one.rows_gained for table, one in committed.items()},
             fingerprint=audited,
             gate_fingerprint=parameters.fingerprint,
             build_id=build.build_id,
@@ -145,19 +145,6 @@ def _build_again(
             f" {'; '.join(failure.message for failure in verdict.failures[:5])}"
         )
     return again, verdict.fingerprint
-
-
-def _row_counts(
-    spark: SparkSession, tables: Tables, versions: dict[str, int], newest: Publication | None
-) -> dict[str, int]:
-    """Of each table the rows at its version; those of the newest publication where that stands."""
-
-    def counted(table: str) -> int:
-        if newest and newest.tables.get(table) == versions[table]:
-            return newest.row_counts[table]
-        return delta.at_version(spark, tables.name(table), versions[table]).count()
-
-    return dict(zip(versions, each_at_once(counted, versions), strict=True))
 
 
 def _report(ops: OpsVolume, parameters: PublishParameters, publication: Publication, already_published: bool) -> None:

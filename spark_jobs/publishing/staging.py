@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from spark_jobs.at_hand import MOST_ROWS, at_hand
 from spark_jobs.concurrency import at_once
 from spark_jobs.publishing import delta
 from spark_jobs.tables import Tables
@@ -61,6 +62,12 @@ def stage(
 def staged(spark: SparkSession, table: StagedTable) -> DataFrame:
     """The staged rows, at the version that the build wrote."""
     return delta.at_version(spark, table.name, table.version)
+
+
+def staged_at_hand(spark: SparkSession, table: StagedTable) -> DataFrame:
+    """The same, at hand where they are few."""
+    frame = staged(spark, table)
+    return at_hand(frame) if table.rows <= MOST_ROWS else frame
 
 
 def drop(spark: SparkSession, staged_tables: dict[str, StagedTable]) -> None:

@@ -21,15 +21,18 @@ SETTINGS = {
 }
 
 
+_set_setting = RuntimeConf.set
+
+
 @pytest.fixture(scope="session", autouse=True)
 def serverless() -> Iterator[None]:
     """A session's settings are a closed list; nothing is persisted; there are no global views and no SET."""
-    set_setting, sql = RuntimeConf.set, SparkSession.sql
+    sql = SparkSession.sql
 
     def set_one(conf: RuntimeConf, key: str, value: Any) -> None:
         if key not in SETTINGS:
             raise AssertionError(f"serverless compute does not let a session set {key}")
-        set_setting(conf, key, value)
+        _set_setting(conf, key, value)
 
     def refused(*_: Any, **__: Any) -> Any:
         raise AssertionError("serverless compute keeps no frame in memory, and has no global views")
@@ -45,3 +48,17 @@ def serverless() -> Iterator[None]:
         for name in ("cache", "persist", "createGlobalTempView", "createOrReplaceGlobalTempView"):
             patch.setattr(DataFrame, name, refused)
         yield
+
+
+COMPILING = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+
+
+@pytest.fixture
+def compiling_spark(spark: Any) -> Iterator[Any]:
+    """The suite's Spark compiles no code, which is right for a few rows; many would take it minutes."""
+    before = {name: spark.conf.get(name) for name in COMPILING}
+    for name, value in COMPILING.items():
+        _set_setting(spark.conf, name, value)
+    yield spark
+    for name, value in before.items():
+        _set_setting(spark.conf, name, value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def test_all_of_dataco_is_valid(spark: Any, dataco: Path, tmp_path: Path) -> None:
+def test_all_of_dataco_is_valid(compiling_spark: Any, dataco: Path, tmp_path: Path) -> None:
     from pyspark.sql import functions as F
 
     from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines
@@ -23,7 +23,7 @@ def test_all_of_dataco_is_valid(spark: Any, dataco: Path, tmp_path: Path) -> Non
     landing = landed_files(tmp_path, Interval(date(2015, 1, 1), date(2018, 2, 1)))
     assert landing.lines == 180_519
     lines = landed_lines(
-        read_lines(spark, tmp_path, landing.files),
+        read_lines(compiling_spark, tmp_path, landing.files),
         landing.files,
         bronze_row_rules(),
         b"key",

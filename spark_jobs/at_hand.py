@@ -1,0 +1,34 @@
+"""Few rows, fetched once and given back to Spark with whatever is made from them.
+
+Each time a plan names a Delta table, Spark looks into the catalogue and into the table's log, which takes it a small
+job of its own. On a day's few hundred rows that is most of the work, and a plan that goes by them names them often.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+MOST_ROWS = 10_000
+MOST_BYTES = 1_000_000
+"""Of what is fetched: it travels with each statement that goes by it."""
+
+
+def at_hand(frame: DataFrame) -> DataFrame:
+    """The rows of `frame` as they are now, in its columns and types; `frame` itself where they are many.
+
+    What is given back reads no table, so it is for rows that later steps go by more than once.
+    """
+    return fetched(frame)[0]
+
+
+def fetched(frame: DataFrame) -> tuple[DataFrame, pa.Table | None]:
+    """`at_hand`, and its rows; None where they are many."""
+    few = frame.limit(MOST_ROWS + 1)
+    rows = few.toArrow()
+    if rows.num_rows > MOST_ROWS or rows.nbytes > MOST_BYTES:
+        return frame, None
+    return frame.sparkSession.createDataFrame(rows, few.schema), rows
