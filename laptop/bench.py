@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 import sys
+import timeit
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from laptop.airflow_client import AirflowClient
 from laptop.dates import landed_span
 from laptop.demo import reset
 from laptop.follow import RunResult
+from laptop.jars import PACKAGE
 from laptop.keys import ensure_secrets
 from laptop.problems import Problem, guarded
 from laptop.replay import replay
@@ -156,10 +158,43 @@ def bench(main_state: State, data: Path) -> dict[str, Any]:
     return {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "runs": runs}
 
 
+MEASURED_PACKAGES = ("apache-airflow", "apache-airflow-providers-databricks", "duckdb", "great-expectations", "pyspark")
+
+
 def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
-    memory = round(psutil.virtual_memory().total / 1024**3)
-    return {"cores": os.cpu_count(), "memory_gb": memory, "python": platform.python_version(), "os": platform.system()}
+    """What the numbers depend on. `loop_seconds` tells how fast a core was when they were taken: machines of one name
+    differ by more than what one would measure.
+    """
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "loop_seconds": _loop_seconds(),
+        "memory_gb": round(psutil.virtual_memory().total / 1024**3),
+        "os": platform.system(),
+        "versions": {"python": platform.python_version(), "delta-spark": PACKAGE.rpartition(":")[2], **_versions()},
+    }
+
+
+def _cpu() -> str:
+    """The model's name, where Linux tells it."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")), "")
+
+
+def _loop_seconds() -> float:
+    """Seconds for ten million rounds of a plain loop, in one process of this Python; the best of three."""
+    loop = "x = 0\nfor number in range(10_000_000): x += number * number % 7"
+    return round(min(timeit.repeat(loop, number=1, repeat=3)), 2)
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages whose work is measured, as they are pinned."""
+    pinned = (REPO / "requirements-dev.txt").read_text(encoding="utf-8")
+    lines = (line.split()[0].partition("==") for line in pinned.splitlines() if line[:1].isalpha())
+    return {name: version for name, _, version in lines if name in MEASURED_PACKAGES}
 
 
 def main() -> int:

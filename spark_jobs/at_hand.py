@@ -20,7 +20,8 @@ MOST_BYTES = 1_000_000
 def at_hand(frame: DataFrame) -> DataFrame:
     """The rows of `frame` as they are now, in its columns and types; `frame` itself where they are many.
 
-    What is given back reads no table, so it is for rows that later steps go by more than once.
+    What is given back reads no table, so it is for rows that later steps go by more than once. Its columns are no
+    structs: Arrow does not take a null one whose fields are not nullable.
     """
     return fetched(frame)[0]
 
@@ -29,6 +30,7 @@ def fetched(frame: DataFrame) -> tuple[DataFrame, pa.Table | None]:
     """`at_hand`, and its rows; None where they are many."""
     few = frame.limit(MOST_ROWS + 1)
     rows = few.toArrow()
-    if rows.num_rows > MOST_ROWS or rows.nbytes > MOST_BYTES:
+    # Not nbytes: that is a crash of the whole process where a column of texts has no row.
+    if rows.num_rows > MOST_ROWS or rows.get_total_buffer_size() > MOST_BYTES:
         return frame, None
     return frame.sparkSession.createDataFrame(rows, few.schema), rows
