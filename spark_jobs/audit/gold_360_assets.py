@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -224,50 +225,64 @@ def _profile360(measured: DataFrame, natural: str, scores: list[Column], labels:
     return profile(frame, [c for c in frame.columns if c != natural], natural)
 
 
-def score_rows(table: DataFrame, score: Score) -> DataFrame:
-    """One row a score, by which nearest-rank thresholds can be judged without computing them again.
+def score_rows(table: DataFrame, scores: Sequence[Score]) -> DataFrame:
+    """One row for each value of each of the table's scores, by which nearest-rank thresholds can be judged without
+    computing them again.
 
     A score follows from its measure exactly if (1) lesser scores have lesser values and (2) the greatest value up
     to each score is the threshold there: at least that share of the keys lies up to it (`keys_missing` = 0), and
     less than that share lies below it (`keys_too_many` = 0).
     """
-    rank = F.lit(score.best + 1) - F.col(score.name) if score.less_is_better else F.col(score.name)
-    value = F.col(score.measure).cast("decimal(38,6)")
+    one_of_each = F.array(*(_ranked(score) for score in scores))
     values = (
-        table.where((F.col("total_orders") > 0) & F.col(score.measure).isNotNull())
-        .groupBy(rank.alias("rank"), value.alias("value"))
+        table.where(F.col("total_orders") > 0)
+        .select(F.inline(one_of_each))
+        .where(F.col("value").isNotNull())
+        .groupBy("table", "score", "best", "rank", "value")
         .agg(F.count(F.lit(1)).alias("n"))
     )
-    ranks = values.groupBy("rank").agg(
+    ranks = values.groupBy("table", "score", "best", "rank").agg(
         F.sum("n").alias("keys"),
         F.min("value").alias("least"),
         F.max("value").alias("greatest"),
         F.max_by("n", "value").alias("_at_greatest"),
     )
-    # At most as many rows as scores: an array of them is simpler to look along than a window over all rows.
-    rows = ranks.agg(
+    # At most as many rows as ranks: an array of them is simpler to look along than a window over all rows.
+    rows = ranks.groupBy("table", "score", "best").agg(
         F.array_sort(F.collect_list(F.struct("rank", "keys", "least", "greatest", "_at_greatest"))).alias("ranks")
     )
     total = "aggregate(ranks, 0L, (n, r) -> n + r.keys)"
     up_to = "aggregate(filter(ranks, o -> o.rank <= r.rank), 0L, (n, o) -> n + o.keys)"
-    following = f"coalesce(array_min(transform(filter(ranks, o -> o.rank > r.rank), o -> o.rank)), {score.best})"
+    following = "coalesce(array_min(transform(filter(ranks, o -> o.rank > r.rank), o -> o.rank)), best)"
     before = "array_max(transform(filter(ranks, o -> o.rank < r.rank), o -> o.greatest))"
-    last = f"r.rank >= {score.best}"
+    last = "r.rank >= best"
     return rows.selectExpr(
         f"""inline(transform(ranks, r -> named_struct(
-            'table', '{score.table}',
-            'score', '{score.name}',
+            'table', table,
+            'score', score,
             'rank', r.rank,
             'keys', r.keys,
             'least', r.least,
             'greatest', r.greatest,
             'is_above_lesser', coalesce(r.least > {before}, true),
             'keys_missing',
-                if({last}, 0L, greatest(0L, ({following} - 1) * {total} - {score.best} * {up_to})),
+                if({last}, 0L, greatest(0L, ({following} - 1) * {total} - best * {up_to})),
             'keys_too_many',
                 if({last}, 0L,
-                   greatest(0L, {score.best} * ({up_to} - r._at_greatest) - r.rank * {total} + 1L)),
+                   greatest(0L, best * ({up_to} - r._at_greatest) - r.rank * {total} + 1L)),
             'starts_at_one', array_min(transform(ranks, o -> o.rank)) = 1)))"""
+    )
+
+
+def _ranked(score: Score) -> Column:
+    """A key's rank by that score, 1 for the least of its measure, and the measure."""
+    rank = F.lit(score.best + 1) - F.col(score.name) if score.less_is_better else F.col(score.name)
+    return F.struct(
+        F.lit(score.table).alias("table"),
+        F.lit(score.name).alias("score"),
+        F.lit(score.best).alias("best"),
+        rank.alias("rank"),
+        F.col(score.measure).cast("decimal(38,6)").alias("value"),
     )
 
 

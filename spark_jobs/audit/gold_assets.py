@@ -88,7 +88,10 @@ def gold_assets(
         ),
         "scores": reduce(
             lambda a, b: a.unionByName(b),
-            (score_rows(customers if s.table == "customers360" else products, s) for s in SCORES),
+            (
+                score_rows(rows, [score for score in SCORES if score.table == table])
+                for table, rows in (("customers360", customers), ("products360", products))
+            ),
         ),
         "shares": share_rows(customers360, "customers360").unionByName(share_rows(products360, "products360")),
         **unchanged,

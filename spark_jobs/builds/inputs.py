@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spark_jobs.at_hand import at_hand
 from spark_jobs.builds.record import Base, Build
 from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import BaseMissing
@@ -15,6 +16,10 @@ from spark_jobs.tables import LAYER_BELOW, LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+MOST_VALUES = 50_000
+"""Rows times columns of a published table that is small."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,16 @@ def layer_inputs(spark: SparkSession, tables: Tables, layer: str) -> LayerInputs
 
 
 def as_base(publication: Publication | None) -> Base:
-    return Base(publication.seq, publication.tables) if publication else Base(0)
+    return Base(publication.seq, publication.tables, publication.row_counts) if publication else Base(0)
 
 
 def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> DataFrame:
-    """A table at the version of a publication; empty where nothing was published yet."""
+    """A table at the version of a publication, at hand where it is small; empty where nothing was published yet."""
     if table not in base.tables:
         return spark.createDataFrame([], SCHEMAS[table])
-    return delta.at_version(spark, tables.name(table), base.tables[table])
+    frame = delta.at_version(spark, tables.name(table), base.tables[table])
+    is_small = table in base.rows and base.rows[table] * len(SCHEMAS[table]) <= MOST_VALUES
+    return at_hand(frame) if is_small else frame
 
 
 def changed_below(spark: SparkSession, tables: Tables, build: LayerInputs | Build, table: str, key: str) -> DataFrame:

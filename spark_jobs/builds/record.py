@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Base:
-    """A publication that a build stands on; seq 0 without tables: nothing was published yet."""
+    """A publication that a build stands on: the version of each table, and its rows.
+
+    Seq 0 without tables: nothing was published yet.
+    """
 
     seq: int
     tables: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
