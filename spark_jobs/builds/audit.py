@@ -16,7 +16,7 @@ from spark_jobs.audit.silver_assets import silver_assets, unchanged_silver_asset
 from spark_jobs.audit.verdict import Verdict, suites_hash
 from spark_jobs.bronze.landed_lines import order_items, quarantine
 from spark_jobs.builds.inputs import as_base, changed_below, published
-from spark_jobs.builds.record import Build, fingerprint
+from spark_jobs.builds.record import Build, fingerprint_as_built
 from spark_jobs.builds.staged_changes import TOUCHED
 from spark_jobs.code_version import code_version
 from spark_jobs.concurrency import at_once
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 def audit_build(spark: SparkSession, ops: OpsVolume, build: Build) -> Verdict:
     """Judges a build and writes its verdict: Data Docs, the row of ops.verdicts, and the file that the gate reads.
 
-    Raises BuildMissing; what is wrong with the data is in the verdict.
+    What is wrong with the data is in the verdict.
     """
-    # Publish takes it again, so a staging that is written to from now on is not what this verdict is about.
-    audited = fingerprint(spark, build)
+    # What is read below is the staging as it was built; publish compares this with the staging that it finds.
+    audited = fingerprint_as_built(build)
     assets = _ASSETS[build.layer](spark, build)
     result = run_checkpoint(build.layer, assets, _suite_parameters(build), empty_change=build.is_empty)
     docs = f"data_docs/{build.layer}/{build.build_id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from spark_jobs.interval import Interval
 from spark_jobs.ops_volume import OpsVolume, build_file
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.publishing import delta
+from spark_jobs.publishing.delta import Head
 from spark_jobs.publishing.staging import StagedTable
 from spark_jobs.tables import LAYER_TABLES
 
@@ -90,22 +92,36 @@ class Build:
         )
 
 
-def fingerprint(spark: SparkSession, build: Build) -> str:
-    """sha256 (hex) of what a verdict is about, from the staging tables as they are now and the running code.
+def fingerprint_as_built(build: Build) -> str:
+    """sha256 (hex) of what a verdict is about: the staging as the build wrote it, and the running code.
 
-    A staging table that was written to, or made anew, since the build gives another fingerprint, and so do another
-    record of it, other suites, other parameters and other code (design, section 2). Raises BuildMissing.
+    Another record of the build, other suites, other parameters and other code give another one (design, section 2).
     """
-    heads = {}
+    return _fingerprint(build, {table: Head(staged.table_id, staged.version) for table, staged in build.staged.items()})
+
+
+def fingerprint(spark: SparkSession, build: Build) -> str:
+    """The same of the staging tables as they are now: it differs where one was written to, or made anew, since.
+
+    Raises BuildMissing.
+    """
+    heads: dict[str, Head] = {}
     found = each_at_once(lambda staged: delta.head(spark, staged.name), build.staged.values())
     for (table, staged), head in zip(build.staged.items(), found, strict=True):
         if head is None:
             raise BuildMissing(f"the staging table {staged.name} is gone: run the build again")
-        heads[table] = [head.table_id, head.version, asdict(staged)]
+        heads[table] = head
+    return _fingerprint(build, heads)
+
+
+def _fingerprint(build: Build, heads: Mapping[str, Head]) -> str:
     content = {
         "layer": build.layer,
         "build_id": build.build_id,
-        "staged": heads,
+        "staged": {
+            table: [heads[table].table_id, heads[table].version, asdict(staged)]
+            for table, staged in build.staged.items()
+        },
         "base": asdict(build.base),
         "below": build.below and asdict(build.below),
         "below_before": build.below_before and asdict(build.below_before),
