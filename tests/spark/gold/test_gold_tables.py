@@ -133,7 +133,10 @@ def dataco_bronze(dataco: Path) -> list[Row]:
     return list(dataco_rows(dataco))
 
 
-def test_the_real_data_set_equals_the_oracle(spark: SparkSession, dataco_bronze: list[Row], tmp_path: Path) -> None:
+def test_the_real_data_set_equals_the_oracle(
+    compiling_spark: SparkSession, dataco_bronze: list[Row], tmp_path: Path
+) -> None:
+    spark = compiling_spark
     write_csv(dataco_bronze, tmp_path / "bronze.csv")
     bronze = read_csv(spark, tmp_path / "bronze.csv")
 
