@@ -17,18 +17,23 @@ MOST_BYTES = 1_000_000
 """Of what is fetched: it travels with each statement that goes by it."""
 
 
-def at_hand(frame: DataFrame) -> DataFrame:
+def at_hand(frame: DataFrame, known_rows: int | None = None) -> DataFrame:
     """The rows of `frame` as they are now, in its columns and types; `frame` itself where they are many.
+
+    `known_rows` is their number, where it is known: no row is fetched then of a frame that has too many.
 
     What is given back reads no table, so it is for rows that later steps go by more than once. Its columns are no
     structs: Arrow does not take a null one whose fields are not nullable.
     """
-    return fetched(frame)[0]
+    return fetched(frame, known_rows)[0]
 
 
-def fetched(frame: DataFrame) -> tuple[DataFrame, pa.Table | None]:
+def fetched(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, pa.Table | None]:
     """`at_hand`, and its rows; None where they are many."""
-    few = frame.limit(MOST_ROWS + 1)
+    if known_rows is not None and known_rows > MOST_ROWS:
+        return frame, None
+    # A limit over a Delta table is dearer than all of a small one: Delta adds up the rows of its files first.
+    few = frame.limit(MOST_ROWS + 1) if known_rows is None else frame
     rows = few.toArrow()
     # Not nbytes: that is a crash of the whole process where a column of texts has no row.
     if rows.num_rows > MOST_ROWS or rows.get_total_buffer_size() > MOST_BYTES:

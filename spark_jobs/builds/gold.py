@@ -54,7 +54,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
         staged.update(stage_changes(spark, tables, build_id, {table: (new, current)}))
         return Change(before[table], staged_at_hand(spark, staged[table]), KEYS[table])
 
-    items = _touched_items(spark, tables, inputs)
+    items = _touched_items(spark, tables, inputs, silver)
     if items is None:
         enriched = changed(ENRICHED, orders_enriched(orders, customers, products), before[ENRICHED])
         totals, measures = product_totals(enriched.after()), customer_measures(orders, customers)
@@ -108,19 +108,18 @@ def _same_dimensions(inputs: LayerInputs) -> bool:
     return before is not None and all(before.tables[table] == now.tables[table] for table in SILVER_TABLES[1:])
 
 
-def _touched_items(spark: SparkSession, tables: Tables, inputs: LayerInputs) -> DataFrame | None:
+def _touched_items(
+    spark: SparkSession, tables: Tables, inputs: LayerInputs, silver: dict[str, DataFrame]
+) -> DataFrame | None:
     """Keys of the items that changed in silver, or whose customer or product, as it was then, did; None for all."""
     if inputs.below_before is None:
         return None
-    before, now = inputs.below_before, inputs.below
-
-    orders = published(spark, tables, now, "silver.orders").select(
-        "order_item_id", "customer_id", "product_id", "order_date"
-    )
+    orders = silver["silver.orders"].select("order_item_id", "customer_id", "product_id", "order_date")
     items = changed_below(spark, tables, inputs, "silver.orders", "order_item_id")
     for table, natural in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
         keys = F.broadcast(at_hand(changed_below(spark, tables, inputs, table, natural)))
-        old, new = (published(spark, tables, base, table).join(keys, natural, "left_semi") for base in (before, now))
+        was = published(spark, tables, inputs.below_before, table)
+        old, new = (rows.join(keys, natural, "left_semi") for rows in (was, silver[table]))
         spans = at_hand(changed_spans(old, new, natural, KEYS[table]))
         items = items.unionByName(within_spans(orders, spans, natural).select("order_item_id"))
     return items.distinct()

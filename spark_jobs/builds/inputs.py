@@ -62,8 +62,9 @@ def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> Da
     if table not in base.tables:
         return spark.createDataFrame([], SCHEMAS[table])
     frame = delta.at_version(spark, tables.name(table), base.tables[table])
-    is_small = table in base.rows and base.rows[table] * len(SCHEMAS[table]) <= MOST_VALUES
-    return at_hand(frame) if is_small else frame
+    rows = base.rows.get(table)
+    is_small = rows is not None and rows * len(SCHEMAS[table]) <= MOST_VALUES
+    return at_hand(frame, rows) if is_small else frame
 
 
 def changed_below(spark: SparkSession, tables: Tables, build: LayerInputs | Build, table: str, key: str) -> DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from spark_jobs.builds.inputs import LayerInputs, layer_inputs, published
+from spark_jobs.builds.inputs import layer_inputs, published
 from spark_jobs.builds.record import Build
 from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
 from spark_jobs.parameters import BuildParameters
@@ -19,7 +19,7 @@ from spark_jobs.publishing.publications import Publications, published_since
 from spark_jobs.publishing.staging import staged_at_hand
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
-from spark_jobs.tables import LAYER_TABLES, Tables
+from spark_jobs.tables import LAYER_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -51,8 +51,9 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
         derived["silver.orders"] = newest_orders(bronze), before["silver.orders"]
         staged = stage_changes(spark, tables, build_id, derived)
         return changes_build("silver", build_id, parameters, inputs, staged)
+    was = published(spark, tables, inputs.below_before, "bronze.order_items")
     since = published_since(Publications(spark, tables), inputs.below_before.seq, inputs.below.seq)
-    staged = stage_touched(spark, tables, "silver", build_id, _touched(spark, tables, inputs, since.dates))
+    staged = stage_touched(spark, tables, "silver", build_id, _touched(bronze, was, since.dates))
     if staged["silver.touched"].rows:
         keys = staged_at_hand(spark, staged["silver.touched"])
         derived = (_going_on(bronze.where(since.dates), before, keys) if since.are_latest
@@ -92,13 +93,9 @@ def _of_keys(frame: DataFrame, keys: DataFrame, key: str, column: str) -> DataFr
     return frame.join(F.broadcast(keys.select(F.col(key).alias(column)).distinct()), column, "left_semi")
 
 
-def _touched(spark: SparkSession, tables: Tables, inputs: LayerInputs, dates: Column) -> DataFrame:
-    """TOUCHED_KEYS of the bronze rows that came, went or differ."""
-    now, before = (
-        published(spark, tables, base, "bronze.order_items").where(dates).select(*_IDENTITY, *TOUCHED_KEYS[1:])
-        for base in (inputs.below, inputs.below_before)
-        if base is not None
-    )
+def _touched(bronze: DataFrame, was: DataFrame, dates: Column) -> DataFrame:
+    """TOUCHED_KEYS of the bronze rows of these dates that came, went or differ."""
+    now, before = (rows.where(dates).select(*_IDENTITY, *TOUCHED_KEYS[1:]) for rows in (bronze, was))
     came, went = now.join(before, now.columns, "left_anti"), before.join(now, now.columns, "left_anti")
     return came.unionByName(went).select(*TOUCHED_KEYS).distinct()
 

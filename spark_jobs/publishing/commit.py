@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from spark_jobs.builds.record import Build
 from spark_jobs.concurrency import each_at_once
-from spark_jobs.published_schemas import KEYS, SCHEMAS
+from spark_jobs.published_schemas import KEYS, LOOKED_UP_BY, SCHEMAS
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publication
 from spark_jobs.publishing.staging import staged_at_hand
@@ -15,7 +17,7 @@ from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 ROWS_A_FILE, MOST_FILES = 25_000, 256
 """Layout of a bronze publication: a rerun of one date rewrites the file that holds it."""
@@ -65,7 +67,7 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
                 "of ops, and run all landing dates again."
             )
         if version is None:
-            delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table])
+            delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table], LOOKED_UP_BY[table])
             version = _head(spark, name)  # another run may have made it, and committed to it
         if version == published:
             return version
@@ -151,12 +153,21 @@ def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | No
     updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
     names, values = ", ".join(f"`{c}`" for c in columns), ", ".join(f"staged.`{c}`" for c in columns)
     view = f"staged_{table.replace('.', '_')}"
-    staged_at_hand(spark, staged_table).createOrReplaceTempView(view)
+    changes = staged_at_hand(spark, staged_table)
+    changes.createOrReplaceTempView(view)
     (merged,) = spark.sql(
         f"MERGE INTO {name} AS published USING {view} AS staged"  # noqa: S608 - checked names only
-        f" ON published.`{key}` = staged.`{key}`"
+        f" ON published.`{key}` = staged.`{key}`{_between(changes, table, key)}"
         f" WHEN MATCHED AND staged.{DELETED} THEN DELETE"
         f" WHEN MATCHED THEN UPDATE SET {updates}"
         f" WHEN NOT MATCHED AND NOT staged.{DELETED} THEN INSERT ({names}) VALUES ({values})"
     ).collect()
     return int(merged["num_inserted_rows"] - merged["num_deleted_rows"])
+
+
+def _between(changes: DataFrame, table: str, key: str) -> str:
+    """The least and the greatest staged key as literals, by which MERGE skips the files of other keys."""
+    if key not in LOOKED_UP_BY[table]:
+        return ""
+    least, greatest = changes.agg(F.min(key), F.max(key)).collect()[0]
+    return "" if least is None else f" AND published.`{key}` BETWEEN {int(least)} AND {int(greatest)}"

@@ -68,7 +68,8 @@ class Publications:
         self._name = tables.name("ops.publications")
 
     def create(self) -> None:
-        create_table(self._spark, self._name, COLUMNS, "What is published, of which the newest of a layer counts")
+        comment = "What is published, of which the newest of a layer counts"
+        create_table(self._spark, self._name, COLUMNS, comment, ("layer", "seq"))
 
     def newest(self, layer: str) -> Publication | None:
         rows = self._of(layer).orderBy(F.desc("seq")).limit(1).collect()

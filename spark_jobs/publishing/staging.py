@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from spark_jobs.at_hand import MOST_ROWS, at_hand
+from spark_jobs.at_hand import at_hand
 from spark_jobs.concurrency import at_once
 from spark_jobs.publishing import delta
 from spark_jobs.tables import Tables
@@ -48,7 +48,8 @@ def stage(
     name = tables.staging(table, build_id)
     kinds = kinds or {}
     delta.create_schema(spark, tables.schema("staging"))
-    content.write.format("delta").mode("error").saveAsTable(name)
+    # All of a staging table is read, so nothing is ever skipped by statistics.
+    content.write.format("delta").option("delta.dataSkippingNumIndexedCols", 0).mode("error").saveAsTable(name)
     first = 0  # A table that is made by its first commit.
     counted = delta.at_version(spark, name, first).agg(
         F.count(F.lit(1)).alias("rows"), *(F.count_if(kind).alias(name) for name, kind in kinds.items())
@@ -66,8 +67,7 @@ def staged(spark: SparkSession, table: StagedTable) -> DataFrame:
 
 def staged_at_hand(spark: SparkSession, table: StagedTable) -> DataFrame:
     """The same, at hand where they are few."""
-    frame = staged(spark, table)
-    return at_hand(frame) if table.rows <= MOST_ROWS else frame
+    return at_hand(staged(spark, table), table.rows)
 
 
 def drop(spark: SparkSession, staged_tables: dict[str, StagedTable]) -> None:

@@ -40,7 +40,7 @@ class Verdicts:
         self._name = tables.name("ops.verdicts")
 
     def create(self) -> None:
-        create_table(self._spark, self._name, COLUMNS, "What the gates said of each build")
+        create_table(self._spark, self._name, COLUMNS, "What the gates said of each build", ("layer", "build_id"))
 
     def append(self, verdict: Verdict) -> None:
         self.create()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -207,6 +208,15 @@ class Lakehouse:
                 content[table] = sorted((tuple(row) for row in frame.collect()), key=repr)
                 assert newest.row_counts[table] == len(content[table]), f"the publication miscounts {table}"
         return content
+
+    def statistics(self, table: str) -> list[dict[str, tuple[Any, Any]]]:
+        """Of each file that was written to a published table: column -> its least and greatest value, as Delta's log
+        tells them."""
+        detail = self.spark.sql(f"DESCRIBE DETAIL {self.tables.name(table)}").collect()[0]
+        log = self.spark.read.text(f"{detail['location']}/_delta_log/*.json").collect()
+        written = [json.loads(line["value"])["add"] for line in log if line["value"].startswith('{"add"')]
+        told = [json.loads(add["stats"]) for add in written]
+        return [{name: (s["minValues"].get(name), s["maxValues"].get(name)) for name in s["nullCount"]} for s in told]
 
     def staging(self) -> list[str]:
         schema = self.tables.schema("staging")

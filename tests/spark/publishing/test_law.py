@@ -9,6 +9,7 @@ import pytest
 
 from spark_jobs import at_hand
 from spark_jobs.errors import GateRejected
+from spark_jobs.published_schemas import LOOKED_UP_BY
 from spark_jobs.tables import LAYERS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -92,6 +93,10 @@ def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: 
     assert lakehouse.everything() == at_once.everything()
     (row,) = lakehouse.published("gold.customers360").where("customer_id = 4").collect()
     assert row["customer_segment"] == "Corporate"
+    for table, columns in LOOKED_UP_BY.items():
+        assert all(set(told) == set(columns) for told in lakehouse.statistics(table)), table
+    days = sorted((told["landing_date"] for told in lakehouse.statistics("bronze.order_items")), key=str)
+    assert days == [(f"2018-01-0{day}", f"2018-01-0{day}") for day in (1, 2, 3)], "a day is in a file of its own"
 
 
 def test_nothing_changed_below_is_an_empty_change(at_once: Lakehouse) -> None:
