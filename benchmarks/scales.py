@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -186,33 +187,36 @@ def alternative(state: State, module: str, out: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def bench_scales(main_state: State, scales: list[str], days: int, seed: str) -> dict[str, Any]:
-    """All of it, as it is written. A scale that fails ends the benchmark; what was measured before it is kept."""
+def bench_scales(main_state: State, scales: list[str], days: int, seed: str) -> Iterator[dict[str, Any]]:
+    """The results as they are written, each time that there are more. A scale that fails ends the benchmark."""
     found: dict[str, Any] = {}
-    for scale in scales:
-        state = beside(main_state, main_state.root / "bench", (free_port(), free_port(), free_port()))
-        ensure_secrets(state)
-        reset(state)
-        try:
-            found[scale] = product(state, scale, days, seed)
-            outputs = {name: state.root / name for name in ALTERNATIVES}
-            for name, module in ALTERNATIVES.items():
-                found[scale][name] = alternative(state, module, outputs[name])
-            differing = differences(outputs["duckdb"], outputs["one_process"])
-            if any(differing.values()):
-                raise Problem(f"the alternatives did not do equal work; rows that differ: {differing}")
-        except Problem as problem:
-            print(f"scale {scale}: {problem}", file=sys.stderr)
-            found.setdefault(scale, {})["failed"] = str(problem)
-            break
-        finally:
-            reset(state)
-            for name in ALTERNATIVES:
-                shutil.rmtree(state.root / name, ignore_errors=True)
-    return {
+    results = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "landing_dates": days,
         "seed": seed,
         "scales": found,
     }
+    for scale in scales:
+        state = beside(main_state, main_state.root / "bench", (free_port(), free_port(), free_port()))
+        ensure_secrets(state)
+        reset(state)
+        try:
+            found[scale] = product(state, scale, days, seed)
+            yield results
+            outputs = {name: state.root / name for name in ALTERNATIVES}
+            for name, module in ALTERNATIVES.items():
+                found[scale][name] = alternative(state, module, outputs[name])
+                yield results
+            differing = differences(outputs["duckdb"], outputs["one_process"])
+            if any(differing.values()):
+                raise Problem(f"the alternatives did not do equal work; rows that differ: {differing}")
+        except Problem as problem:
+            print(f"scale {scale}: {problem}", file=sys.stderr)
+            found.setdefault(scale, {})["failed"] = str(problem)
+            yield results
+            break
+        finally:
+            reset(state)
+            for name in ALTERNATIVES:
+                shutil.rmtree(state.root / name, ignore_errors=True)

@@ -200,15 +200,17 @@ def _versions() -> dict[str, str]:
 def main() -> int:
     state = State.from_environment()
     if scales := [scale for scale in os.environ.get("SCALES", "").replace(" ", "").split(",") if scale]:
-        results = _bench_scales(state, scales)
-        failed = any("failed" in found for found in results["scales"].values())
-    else:
-        results, failed = bench(state, _source()), False
+        return _bench_scales(state, scales)
+    print(f"Written to {write(bench(state, _source())).relative_to(REPO)}.")
+    return 0
+
+
+def write(results: dict[str, Any]) -> Path:
+    """The file of these results."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"results-{results['measured_at'][:19].replace(':', '')}.json"
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(f"Written to {path.relative_to(REPO)}.")
-    return 1 if failed else 0
+    return path
 
 
 def _source() -> Path:
@@ -220,18 +222,24 @@ def _source() -> Path:
     return data
 
 
-def _bench_scales(state: State, scales: list[str]) -> dict[str, Any]:
-    """What needs the development environment is imported here alone."""
+def _bench_scales(state: State, scales: list[str]) -> int:
+    """Writes results and plot as soon as there are any, since the whole may take hours; the exit code.
+
+    What needs the development environment is imported here alone.
+    """
     from benchmarks.plot import plot
     from benchmarks.scales import bench_scales
 
     days = os.environ.get("DAYS") or USUAL_DAYS
     if not days.isascii() or not days.isdigit() or int(days) < 1:
         raise Problem(f"DAYS={days} is not a number of days.")
-    results = bench_scales(state, scales, int(days), os.environ.get("SEED") or "7")
-    RESULTS.mkdir(exist_ok=True)
-    plot(results, RESULTS / "benchmark.svg")
-    return results
+    failed = False
+    for results in bench_scales(state, scales, int(days), os.environ.get("SEED") or "7"):
+        path = write(results)
+        plot(results, RESULTS / "benchmark.svg")
+        print(f"Written to {path.relative_to(REPO)}.")
+        failed = any("failed" in found for found in results["scales"].values())
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -10,8 +11,16 @@ class Problem(Exception):
     """Something a person can do something about; its text says what, where and what to do."""
 
 
+def _end(*_: object) -> None:
+    sys.exit(143)
+
+
 def guarded(main: Callable[[], int]) -> int:
-    """Run a command's `main` and turn a Problem or Ctrl-C into a sentence and an exit code."""
+    """Run a command's `main` and turn a Problem or Ctrl-C into a sentence and an exit code.
+
+    Whoever ends the command otherwise (SIGTERM) lets it stop what it started too.
+    """
+    signal.signal(signal.SIGTERM, _end)
     try:
         return main()
     except Problem as problem:

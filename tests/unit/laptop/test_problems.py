@@ -1,0 +1,36 @@
+"""However a command ends, it stops what it has started."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPO
+
+COMMAND = """
+import time
+from laptop.problems import Problem, guarded
+
+def main():
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("what was started is stopped", flush=True)
+
+raise SystemExit(guarded(main))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_is_ended_cleans_up(number: signal.Signals, code: int) -> None:
+    command = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=REPO, stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    assert command.stdout.readline() == "begun\n"
+    command.send_signal(number)
+    said, _ = command.communicate(timeout=10)
+    assert said == "what was started is stopped\n"
+    assert command.returncode == code
