@@ -60,10 +60,6 @@ class Change:
             keys = keys.unionByName(self.staged.select(column))
         return Keys(keys.distinct(), column)
 
-    def staged_keys(self, column: str) -> DataFrame | None:
-        """The values of `column` among the rows that come or go; None where nothing is staged."""
-        return None if self.staged is None else self.staged.select(column).distinct()
-
     def moved(self, column: str) -> DataFrame:
         """The values of `column` that rows which come, go or differ have, or had."""
         if self.staged is None or self.published is None:

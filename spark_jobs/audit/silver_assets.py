@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from spark_jobs.at_hand import at_hand
 from spark_jobs.audit.change import Change, compared_totals, profile, sums
 from spark_jobs.concurrency import at_once
 from spark_jobs.keys import Keys
+from spark_jobs.silver.changes import DELETED
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -180,16 +182,62 @@ def valid_at_order_date(natural: str) -> Column:
     return F.coalesce(F.filter(f"_{natural}_versions", holds), F.array())
 
 
+_BEGIN, _NO_END = "0001-01-01", "9999-12-31"
+
+
+def _held_otherwise(change: Change, natural: str) -> DataFrame:
+    """Of each natural key with staged versions `_since`, from when on they may hold otherwise than as published.
+
+    A version that differs from its published self in its end alone holds otherwise from the earlier end on, and one
+    whose span is the same does not.
+    """
+    if change.staged is None or change.published is None:
+        raise ValueError("only versions that are staged upon published ones can hold otherwise")
+    key, no_end = change.key, F.to_timestamp(F.lit(_NO_END))
+    had = Keys(change.staged.select(key).distinct(), key).rows(change.published)
+    was = had.select(key, F.col("valid_from").alias("_was_from"), F.coalesce("valid_to", no_end).alias("_was_to"))
+    versions = (
+        change.staged.join(was, key, "left")
+        .groupBy(natural, key)
+        .agg(
+            F.count(F.lit(1)).alias("_rows"),
+            F.bool_or(DELETED).alias("_goes"),
+            F.min("valid_from").alias("_from"),
+            F.min(F.coalesce("valid_to", no_end)).alias("_to"),
+            F.min("_was_from").alias("_was_from"),
+            F.min("_was_to").alias("_was_to"),
+        )
+    )
+    same_begin = (F.col("_rows") == 1) & ~F.col("_goes") & F.col("_from").eqNullSafe(F.col("_was_from"))
+    since = F.when(~same_begin, F.coalesce(F.least("_from", "_was_from"), F.to_timestamp(F.lit(_BEGIN)))).when(
+        F.col("_to") != F.col("_was_to"), F.least("_to", "_was_to")
+    )
+    found = versions.withColumn("_since", since).where(F.col("_since").isNotNull())
+    return at_hand(found.groupBy(F.col(natural).alias("_natural")).agg(F.min("_since").alias("_since")))
+
+
+def _placed_since(orders: DataFrame, held_otherwise: DataFrame, natural: str) -> DataFrame:
+    """`order_item_id` of these keys' orders since then. The earliest is told as a literal, by which files of earlier
+    orders are skipped."""
+    earliest = held_otherwise.agg(F.unix_micros(F.min("_since"))).collect()[0][0]
+    if earliest is None:
+        return orders.select("order_item_id").where("false")
+    later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
+    theirs = (F.col(natural) == F.col("_natural")) & (F.col("order_date") >= F.col("_since"))
+    return later.join(F.broadcast(held_otherwise), theirs).select("order_item_id")
+
+
 def _order_versions(orders: Change, customers: Change, products: Change, touched: DataFrame | None) -> DataFrame:
-    """Every order item that changed, or whose customer's or product's versions did: how many of them it finds."""
+    """Every order item that changed, or at whose time its customer's or product's versions do not hold as they are
+    published: how many of them it finds."""
     after = orders.after().select("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
     found = after
     if (changed := orders.keys(touched, "order_item_id")) is not None:
         # As a union of keys and not as three conditions: an item may be touched in more than one way.
         items = changed.frame
         for change, natural in ((customers, "customer_id"), (products, "product_id")):
-            if (keys := change.staged_keys(natural)) is not None:
-                items = items.unionByName(after.join(F.broadcast(keys), natural, "left_semi").select("order_item_id"))
+            if change.staged is not None:
+                items = items.unionByName(_placed_since(after, _held_otherwise(change, natural), natural))
         found = Keys(items.distinct(), "order_item_id").rows(after)
     for change, natural in ((customers, "customer_id"), (products, "product_id")):
         versions = change.after()

@@ -12,7 +12,7 @@ from spark_jobs.concurrency import each_at_once
 from spark_jobs.published_schemas import KEYS, LOOKED_UP_BY, SCHEMAS
 from spark_jobs.publishing import delta
 from spark_jobs.publishing.publications import Publication
-from spark_jobs.publishing.staging import staged_at_hand
+from spark_jobs.publishing.staging import StagedTable, staged_at_hand
 from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import LAYER_TABLES, Tables
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS_A_FILE, MOST_FILES = 25_000, 256
-"""Layout of a bronze publication: a rerun of one date rewrites the file that holds it."""
+"""Layout of what is written in one piece: a later day then looks into, or rewrites, few of the files."""
 
 COMMENTS = {
     "bronze.landed_files": "Landed order files with the number of their lines",
@@ -67,7 +67,9 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
                 "of ops, and run all landing dates again."
             )
         if version is None:
-            delta.create_table(spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table], LOOKED_UP_BY[table])
+            delta.create_table(
+                spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table], LOOKED_UP_BY[table], is_merged=table in KEYS
+            )
             version = _head(spark, name)  # another run may have made it, and committed to it
         if version == published:
             return version
@@ -137,11 +139,15 @@ def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> 
     going = int(spark.table(name).where(condition).count())
     if not coming and not going:
         return None
-    # By date, so that the files' statistics tell where a date is, and a daily run rewrites few of them.
-    files = min(MOST_FILES, staged_table.rows // ROWS_A_FILE + 1)
-    selected = f"SELECT /*+ REPARTITION_BY_RANGE({files}, landing_date) */ {', '.join(columns)} {new}"
+    selected = f"SELECT {_in_files(table, staged_table)} {', '.join(columns)} {new}"
     spark.sql(f"INSERT INTO {name} REPLACE WHERE {condition} {selected}").collect()
     return coming - going
+
+
+def _in_files(table: str, staged_table: StagedTable) -> str:
+    """The hint that puts neighbours into one file, so that the files' statistics tell where a date or a key is."""
+    files = min(MOST_FILES, staged_table.rows // ROWS_A_FILE + 1)
+    return f"/*+ REPARTITION_BY_RANGE({files}, {LOOKED_UP_BY[table][0]}) */"
 
 
 def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | None:
@@ -150,6 +156,11 @@ def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | No
     if staged_table is None or staged_table.rows == 0:
         return None
     columns, key = SCHEMAS[table].names, KEYS[table]
+    if not build.base.rows.get(table):  # A MERGE into no rows would do the same, and leave the keys in no order.
+        new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} WHERE NOT {DELETED}"
+        listed = ", ".join(f"`{column}`" for column in columns)
+        spark.sql(f"INSERT OVERWRITE {name} SELECT {_in_files(table, staged_table)} {listed} {new}").collect()
+        return staged_table.rows - staged_table.counts["deletes"]
     updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
     names, values = ", ".join(f"`{c}`" for c in columns), ", ".join(f"staged.`{c}`" for c in columns)
     view = f"staged_{table.replace('.', '_')}"

@@ -94,11 +94,14 @@ def create_schema(spark: SparkSession, schema: str) -> None:
     _patiently(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
 
 
-def create_table(spark: SparkSession, name: str, columns: str, comment: str, looked_up_by: Sequence[str]) -> None:
+def create_table(
+    spark: SparkSession, name: str, columns: str, comment: str, looked_up_by: Sequence[str], *, is_merged: bool = False
+) -> None:
     """A published table, empty at version 0, where it does not exist yet.
 
     Its files tell the least and the greatest value of the columns `looked_up_by`, by which files are skipped. Left to
-    itself, Delta takes the first 32 columns of a table.
+    itself, Delta takes the first 32 columns of a table. In a table that is merged into, changed rows of a file are
+    marked as deleted and not the whole file written anew.
     """
     if spark.catalog.tableExists(name):
         return
@@ -107,6 +110,7 @@ def create_table(spark: SparkSession, name: str, columns: str, comment: str, loo
         lambda: spark.sql(
             f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING delta COMMENT {_text(comment)}"
             f" TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true',"
+            f" 'delta.enableDeletionVectors' = '{str(is_merged).lower()}',"
             f" 'delta.dataSkippingStatsColumns' = {_text(','.join(looked_up_by))},"
             f" 'delta.deletedFileRetentionDuration' = '{KEPT_FOR}',"
             f" 'delta.logRetentionDuration' = '{KEPT_FOR}')"

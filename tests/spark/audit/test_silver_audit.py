@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -161,6 +162,38 @@ def test_a_change_that_was_left_out_is_caught(spark: SparkSession) -> None:
     result = judged("silver", changes(spark, [order(4, source_file=FILE)], []))
     assert unmet(result, "orders") == {"is_delivered": {3}, "is_newest": {2, 3}, "values_agree": {3}}
     assert {r["measure"] for r in _totals(result)} == {"rows", "line_total", "line_profit", "quantity", "sales"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "found"),
+    [
+        ([customer("c", 1, 1, 3), customer("d", 1, 4, None)], {0: {3}, 1: {4}}),
+        ([customer("c", 1, 1, 3)], {0: {3, 4}}),
+        ([customer("d", 1, 3, None)], {2: {3, 4}}),
+        ([customer("c", 1, 3, None)], {0: {2}, 1: {3, 4}}),
+        ([customer("c", 1, 1, 3), customer("c", 1, 1, 3)], {2: {2}, 0: {3, 4}}),
+        ([customer("c", 1, 1, None, customer_zipcode="00725")], {}),
+    ],
+    ids=["a gap", "the next is missing", "the last is not ended", "a later begin", "one twice", "another attribute"],
+)
+def test_orders_are_judged_from_when_on_versions_hold_otherwise(
+    spark: SparkSession, versions: list[tuple[Any, ...]], found: dict[int, set[int]]
+) -> None:
+    """A day's changes are no reason to look at every order that the customer has ever placed."""
+    orders = [order(day, order_date=at(day)) for day in (2, 3, 4)]
+    assets = silver_assets(
+        bronze=table(spark, ORDER_ITEMS, []),
+        orders=Change(table(spark, ORDERS, orders), None, "order_item_id"),
+        customers=Change(
+            table(spark, DIM_CUSTOMERS, [CUSTOMER]), staged(table(spark, DIM_CUSTOMERS, versions)), "customer_key"
+        ),
+        products=Change(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
+        touched=spark.createDataFrame([], "order_item_id bigint, customer_id bigint, product_card_id bigint"),
+    )
+    rows = assets["order_versions"].collect()
+    assert {row["customer_versions"]: row["keys"] for row in rows} == {n: len(items) for n, items in found.items()}
+    assert all(row["product_versions"] == 1 for row in rows)
+    assert all(row["example"] in found[row["customer_versions"]] for row in rows)
 
 
 def test_nothing_touched_is_a_success(spark: SparkSession) -> None:
