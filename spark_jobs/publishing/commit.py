@@ -156,13 +156,13 @@ def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | No
     if staged_table is None or staged_table.rows == 0:
         return None
     columns, key = SCHEMAS[table].names, KEYS[table]
+    names = ", ".join(f"`{c}`" for c in columns)
     if not build.base.rows.get(table):  # A MERGE into no rows would do the same, and leave the keys in no order.
         new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} WHERE NOT {DELETED}"
-        listed = ", ".join(f"`{column}`" for column in columns)
-        spark.sql(f"INSERT OVERWRITE {name} SELECT {_in_files(table, staged_table)} {listed} {new}").collect()
+        spark.sql(f"INSERT OVERWRITE {name} SELECT {_in_files(table, staged_table)} {names} {new}").collect()
         return staged_table.rows - staged_table.counts["deletes"]
     updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
-    names, values = ", ".join(f"`{c}`" for c in columns), ", ".join(f"staged.`{c}`" for c in columns)
+    values = ", ".join(f"staged.`{c}`" for c in columns)
     view = f"staged_{table.replace('.', '_')}"
     changes = staged_at_hand(spark, staged_table)
     changes.createOrReplaceTempView(view)

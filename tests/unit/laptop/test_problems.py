@@ -10,7 +10,7 @@ from tests.conftest import REPO
 
 COMMAND = """
 import time
-from laptop.problems import Problem, guarded
+from laptop.problems import guarded
 
 def main():
     try:
