@@ -37,9 +37,8 @@ JAVA_OPTIONS = (
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
-# For a few rows, code is run less often than it pays to generate and to optimise it: a third less work in the tests.
-# What is small needs no second partition, and tables that nobody looks for after a restart no metastore.
-FEW_ROWS_JAVA_OPTIONS = (*JAVA_OPTIONS, "-XX:TieredStopAtLevel=1")
+# For a few rows, code is run less often than it pays to generate it: a third less work in the tests. What is small
+# needs no second partition, and tables that nobody looks for after a restart no metastore.
 FEW_ROWS_SETTINGS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -74,7 +73,6 @@ class SparkServer:
         self._jars = jars or self.state.jars
         self._java_home = java_home
         self._start_timeout = start_timeout
-        self._java_options = FEW_ROWS_JAVA_OPTIONS if few_rows else JAVA_OPTIONS
         self._more_settings = FEW_ROWS_SETTINGS if few_rows else {}
         self._process: subprocess.Popen[bytes] | None = None
         self._was_started = False
@@ -226,7 +224,7 @@ class SparkServer:
             "spark.driver.memory": self._driver_memory,
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": " ".join(self._java_options),
+            "spark.driver.extraJavaOptions": " ".join(JAVA_OPTIONS),
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,28 +90,12 @@ def spark_remote(request: pytest.FixtureRequest) -> Iterator[str]:
     if remote := os.environ.get("SPARK_REMOTE"):
         yield remote
         return
-    from local_workspace.spark_server import SparkServer
+    from tests.shared_spark import shared_spark
 
-    project_state = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
-    state: Path = request.getfixturevalue("tmp_path_factory").mktemp("spark-state")
-    (state / "jars").symlink_to(project_state / "jars")
-    if (project_state / "java").exists():
-        (state / "java").symlink_to(project_state / "java")
-    (state / "secrets").mkdir(mode=0o700)
-    token = state / "secrets" / "spark_token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(16))
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = SparkServer(state, port, few_rows=True)
-    server.start()
-    try:
-        yield f"sc://localhost:{port}/;token={token.read_text()}"
-    finally:
-        server.stop()
+    folder: Path = request.getfixturevalue("tmp_path_factory").getbasetemp()
+    beside_others = hasattr(request.config, "workerinput")  # xdist gives each process a folder in one of all
+    with shared_spark(folder.parent if beside_others else folder) as remote:
+        yield remote
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,14 @@ class Change:
     """One table before publishing, and what a build would change in it.
 
     `published` is None before the first publication; `staged` (the table's columns and `_deleted`) is None where
-    a build stages nothing, and for the weekly look at whole tables. `key` tells one row from all others.
+    a build stages nothing, and for the weekly look at whole tables. `key` tells one row from all others. `replaces`
+    says that the staged rows are all that the table will have.
     """
 
     published: DataFrame | None
     staged: DataFrame | None
     key: str
+    replaces: bool = False
 
     def after(self) -> DataFrame:
         """The table as publishing leaves it."""
@@ -38,7 +40,7 @@ class Change:
                 raise ValueError("a Change needs a published table or a staged one")
             return self.published
         added = self._added()
-        if self.published is None:
+        if self.published is None or self.replaces:
             return added
         kept = self.published.join(self.staged.select(self.key), self.key, "left_anti")
         return kept.select(added.columns).unionByName(added)
@@ -62,7 +64,7 @@ class Change:
 
     def moved(self, column: str) -> DataFrame:
         """The values of `column` that rows which come, go or differ have, or had."""
-        if self.staged is None or self.published is None:
+        if self.staged is None or self.published is None or self.replaces:
             raise ValueError("only what is staged upon a published table can have moved")
         had = Keys(self.staged.select(self.key), self.key).rows(self.published)
         return self.staged.select(column).unionByName(had.select(column)).distinct()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType
 
@@ -119,17 +120,25 @@ def _sums_of_products(orders: DataFrame, published: DataFrame | None, moved: Mov
     return both.select(natural, *sums, *(date(name) for name in dates))
 
 
-def _joined(table: DataFrame, summed: DataFrame, dimension: DataFrame, natural: str) -> DataFrame:
-    """Every key of the table or of the dimension: its `rows`, its row `t`, its current version `d`, its sums `s`."""
-    standing = table.groupBy(natural).agg(F.count(F.lit(1)).alias("rows"), F.max(F.struct(*table.columns)).alias("t"))
-    current = dimension.groupBy(natural).agg(
-        F.max(F.when(F.col("is_current"), F.struct(*dimension.columns))).alias("d")
+def _joined(
+    table: DataFrame, summed: DataFrame, dimension: DataFrame, natural: str, attributes: tuple[str, ...]
+) -> DataFrame:
+    """Every row of the table, and every key of the dimension that has none.
+
+    The row is `t`, and `rows` says how many have its key; of keys in the dimension `d` holds the attributes of the
+    current version, and `s` the sums.
+    """
+    standing = table.select(
+        natural,
+        F.struct(*table.columns).alias("t"),
+        F.count(F.lit(1)).over(Window.partitionBy(natural)).alias("rows"),
     )
+    current = dimension.where("is_current").select(natural, F.struct(*attributes).alias("d"))
     summed = summed.select(natural, F.struct(*(c for c in summed.columns if c != natural)).alias("s"))
     return (
         current.withColumn("_in_dimension", F.lit(True))
-        .join(standing, natural, "full")
         .join(summed, natural, "left")
+        .join(standing, natural, "full")  # last, since it leaves the rows in no order that a join could go by
         .select("*", F.coalesce("_in_dimension", F.lit(False)).alias("in_dimension"))
     )
 
@@ -145,7 +154,7 @@ def customers360_rows(change: Change, orders: DataFrame, dimension: DataFrame, m
         "last_order_date": "latest_order_date",
     }
     summed = _sums_of_customers(orders, change.published, moved)
-    both = _joined(change.after(), summed, dimension, "customer_id")
+    both = _joined(change.after(), summed, dimension, "customer_id", attributes)
     measured = _measured(
         both, "customer_id", attributes, sums_of, (CUSTOMER_LABELS, CUSTOMER_RATES), F.lit(None).cast("date")
     )
@@ -170,7 +179,7 @@ def products360_rows(
         )
     }
     summed = _sums_of_products(orders, change.published, moved)
-    joined = _joined(change.after(), summed, dimension, "product_id")
+    joined = _joined(change.after(), summed, dimension, "product_id", attributes)
     both = joined.crossJoin(as_of.select(F.col("as_of").alias("_as_of")))
     measured = _measured(both, "product_id", attributes, sums_of, (PRODUCT_LABELS, PRODUCT_RATES), F.col("_as_of"))
     scores = [F.col(f"t.{n}").alias(n) for n in ("revenue_score", "margin_score")]

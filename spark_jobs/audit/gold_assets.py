@@ -141,7 +141,8 @@ def _enriched(
     )
     for dimension, natural, key, attributes in dims:
         if items is not None:
-            dimension = dimension.join(expected.select(natural).distinct(), natural, "left_semi")
+            named = F.broadcast(expected.select(natural).distinct())
+            dimension = dimension.join(named, natural, "left_semi")
         hashed = dimension.withColumn("_hash", _hash([key, *attributes]))
         versions = versions_by_key(hashed, natural, ("_hash",))
         expected = (

@@ -194,4 +194,4 @@ def _change(spark: SparkSession, build: Build, table: str) -> Change:
     staged_table = build.staged.get(table)
     before = published(spark, build.parameters.tables, build.base, table) if build.base.seq else None
     changes = staged_at_hand(spark, staged_table) if staged_table else None
-    return Change(before, changes, KEYS[table])
+    return Change(before, changes, KEYS[table], replaces=staged_table is not None and staged_table.replaces)

@@ -11,7 +11,7 @@ from spark_jobs.at_hand import at_hand
 from spark_jobs.audit.change import Change
 from spark_jobs.builds.inputs import LayerInputs, changed_below, layer_inputs, published
 from spark_jobs.builds.record import Build
-from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
+from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched, stage_whole
 from spark_jobs.concurrency import at_once
 from spark_jobs.gold.customers360 import customer_measures, scored_customers
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
@@ -20,6 +20,7 @@ from spark_jobs.keys import Keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing.staging import StagedTable, staged_at_hand
+from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
@@ -51,8 +52,14 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["gold"]}
 
     def changed(table: str, new: DataFrame, current: DataFrame) -> Change:
-        staged.update(stage_changes(spark, tables, build_id, {table: (new, current)}))
-        return Change(before[table], staged_at_hand(spark, staged[table]), KEYS[table])
+        standing = current if table in inputs.base.tables else None
+        staged.update(stage_changes(spark, tables, build_id, {table: (new, standing)}))
+        rows = staged_at_hand(spark, staged[table])
+        return Change(before[table], rows, KEYS[table], replaces=staged[table].replaces)
+
+    def replaced(table: str, new: DataFrame) -> StagedTable:
+        staged[table] = stage_whole(spark, tables, build_id, table, new)
+        return staged[table]
 
     items = _touched_items(spark, tables, inputs, silver)
     if items is None:
@@ -64,7 +71,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
             return changes_build("gold", build_id, parameters, inputs, staged)
         keys = Keys(staged_at_hand(spark, staged["gold.touched"]), "order_item_id")
         new, current = keys.rows(orders), keys.rows(before[ENRICHED])
-        enriched = changed(ENRICHED, orders_enriched(new, customers, products), current)
+        enriched = changed(ENRICHED, orders_enriched(new, *_versions_of(new, customers, products)), current)
         totals = _totals_of_moved_orders(enriched, before)
         measures = _measures_of_affected_customers(
             enriched,
@@ -76,13 +83,22 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     today = as_of(orders)
 
     def of_products() -> None:
-        after_totals = changed(TOTALS, totals, before[TOTALS]).after()
         # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
-        judged = judged_products(after_totals, recent_units(enriched.after(), today), products)
-        changed(PRODUCTS360, judged, before[PRODUCTS360])
+        staged_totals = staged_at_hand(spark, replaced(TOTALS, totals)).drop(DELETED)
+        replaced(PRODUCTS360, judged_products(staged_totals, recent_units(enriched.after(), today), products))
 
-    at_once(of_products, lambda: changed(CUSTOMERS360, scored_customers(measures, today), before[CUSTOMERS360]))
+    at_once(of_products, lambda: replaced(CUSTOMERS360, scored_customers(measures, today)))
     return changes_build("gold", build_id, parameters, inputs, staged)
+
+
+def _versions_of(items: DataFrame, customers: DataFrame, products: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The versions of these items' customers and products: few, where the dimensions are long."""
+    named = at_hand(items.select("customer_id", "product_id").distinct())
+    of_customers, of_products = (
+        dimension.join(F.broadcast(named.select(natural).distinct()), natural, "left_semi")
+        for dimension, natural in ((customers, "customer_id"), (products, "product_id"))
+    )
+    return of_customers, of_products
 
 
 def _totals_of_moved_orders(enriched: Change, before: dict[str, DataFrame]) -> DataFrame:

@@ -54,7 +54,9 @@ def layer_inputs(spark: SparkSession, tables: Tables, layer: str) -> LayerInputs
 
 
 def as_base(publication: Publication | None) -> Base:
-    return Base(publication.seq, publication.tables, publication.row_counts) if publication else Base(0)
+    if publication is None:
+        return Base(0)
+    return Base(publication.seq, publication.tables, {t: publication.row_counts[t] for t in publication.tables})
 
 
 def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> DataFrame:

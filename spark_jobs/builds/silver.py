@@ -47,9 +47,10 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
     bronze = published(spark, tables, inputs.below, "bronze.order_items")
     before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["silver"]}
     if inputs.below_before is None:
-        derived = {table: (derive(bronze), before[table]) for table, (_, _, derive) in DIMENSIONS.items()}
-        derived["silver.orders"] = newest_orders(bronze), before["silver.orders"]
-        staged = stage_changes(spark, tables, build_id, derived)
+        anew = {table: derive(bronze) for table, (_, _, derive) in DIMENSIONS.items()}
+        anew["silver.orders"] = newest_orders(bronze)
+        standing = {table: before[table] if table in inputs.base.tables else None for table in anew}
+        staged = stage_changes(spark, tables, build_id, {table: (anew[table], standing[table]) for table in anew})
         return changes_build("silver", build_id, parameters, inputs, staged)
     was = published(spark, tables, inputs.below_before, "bronze.order_items")
     since = published_since(Publications(spark, tables), inputs.below_before.seq, inputs.below.seq)

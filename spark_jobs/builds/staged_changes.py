@@ -31,16 +31,30 @@ def stage_touched(
 
 
 def stage_changes(
-    spark: SparkSession, tables: Tables, build_id: str, derived: Mapping[str, tuple[DataFrame, DataFrame]]
+    spark: SparkSession, tables: Tables, build_id: str, derived: Mapping[str, tuple[DataFrame, DataFrame | None]]
 ) -> dict[str, StagedTable]:
-    """Stages what turns the published rows of each table into its new ones: `derived` is table -> (new, published)."""
+    """Stages what turns the published rows of each table into its new ones: `derived` is table -> (new, published).
+
+    None where nothing was published yet.
+    """
 
     def staged(table: str) -> StagedTable:
         new, published = derived[table]
+        if published is None:
+            return stage_whole(spark, tables, build_id, table, new)
         changes = changed_rows(new, published, KEYS[table], SCHEMAS[table].names)
         return stage(spark, tables, table, build_id, changes, {"deletes": F.col(DELETED)})
 
     return dict(zip(derived, each_at_once(staged, derived), strict=True))
+
+
+def stage_whole(spark: SparkSession, tables: Tables, build_id: str, table: str, rows: DataFrame) -> StagedTable:
+    """Stages all rows of a table, to take the place of those published.
+
+    For tables of which a day changes most rows: to find out which costs more than to write the others too.
+    """
+    whole = rows.select(*SCHEMAS[table].names, F.lit(False).alias(DELETED))
+    return stage(spark, tables, table, build_id, whole, {"deletes": F.col(DELETED)}, replaces=True)
 
 
 def changes_build(

@@ -136,7 +136,8 @@ def _replace_dates(spark: SparkSession, build: Build, table: str, name: str) -> 
     if table != "bronze.landed_files":
         quarantined = staged_table.counts["quarantined"]
         coming = quarantined if table == "bronze.quarantine" else staged_table.rows - quarantined
-    going = int(spark.table(name).where(condition).count())
+    # Where other dates were published meanwhile, there may be rows, and yet none of these dates.
+    going = int(spark.table(name).where(condition).count()) if build.base.rows.get(table) else 0
     if not coming and not going:
         return None
     selected = f"SELECT {_in_files(table, staged_table)} {', '.join(columns)} {new}"
@@ -151,16 +152,17 @@ def _in_files(table: str, staged_table: StagedTable) -> str:
 
 
 def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | None:
-    """The rows gained; None where nothing is staged, since there would be no commit."""
-    staged_table = build.staged.get(table)
-    if staged_table is None or staged_table.rows == 0:
+    """The rows gained; None where nothing comes and nothing goes, since there would be no commit."""
+    staged_table, standing = build.staged.get(table), build.base.rows.get(table, 0)
+    if staged_table is None or (staged_table.rows == 0 and not (staged_table.replaces and standing)):
         return None
     columns, key = SCHEMAS[table].names, KEYS[table]
     names = ", ".join(f"`{c}`" for c in columns)
-    if not build.base.rows.get(table):  # A MERGE into no rows would do the same, and leave the keys in no order.
+    # A MERGE into no rows would do the same, and leave the keys in no order.
+    if staged_table.replaces or not standing:
         new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} WHERE NOT {DELETED}"
         spark.sql(f"INSERT OVERWRITE {name} SELECT {_in_files(table, staged_table)} {names} {new}").collect()
-        return staged_table.rows - staged_table.counts["deletes"]
+        return staged_table.rows - staged_table.counts["deletes"] - standing
     updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
     values = ", ".join(f"staged.`{c}`" for c in columns)
     view = f"staged_{table.replace('.', '_')}"

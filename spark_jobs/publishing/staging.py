@@ -27,6 +27,8 @@ class StagedTable:
     rows: int
     counts: dict[str, int] = field(default_factory=dict)
     """How many of the rows are of a kind, by the names that the build gave them."""
+    replaces: bool = False
+    """Whether these are all rows of the table, which take the place of those that it has."""
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> StagedTable:
@@ -40,6 +42,8 @@ def stage(
     build_id: str,
     content: DataFrame,
     kinds: Mapping[str, Column] | None = None,
+    *,
+    replaces: bool = False,
 ) -> StagedTable:
     """Writes the changes of one table, and counts them: all, and those for which each of `kinds` holds.
 
@@ -57,7 +61,7 @@ def stage(
     identity, counts = at_once(lambda: delta.table_id(spark, name), lambda: counted.collect()[0].asDict())
     if identity is None:
         raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
-    return StagedTable(name, identity, first, counts.pop("rows"), counts)
+    return StagedTable(name, identity, first, counts.pop("rows"), counts, replaces)
 
 
 def staged(spark: SparkSession, table: StagedTable) -> DataFrame:

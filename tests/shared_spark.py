@@ -1,0 +1,68 @@
+"""One Spark for all processes of a test run: a second one would load, and warm up, the same code once more."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local_workspace.processes import end_group
+from local_workspace.spark_server import SparkServer, free_port
+
+PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
+
+
+@contextmanager
+def shared_spark(folder: Path) -> Iterator[str]:
+    """The connection string of a Spark Connect server with Delta; `folder` is the same for all who share it.
+
+    The first to come starts the server, and the last to go stops it.
+    """
+    state = folder / "spark-state"
+    users = folder / "spark-users.json"
+    with _alone(folder):
+        found = _read(users) or _started(state)
+        users.write_text(json.dumps(found | {"users": found["users"] + 1}))
+    try:
+        token = (state / "secrets" / "spark_token").read_text()
+        yield f"sc://localhost:{found['port']}/;token={token}"
+    finally:
+        with _alone(folder):
+            found = _read(users)
+            if found["users"] > 1:
+                users.write_text(json.dumps(found | {"users": found["users"] - 1}))
+            else:
+                users.unlink()
+                end_group(found["pid"], grace=8)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "spark-users.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _read(users: Path) -> dict[str, int]:
+    return dict(json.loads(users.read_text())) if users.exists() else {}
+
+
+def _started(state: Path) -> dict[str, int]:
+    state.mkdir(exist_ok=True)
+    for name in ("jars", "java"):
+        link = state / name
+        if (PROJECT_STATE / name).exists() and not link.exists():
+            link.symlink_to(PROJECT_STATE / name)
+    (state / "secrets").mkdir(mode=0o700, exist_ok=True)
+    token = state / "secrets" / "spark_token"
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(16))
+    server = SparkServer(state, free_port(), few_rows=True)
+    server.start()
+    if server.pid is None:
+        raise RuntimeError(f"Spark was started and has no process; its log is {server.log_file}")
+    return {"port": server.port, "pid": server.pid, "users": 0}
