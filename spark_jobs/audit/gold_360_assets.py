@@ -133,7 +133,7 @@ def _joined(
         F.struct(*table.columns).alias("t"),
         F.count(F.lit(1)).over(Window.partitionBy(natural)).alias("rows"),
     )
-    current = dimension.where("is_current").select(natural, F.struct(*attributes).alias("d"))
+    current = dimension.groupBy(natural).agg(F.max(F.when(F.col("is_current"), F.struct(*attributes))).alias("d"))
     summed = summed.select(natural, F.struct(*(c for c in summed.columns if c != natural)).alias("s"))
     return (
         current.withColumn("_in_dimension", F.lit(True))
