@@ -11,8 +11,8 @@ from laptop import processes
 from laptop.problems import Problem, guarded
 from laptop.state import REPO, State
 
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")
-"""The whole suite, in two processes: tests/conftest.py says what stays together, and what comes first."""
+SIDE_BY_SIDE = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
+"""The whole suite, in three processes, for much of the time one waits: tests/conftest.py says what stays together."""
 FOR_TESTS = ("SPARK_REMOTE", "DATABRICKS_CLI")
 
 

@@ -45,18 +45,17 @@ def dataco() -> Path:
     return DATACO
 
 
-BEGUN_FIRST = ("spark-spark", "e2e", "spark-prove")
-"""The groups that take longest: one that came last would leave the other process idle."""
+BEGUN_FIRST = ("spark/publishing", "e2e", "prove/crashes", "prove/concurrency", "prove/gates", "prove/histories")
+"""The groups that take longest: one that came last would leave the other processes idle."""
 
 
 def _group(item: pytest.Item) -> str:
-    folder = item.path.relative_to(REPO / "tests").parts[0]
-    return f"spark-{folder}" if "spark_remote" in getattr(item, "fixturenames", ()) else folder
+    return item.path.parent.relative_to(REPO / "tests").as_posix()
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The tests of a folder stay together where tests run side by side; those of it that drive Spark are another group.
+    """The tests of a folder stay together where tests run side by side, those of a folder in it are another group.
 
     With a Spark on another machine, tests that hand it files of this one are skipped.
     """

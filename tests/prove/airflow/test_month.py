@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,8 +37,9 @@ SECONDS_A_RUN = 60
 NO_SCHEDULE = {"LAKEHOUSE_SCHEDULE_END": "2000-01-01"}
 
 
+@cache
 def month() -> list[date]:
-    """All of January, or as many of its first days as there is time for."""
+    """All of January, or as many of its first days as the first test has time for: all tests compare the same days."""
     given = 60 * (minutes() or 0) / SECONDS_A_RUN
     return [FIRST + timedelta(days=number) for number in range(max(3, min(31, int(given))))]
 
