@@ -193,6 +193,15 @@ def test_customer_mistakes(spark: SparkSession, good: dict[str, Any]) -> None:
     assert "customer_zipcode" not in repr(result.failures)
 
 
+def test_a_key_of_the_dimension_without_a_current_version_is_told(spark: SparkSession, good: dict[str, Any]) -> None:
+    """customers360 is made of current versions, so it has no row either."""
+    past = {"valid_from": FIRST, "valid_to": FIRST + timedelta(days=1), "is_current": False}
+    ended = table(spark, DIM_CUSTOMERS, [row(DIM_CUSTOMERS, customer_id=77, customer_key="c77", **past)])
+    silver = {**good["silver"], "dim_customers": good["silver"]["dim_customers"].unionByName(ended)}
+    result = audit(spark, {**good, "silver": silver}, lambda _: None, {"customers360"})
+    assert unmet(result, "customers360")["rows"] == {77}
+
+
 def test_product_mistakes(spark: SparkSession, good: dict[str, Any]) -> None:
     stored = {r["product_id"]: r for r in good["rows"]["products360"]}
 
