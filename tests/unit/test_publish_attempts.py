@@ -45,7 +45,7 @@ class World:
     """What publish meets: the newest publication, whether its build is stale, and what its commits and appends do."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.newest: Publication | None = published(4, {"gold.a": 7, "gold.b": 8}, {"gold.a": 10, "gold.b": 20})
+        self.newest: Publication | None = published(5, {"gold.a": 7, "gold.b": 8}, {"gold.a": 10, "gold.b": 20})
         self.stale: list[bool] = []
         self.commits: list[Any] = []
         self.appends: list[bool] = []
@@ -95,8 +95,8 @@ def test_a_publication_counts_on_from_the_newest(world: World) -> None:
     publication = world.publish()
     assert publication == Publication(
         layer="gold",
-        seq=5,
-        base_seq=4,
+        seq=6,
+        base_seq=5,
         below_seq=None,
         interval_start=date(2018, 1, 5),
         interval_end=date(2018, 1, 9),
@@ -122,7 +122,7 @@ def test_the_first_publication_counts_from_nothing(world: World) -> None:
 
 def test_it_steps_aside_longer_each_time_and_by_a_share_of_its_own(world: World) -> None:
     world.commits = [ConcurrentCommit("gold.a"), ConcurrentCommit("gold.b"), ConcurrentCommit("gold.a")]
-    assert world.publish().seq == 5
+    assert world.publish().seq == 6
     assert world.slept == [1 + SHARE, 2 * (1 + SHARE), 4 * (1 + SHARE)]
     assert world.built == []
 
