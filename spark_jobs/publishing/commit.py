@@ -158,11 +158,11 @@ def _merge(spark: SparkSession, build: Build, table: str, name: str) -> int | No
         return None
     columns, key = SCHEMAS[table].names, KEYS[table]
     names = ", ".join(f"`{c}`" for c in columns)
-    # A MERGE into no rows would do the same, and leave the keys in no order.
+    # Nothing is staged as deleted then. A MERGE into no rows would do the same, and leave the keys in no order.
     if staged_table.replaces or not standing:
-        new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version} WHERE NOT {DELETED}"
+        new = f"FROM {staged_table.name} VERSION AS OF {staged_table.version}"
         spark.sql(f"INSERT OVERWRITE {name} SELECT {_in_files(table, staged_table)} {names} {new}").collect()
-        return staged_table.rows - staged_table.counts["deletes"] - standing
+        return staged_table.rows - standing
     updates = ", ".join(f"published.`{c}` = staged.`{c}`" for c in columns)
     values = ", ".join(f"staged.`{c}`" for c in columns)
     view = f"staged_{table.replace('.', '_')}"
