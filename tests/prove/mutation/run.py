@@ -125,24 +125,11 @@ def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> No
         )
         for step in (["baseline", config], ["init", config, session]):
             subprocess.run([cosmic_ray, *map(str, step)], cwd=folder, check=True)
-        if "functions" in wanted:
-            keep_only(wanted["functions"], session)
         subprocess.run([cosmic_ray, "exec", str(config), str(session)], cwd=folder, check=True)
     finally:
         os.kill(server, signal.SIGKILL)
         os.waitpid(server, 0)
     report(name, session)
-
-
-def keep_only(functions: list[str], session: Path) -> None:
-    """Forgets the mutants of all other functions."""
-    with sqlite3.connect(session) as rows:
-        rows.execute(
-            "DELETE FROM mutation_specs WHERE definition_name IS NULL"
-            f" OR definition_name NOT IN ({', '.join('?' * len(functions))})",
-            functions,
-        )
-        rows.execute("DELETE FROM work_items WHERE job_id NOT IN (SELECT job_id FROM mutation_specs)")
 
 
 def report(name: str, session: Path) -> None:
