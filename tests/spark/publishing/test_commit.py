@@ -136,8 +136,8 @@ def test_neighbours_are_written_into_one_file(staged_rows: int, files: int) -> N
     assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {LOOKED_UP_BY[ENRICHED][0]}) */"
 
 
-def test_a_merge_looks_into_files_of_staged_keys_only(spark: SparkSession) -> None:
-    items = rows(spark, ENRICHED, "order_item_id", {7: 1, 5: 1, 6: 1}, "quantity")
+def test_a_merge_looks_into_files_of_staged_keys_only(gold: Layer) -> None:
+    items = rows(gold.lakehouse.spark, ENRICHED, "order_item_id", {7: 1, 5: 1, 6: 1}, "quantity")
     assert commits._between(items, ENRICHED, "order_item_id") == " AND published.`order_item_id` BETWEEN 5 AND 7"
     assert commits._between(items.where("false"), ENRICHED, "order_item_id") == ""
     assert commits._between(items, "silver.dim_customers", "customer_key") == "", "a hash has no neighbours"
