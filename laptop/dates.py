@@ -30,12 +30,14 @@ def landed_span(landing: Path) -> tuple[datetime, datetime]:
 
 def _day(name: str, text: str) -> date:
     text = text.strip()
+    if not text:
+        raise Problem(f"{name} is missing: say both START=2018-01-01 and END=2018-01-02, the day after the last one.")
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise Problem(f"{name}={text or '(nothing)'} is not a date; write it like {name}=2018-01-01.")
+    raise Problem(f"{name}={text} is not a date; write it like {name}=2018-01-01.")
 
 
 def _midnight(day: date) -> datetime:

@@ -24,7 +24,8 @@ def test_an_interval_is_midnight_to_midnight_in_utc() -> None:
         ("01/02/2018", "2018-01-03", "START=01/02/2018 is not a date"),
         ("2018-01-01", "2018-02-30", "END=2018-02-30 is not a date"),
         ("20180101", "2018-02-03", "is not a date"),
-        ("", "2018-02-03", "(nothing)"),
+        ("", "2018-02-03", "START is missing"),
+        ("2018-02-03", " ", "END is missing"),
         ("2018-01-01T05:00", "2018-02-03", "is not a date"),
     ],
 )
