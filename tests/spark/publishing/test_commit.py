@@ -78,13 +78,14 @@ def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
 
 def test_a_table_staged_whole_takes_the_place_of_what_was_published(gold: Layer) -> None:
     spark, tables, gained = gold.lakehouse.spark, gold.lakehouse.tables, []
+    untouched = Committed(gold.heads[ENRICHED], 0)
     for products in ({1: 5, 2: 5}, {2: 6, 3: 6, 4: 7}, {}, {}):
         new = rows(spark, TOTALS, "product_id", products, "units_sold")
         staged = stage_whole(spark, tables, gold.next_build_id(), TOTALS, new)
         done = gold.commit({TOTALS: staged})
         gained.append(done[TOTALS])
         assert gold.content(TOTALS, "product_id", "units_sold") == products
-        assert done[ENRICHED] == Committed(gold.heads[ENRICHED], 0), "nothing was staged for it"
+        assert done[ENRICHED] == untouched, "nothing was staged for it"
     assert gained == [Committed(1, 2), Committed(2, 1), Committed(3, -3), Committed(3, 0)]
 
 
