@@ -22,8 +22,7 @@ from tests.spark.silver.frames import (
     collected,
     dataco_rows,
     frame,
-    read_csv,
-    write_csv,
+    write_parquet,
 )
 from tests.unit.model import cases, oracle
 from tests.unit.model.cases import Row, bronze_row
@@ -137,8 +136,8 @@ def test_the_real_data_set_equals_the_oracle(
     compiling_spark: SparkSession, dataco_bronze: list[Row], tmp_path: Path
 ) -> None:
     spark = compiling_spark
-    write_csv(dataco_bronze, tmp_path / "bronze.csv")
-    bronze = read_csv(spark, tmp_path / "bronze.csv")
+    write_parquet(dataco_bronze, tmp_path / "bronze.parquet")
+    bronze = spark.read.parquet(str(tmp_path / "bronze.parquet"))
 
     def stored(result, name: str):
         """Written once and read again, so that no table is computed twice."""
@@ -146,7 +145,6 @@ def test_the_real_data_set_equals_the_oracle(
         result.write.parquet(path)
         return spark.read.parquet(path)
 
-    bronze = stored(bronze, "bronze")
     items = stored(orders(newest_deliveries(bronze)), "orders")
     customers = stored(dim_customers(bronze), "dim_customers")
     products = stored(dim_products(bronze), "dim_products")

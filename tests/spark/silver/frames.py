@@ -8,10 +8,14 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     BooleanType,
     DataType,
@@ -97,9 +101,14 @@ def dataco_rows(path: Path) -> Iterator[Row]:
     with lzma.open(path, "rt", encoding="cp1252", newline="") as lines:
         reader = csv.reader(lines)
         names = [snake(name) for name in next(reader)]
-        wanted = [(position, name) for position, name in enumerate(names) if name in COLUMNS]
+        # A column's values come again and again: each is read once.
+        wanted = [
+            (position, name, cache(partial(parsed, kind=TYPES.get(name))))
+            for position, name in enumerate(names)
+            if name in COLUMNS
+        ]
         for number, line in enumerate(reader):
-            row: Row = {name: parsed(line[position], TYPES.get(name)) for position, name in wanted}
+            row: Row = {name: value_of(line[position]) for position, name, value_of in wanted}
             row["landing_date"] = row["order_date_dateorders"].date()
             row["source_file"] = f"dt={row['landing_date']}/orders.csv"
             row["row_hash"] = str(number)
@@ -122,13 +131,9 @@ def parsed(field: str, kind: DataType | None) -> Any:
     return int(text)
 
 
-def write_csv(rows: Iterable[Row], path: Path) -> None:
-    """The rows as a file that `read_csv` reads; a NULL is an empty field."""
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, BRONZE.fieldNames())
-        writer.writerows(rows)
-
-
-def read_csv(spark: SparkSession, path: Path) -> DataFrame:
-    """The bronze frame of a file of `write_csv`."""
-    return spark.read.schema(BRONZE).csv(str(path), timestampFormat="yyyy-MM-dd HH:mm:ss")
+def write_parquet(rows: Iterable[Row], path: Path) -> None:
+    """The rows as a file that Spark reads as a bronze frame."""
+    columns = zip(*(map(row.get, BRONZE.fieldNames()) for row in rows), strict=True)
+    schema = to_arrow_schema(BRONZE)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), path)
