@@ -15,6 +15,13 @@ def _port(name: str, default: int) -> int:
     return int(text)
 
 
+def _yes_or_no(name: str) -> bool:
+    text = os.environ.get(name, "false")
+    if text not in ("true", "false"):
+        raise SystemExit(f"error: {name}={text}: it must be true or false")
+    return text == "true"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local_workspace", description=__doc__)
     parser.add_argument("--state", type=Path, help="the state folder (default: LAKEHOUSE_STATE, or .state)")
@@ -30,6 +37,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     serve.add_argument("--spark-port", type=int, default=_port("LAKEHOUSE_SPARK_PORT", 15002))
     serve.add_argument("--spark-memory", default=os.environ.get("LAKEHOUSE_SPARK_MEMORY", "4g"))
+    serve.add_argument(
+        "--spark-few-rows",
+        action="store_true",
+        default=_yes_or_no("LAKEHOUSE_SPARK_FEW_ROWS"),
+        help="Spark interprets its plans instead of compiling them: quicker for some thousand rows, slow for more",
+    )
     serve.add_argument("--no-spark", action="store_true", help="run tasks without a Spark server (tests)")
 
     deploy = commands.add_parser("deploy", help="define the bundle's jobs in a running workspace")
@@ -53,7 +66,14 @@ def _run(chosen: argparse.Namespace, state: StateFolder) -> int:
         from local_workspace.serve import serve_forever
 
         spark_port = None if chosen.no_spark else chosen.spark_port
-        return serve_forever(state, chosen.port, spark_port, chosen.spark_memory, chosen.bind)
+        return serve_forever(
+            state,
+            chosen.port,
+            spark_port,
+            chosen.spark_memory,
+            few_rows=chosen.spark_few_rows,
+            address=chosen.bind,
+        )
     if chosen.command == "deploy":
         from local_workspace.deployer import deploy
 

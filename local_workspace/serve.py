@@ -13,7 +13,7 @@ import uvicorn
 from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
-from local_workspace.spark_server import SparkServer
+from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
 from local_workspace.spark_watch import SparkWatch
 from local_workspace.state import StateFolder, private_folder
 from local_workspace.store import Store
@@ -38,7 +38,13 @@ def listening_socket(port: int, address: str) -> socket.socket:
 
 
 def serve_forever(
-    state: StateFolder, port: int, spark_port: int | None, spark_memory: str, address: str = "127.0.0.1"
+    state: StateFolder,
+    port: int,
+    spark_port: int | None,
+    spark_memory: str,
+    *,
+    few_rows: bool = False,
+    address: str = "127.0.0.1",
 ) -> int:
     os.umask(0o077)  # what the workspace and its tasks write is its owner's alone
     for folder in (state.root, state.workspace, state.files, state.volumes, state.runs, state.logs, state.pids):
@@ -49,7 +55,8 @@ def serve_forever(
     store = Store(state.database)
     runner = Runner(state, store, redactor, modules=IMPORTED_BY_ALL if spark_port is not None else ())
     if spark_port is not None:
-        server = SparkServer(state.root, spark_port, driver_memory=spark_memory)
+        more_settings = FEW_ROWS_SETTINGS if few_rows else {}
+        server = SparkServer(state.root, spark_port, driver_memory=spark_memory, more_settings=more_settings)
         runner.spark = SparkWatch(server, runner.spark_lost)
     app = build_app(state, store, runner, redactor)
     # h11 limits headers (64 KiB); httptools, which uvicorn prefers where it is installed, does not.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_workspace.processes import end_group
-from local_workspace.spark_server import SparkServer, free_port
+from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer, free_port
 
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
 
@@ -61,7 +61,7 @@ def _started(state: Path) -> dict[str, int]:
     token = state / "secrets" / "spark_token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(16))
-    server = SparkServer(state, free_port(), few_rows=True)
+    server = SparkServer(state, free_port(), more_settings=FEW_ROWS_SETTINGS | NO_METASTORE)
     server.start()
     if server.pid is None:
         raise RuntimeError(f"Spark was started and has no process; its log is {server.log_file}")

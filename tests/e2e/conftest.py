@@ -40,6 +40,7 @@ def source(dataco: Path) -> Source:
 @pytest.fixture(scope="session")
 def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     landed = source.header + b"".join(line for day in source.landed for line in day.lines)
-    with running_lake(tmp_path_factory.mktemp("e2e"), landed, {"LAKEHOUSE_LANDING_RETRIES": "60"}) as lake:
+    settings = {"LAKEHOUSE_LANDING_RETRIES": "60", "LAKEHOUSE_SPARK_FEW_ROWS": "true"}
+    with running_lake(tmp_path_factory.mktemp("e2e"), landed, settings) as lake:
         lake.client.unpause(DAG)
         yield lake

@@ -48,6 +48,7 @@ class Lake:
     """The services, with a Spark of their own to look at the tables."""
 
     state: State
+    settings: Mapping[str, str]
     session: ExitStack
 
     def __post_init__(self) -> None:
@@ -77,7 +78,8 @@ class Lake:
             victim.kill()
         psutil.wait_procs(victims, timeout=10)
         if set(services) != {"spark"}:  # the workspace itself starts Spark again
-            up(self.state)
+            with patch.dict(os.environ, self.settings):
+                up(self.state)
         self.reconnect()
 
     def job_processes(self) -> list[psutil.Process]:
@@ -167,6 +169,6 @@ def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> It
         with patch.dict(os.environ, settings):
             up(state)
         with ExitStack() as session:
-            yield Lake(state, session)
+            yield Lake(state, settings, session)
     finally:
         down(state)

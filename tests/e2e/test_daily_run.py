@@ -90,6 +90,11 @@ def land(lake: Lake, day: date, header: bytes, lines: list[bytes]) -> None:
     (folder / "orders.csv").write_bytes(header + b"".join(lines))
 
 
+def test_spark_has_the_settings_for_few_rows_when_it_was_started_again_too(lake: Lake) -> None:
+    assert lake.sql("SET spark.sql.codegen.wholeStage") == [("spark.sql.codegen.wholeStage", "false")]
+    assert lake.sql("SET spark.sql.catalogImplementation") == [("spark.sql.catalogImplementation", "hive")]
+
+
 def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, source: Source, first_run: RunResult) -> None:
     lines = source.days[SPOILED].lines
     bad = [b"spoiled," + line if number % 10 == 0 else line for number, line in enumerate(lines)]
