@@ -83,6 +83,26 @@ def test_an_average_is_rounded_once(spark: SparkSession) -> None:
     assert customer["avg_order_value"] == product["avg_order_value"] == product["avg_profit_per_order"] == 0
 
 
+def test_a_rate_is_rounded_once(spark: SparkSession) -> None:
+    """2 of 13 are 0.15384..., which is 0.15385 to five places, and would then be 0.1539."""
+    rates = {
+        "order_completion_rate": ("COMPLETE", "CANCELED"),
+        "order_cancellation_rate": ("CANCELED", "COMPLETE"),
+        "order_fraud_rate": ("SUSPECTED_FRAUD", "COMPLETE"),
+        "order_pending_rate": ("PENDING", "COMPLETE"),
+    }
+    bronze = [
+        bronze_row(
+            order_item_id=13 * product + n, order_id=13 * product + n, product_card_id=product, order_status=status
+        )
+        for product, (two, eleven) in enumerate(rates.values(), start=1)
+        for n, status in enumerate([two] * 2 + [eleven] * 11)
+    ]
+    _, products = Shop(spark, bronze).check_360(date(2018, 1, 2))
+    by_product = {row["product_id"]: row for row in products}
+    assert [by_product[n][rate] for n, rate in enumerate(rates, start=1)] == [Decimal("0.1538")] * 4
+
+
 def test_the_90_days_before_as_of(spark: SparkSession) -> None:
     """Products 1 to 4 sell least, each once; 1 July less 90 days is 2 April."""
     days = [datetime(2018, 4, 1, 23, 59), datetime(2018, 4, 2), datetime(2018, 6, 30, 23, 59), datetime(2018, 7, 1)]
