@@ -78,8 +78,7 @@ class Lake:
             victim.kill()
         psutil.wait_procs(victims, timeout=10)
         if set(services) != {"spark"}:  # the workspace itself starts Spark again
-            with patch.dict(os.environ, self.settings):
-                up(self.state)
+            start_missing(self.state, self.settings)
         self.reconnect()
 
     def job_processes(self) -> list[psutil.Process]:
@@ -151,6 +150,12 @@ def days_of(source: Path, days: set[date]) -> tuple[bytes, dict[date, Day]]:
     return header, found
 
 
+def start_missing(state: State, settings: Mapping[str, str]) -> None:
+    """Starts the services that do not run, with these LAKEHOUSE_* settings."""
+    with patch.dict(os.environ, settings):
+        up(state)
+
+
 @contextmanager
 def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> Iterator[Lake]:
     """A new lakehouse in which that source has landed by order date; its DAG is paused. `settings` are LAKEHOUSE_*."""
@@ -166,8 +171,7 @@ def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> It
     file.write_bytes(source)
     replay(file, state.landing)
     try:
-        with patch.dict(os.environ, settings):
-            up(state)
+        start_missing(state, settings)
         with ExitStack() as session:
             yield Lake(state, settings, session)
     finally:

@@ -41,7 +41,7 @@ def copy_work_tree(folder: Path) -> None:
 
 def start_spark(state: Path, project_state: Path) -> Any:
     """A Spark Connect server of this run alone, and SPARK_REMOTE."""
-    from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
+    from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer, free_port
 
     (state / "secrets").mkdir(parents=True, mode=0o700)
     token = state / "secrets" / "spark_token"
@@ -50,9 +50,7 @@ def start_spark(state: Path, project_state: Path) -> Any:
     for name in ("jars", "java"):
         if (project_state / name).exists():
             (state / name).symlink_to(project_state / name)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = SparkServer(state, port, more_settings=FEW_ROWS_SETTINGS | NO_METASTORE)
     server.start()
     os.environ["SPARK_REMOTE"] = f"sc://localhost:{port}/;token={token.read_text()}"

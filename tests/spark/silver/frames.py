@@ -131,9 +131,8 @@ def parsed(field: str, kind: DataType | None) -> Any:
     return int(text)
 
 
-def write_parquet(rows: Iterable[Row], path: Path) -> None:
+def write_parquet(rows: list[Row], path: Path) -> None:
     """The rows as a file that Spark reads as a bronze frame."""
-    columns = zip(*(map(row.get, BRONZE.fieldNames()) for row in rows), strict=True)
     schema = to_arrow_schema(BRONZE)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    pq.write_table(pa.table(arrays, schema=schema), path)
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
+    pq.write_table(pa.table(columns, schema=schema), path)
