@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 MOST_ROWS = 10_000
 MOST_BYTES = 1_000_000
 """Of what is fetched: it travels with each statement that goes by it."""
+MOST_VALUES = 50_000
+"""Rows times columns of what is fetched where their number is known, or expected, before."""
+
+
+def are_few(rows: int, columns: int) -> bool:
+    """Whether so many rows of so many columns are worth being fetched."""
+    return rows <= MOST_ROWS and rows * columns <= MOST_VALUES
 
 
 def at_hand(frame: DataFrame, known_rows: int | None = None) -> DataFrame:

@@ -52,8 +52,8 @@ def build_bronze(spark: SparkSession, parameters: BuildParameters, build_id: str
     )
     bad = {"quarantined": F.size("reasons") > 0}
     staged = {
-        "bronze.lines": stage(spark, tables, "bronze.lines", build_id, lines, bad),
-        "bronze.landed_files": stage(spark, tables, "bronze.landed_files", build_id, files.coalesce(1)),
+        "bronze.lines": stage(spark, tables, "bronze.lines", build_id, lines, bad).table,
+        "bronze.landed_files": stage(spark, tables, "bronze.landed_files", build_id, files, few=True).table,
     }
     quarantined = staged["bronze.lines"].counts["quarantined"]
     return Build(

@@ -9,9 +9,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.at_hand import at_hand
 from spark_jobs.audit.change import Change
-from spark_jobs.builds.inputs import LayerInputs, changed_below, layer_inputs, published
+from spark_jobs.builds.inputs import LayerInputs, changed_below, layer_inputs, published, published_tables, rows_gained
 from spark_jobs.builds.record import Build
-from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched, stage_whole
+from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched, stage_whole, touched_table
 from spark_jobs.concurrency import at_once
 from spark_jobs.gold.customers360 import customer_measures, scored_customers
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
@@ -19,7 +19,7 @@ from spark_jobs.gold.products360 import judged_products, moved_totals, product_t
 from spark_jobs.keys import Keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
-from spark_jobs.publishing.staging import StagedTable, staged_at_hand
+from spark_jobs.publishing.staging import Staging
 from spark_jobs.silver.changes import DELETED
 from spark_jobs.tables import LAYER_TABLES, Tables
 
@@ -44,34 +44,38 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     """Stages the changes of the gold tables, and the items they were looked for. Raises BaseMissing."""
     tables = parameters.tables
     inputs = layer_inputs(spark, tables, "gold")
-    staged: dict[str, StagedTable] = {}
+    staged: dict[str, Staging] = {}
     if inputs.below_before is not None and inputs.below_before.tables == inputs.below.tables:
         return changes_build("gold", build_id, parameters, inputs, staged)
-    silver = {table: published(spark, tables, inputs.below, table) for table in SILVER_TABLES}
+    silver, before = at_once(
+        lambda: published_tables(spark, tables, inputs.below, SILVER_TABLES),
+        lambda: published_tables(spark, tables, inputs.base, LAYER_TABLES["gold"]),
+    )
     orders, customers, products = silver.values()
-    before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["gold"]}
 
-    def changed(table: str, new: DataFrame, current: DataFrame) -> Change:
+    def changed(table: str, new: DataFrame, current: DataFrame, expected_rows: int) -> Change:
         standing = current if table in inputs.base.tables else None
-        staged.update(stage_changes(spark, tables, build_id, {table: (new, standing)}))
-        rows = staged_at_hand(spark, staged[table])
-        return Change(before[table], rows, KEYS[table], replaces=staged[table].replaces)
+        staged.update(stage_changes(spark, tables, build_id, {table: (new, standing)}, expected_rows))
+        return Change(before[table], staged[table].rows, KEYS[table], replaces=staged[table].table.replaces)
 
-    def replaced(table: str, new: DataFrame) -> StagedTable:
-        staged[table] = stage_whole(spark, tables, build_id, table, new)
-        return staged[table]
+    def replaced(table: str, new: DataFrame, dimension: str) -> DataFrame:
+        staged[table] = stage_whole(spark, tables, build_id, table, new, inputs.below.rows[dimension])
+        return staged[table].rows
 
     items = _touched_items(spark, tables, inputs, silver)
     if items is None:
-        enriched = changed(ENRICHED, orders_enriched(orders, customers, products), before[ENRICHED])
+        anew = orders_enriched(orders, customers, products)
+        enriched = changed(ENRICHED, anew, before[ENRICHED], inputs.below.rows["silver.orders"])
         totals, measures = product_totals(enriched.after()), customer_measures(orders, customers)
     else:
-        staged |= stage_touched(spark, tables, "gold", build_id, items)
-        if not staged["gold.touched"].rows and _same_dimensions(inputs):
+        touched = stage_touched(spark, tables, "gold", build_id, items, rows_gained(inputs, "silver.orders"))
+        staged[touched_table("gold")] = touched
+        if not touched.table.rows and _same_dimensions(inputs):
             return changes_build("gold", build_id, parameters, inputs, staged)
-        keys = Keys(staged_at_hand(spark, staged["gold.touched"]), "order_item_id")
+        keys = Keys(touched.rows, "order_item_id")
         new, current = keys.rows(orders), keys.rows(before[ENRICHED])
-        enriched = changed(ENRICHED, orders_enriched(new, *_versions_of(new, customers, products)), current)
+        anew = orders_enriched(new, *_versions_of(new, customers, products))
+        enriched = changed(ENRICHED, anew, current, touched.table.rows)
         totals = _totals_of_moved_orders(enriched, before)
         measures = _measures_of_affected_customers(
             enriched,
@@ -84,10 +88,11 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
 
     def of_products() -> None:
         # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
-        staged_totals = staged_at_hand(spark, replaced(TOTALS, totals)).drop(DELETED)
-        replaced(PRODUCTS360, judged_products(staged_totals, recent_units(enriched.after(), today), products))
+        staged_totals = replaced(TOTALS, totals, "silver.dim_products").drop(DELETED)
+        judged = judged_products(staged_totals, recent_units(enriched.after(), today), products)
+        replaced(PRODUCTS360, judged, "silver.dim_products")
 
-    at_once(of_products, lambda: replaced(CUSTOMERS360, scored_customers(measures, today)))
+    at_once(of_products, lambda: replaced(CUSTOMERS360, scored_customers(measures, today), "silver.dim_customers"))
     return changes_build("gold", build_id, parameters, inputs, staged)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spark_jobs.at_hand import at_hand
+from spark_jobs.at_hand import are_few, at_hand
 from spark_jobs.builds.record import Base, Build
 from spark_jobs.concurrency import each_at_once
 from spark_jobs.errors import BaseMissing
@@ -16,10 +17,6 @@ from spark_jobs.tables import LAYER_BELOW, LAYER_TABLES, Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-
-MOST_VALUES = 50_000
-"""Rows times columns of a published table that is small."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,20 @@ def published(spark: SparkSession, tables: Tables, base: Base, table: str) -> Da
         return spark.createDataFrame([], SCHEMAS[table])
     frame = delta.at_version(spark, tables.name(table), base.tables[table])
     rows = base.rows.get(table)
-    is_small = rows is not None and rows * len(SCHEMAS[table]) <= MOST_VALUES
+    is_small = rows is not None and are_few(rows, len(SCHEMAS[table]))
     return at_hand(frame, rows) if is_small else frame
+
+
+def published_tables(spark: SparkSession, tables: Tables, base: Base, names: Sequence[str]) -> dict[str, DataFrame]:
+    """`published` of each of these tables."""
+    frames = each_at_once(lambda table: published(spark, tables, base, table), names)
+    return dict(zip(names, frames, strict=True))
+
+
+def rows_gained(inputs: LayerInputs, table: str) -> int:
+    """How many rows the layer below has more, or fewer, than when `base` was built: no more than have changed."""
+    before = inputs.below_before.rows.get(table, 0) if inputs.below_before else 0
+    return abs(inputs.below.rows.get(table, 0) - before)
 
 
 def changed_below(spark: SparkSession, tables: Tables, build: LayerInputs | Build, table: str, key: str) -> DataFrame:

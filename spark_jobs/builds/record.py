@@ -106,7 +106,7 @@ def fingerprint(spark: SparkSession, build: Build) -> str:
     Raises BuildMissing.
     """
     heads: dict[str, Head] = {}
-    found = each_at_once(lambda staged: delta.head(spark, staged.name), build.staged.values())
+    found = each_at_once(lambda staged: delta.head(spark, staged.name, staged.version), build.staged.values())
     for (table, staged), head in zip(build.staged.items(), found, strict=True):
         if head is None:
             raise BuildMissing(f"the staging table {staged.name} is gone: run the build again")

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from spark_jobs.builds.inputs import layer_inputs, published
+from spark_jobs.builds.inputs import layer_inputs, published, published_tables, rows_gained
 from spark_jobs.builds.record import Build
-from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched
+from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage_touched, touched_table
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.publishing.publications import Publications, published_since
-from spark_jobs.publishing.staging import staged_at_hand
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
 from spark_jobs.tables import LAYER_TABLES
@@ -45,21 +44,24 @@ def build_silver(spark: SparkSession, parameters: BuildParameters, build_id: str
     tables = parameters.tables
     inputs = layer_inputs(spark, tables, "silver")
     bronze = published(spark, tables, inputs.below, "bronze.order_items")
-    before = {table: published(spark, tables, inputs.base, table) for table in LAYER_TABLES["silver"]}
+    before = published_tables(spark, tables, inputs.base, LAYER_TABLES["silver"])
     if inputs.below_before is None:
         anew = {table: derive(bronze) for table, (_, _, derive) in DIMENSIONS.items()}
         anew["silver.orders"] = newest_orders(bronze)
         standing = {table: before[table] if table in inputs.base.tables else None for table in anew}
-        staged = stage_changes(spark, tables, build_id, {table: (anew[table], standing[table]) for table in anew})
+        whole = {table: (anew[table], standing[table]) for table in anew}
+        staged = stage_changes(spark, tables, build_id, whole, inputs.below.rows["bronze.order_items"])
         return changes_build("silver", build_id, parameters, inputs, staged)
     was = published(spark, tables, inputs.below_before, "bronze.order_items")
     since = published_since(Publications(spark, tables), inputs.below_before.seq, inputs.below.seq)
-    staged = stage_touched(spark, tables, "silver", build_id, _touched(bronze, was, since.dates))
-    if staged["silver.touched"].rows:
-        keys = staged_at_hand(spark, staged["silver.touched"])
+    gained = rows_gained(inputs, "bronze.order_items")
+    touched = stage_touched(spark, tables, "silver", build_id, _touched(bronze, was, since.dates), gained)
+    staged = {touched_table("silver"): touched}
+    if touched.table.rows:
+        keys = touched.rows
         derived = (_going_on(bronze.where(since.dates), before, keys) if since.are_latest
                    else _anew(bronze, before, keys))  # fmt: skip
-        staged |= stage_changes(spark, tables, build_id, derived)
+        staged |= stage_changes(spark, tables, build_id, derived, touched.table.rows)
     return changes_build("silver", build_id, parameters, inputs, staged)
 
 

@@ -59,7 +59,7 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
     def restored(table: str) -> int:
         name = tables.name(table)
         published = newest.tables.get(table, 0) if newest else 0
-        version = delta.head_version(spark, name)
+        version = delta.head_version(spark, name, published)
         if version is None and published:
             raise LookupError(
                 f"{name} was published at version {published} and is gone: was it dropped by hand? "
@@ -70,7 +70,7 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
             delta.create_table(
                 spark, name, delta.ddl(SCHEMAS[table]), COMMENTS[table], LOOKED_UP_BY[table], is_merged=table in KEYS
             )
-            version = _head(spark, name)  # another run may have made it, and committed to it
+            version = _head(spark, name, 0)  # another run may have made it, and committed to it
         if version == published:
             return version
         try:
@@ -79,13 +79,13 @@ def restore_heads(spark: SparkSession, tables: Tables, layer: str, newest: Publi
             if delta.is_concurrency_conflict(error):
                 raise ConcurrentCommit(table) from error
             raise
-        return _head(spark, name)
+        return _head(spark, name, version + 1)
 
     return dict(zip(LAYER_TABLES[layer], each_at_once(restored, LAYER_TABLES[layer]), strict=True))
 
 
-def _head(spark: SparkSession, name: str) -> int:
-    version = delta.head_version(spark, name)
+def _head(spark: SparkSession, name: str, expected: int) -> int:
+    version = delta.head_version(spark, name, expected)
     if version is None:
         raise LookupError(f"{name} is gone: was it dropped by hand?")
     return version
@@ -112,7 +112,7 @@ def commit(spark: SparkSession, tables: Tables, build: Build, heads: dict[str, i
             raise
         if gained is None:
             return Committed(heads[table], 0)
-        found = _head(spark, name)
+        found = _head(spark, name, heads[table] + 1)
         if found != heads[table] + 1:
             raise ConcurrentCommit(table)
         return Committed(found, gained)

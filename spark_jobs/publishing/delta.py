@@ -17,6 +17,7 @@ KEPT_FOR = "interval 90 days"
 Answer = TypeVar("Answer")
 _MISSING = "TABLE_OR_VIEW_NOT_FOUND"
 _CONFLICTS = ("DELTA_CONCURRENT", "CONCURRENT_", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentAppend")
+_NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
 _UNREADABLE = ("DELTA_VERSION_NOT_FOUND", "DELTA_CANNOT_RESTORE", "DELTA_LOG_FILE_NOT_FOUND", "DELTA_TIME_TRAVEL",
                "FAILED_READ_FILE", "TABLE_OR_VIEW_NOT_FOUND", "VersionNotFound")  # fmt: skip
 
@@ -31,19 +32,24 @@ class Head:
 
 def table_id(spark: SparkSession, name: str) -> str | None:
     """Two tables that were made under one name differ in it (design, section 11); None where there is no table."""
-    return _unless_missing(lambda: str(spark.sql(f"DESCRIBE DETAIL {name}").select("id").collect()[0]["id"]))
+    return _unless_missing(lambda: str(spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]["id"]))
 
 
-def head_version(spark: SparkSession, name: str) -> int | None:
-    """The newest version; None where there is no table."""
-    return _unless_missing(
-        lambda: int(spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").select("version").collect()[0]["version"])
-    )
+def head_version(spark: SparkSession, name: str, expected: int | None = None) -> int | None:
+    """The newest version; None where there is no table.
+
+    Where it is the one that is `expected`, as it nearly always is, it is found out in a tenth of the time.
+    """
+    if expected is not None and can_read(spark, name, expected):
+        beyond = _not_opened(spark, name, expected + 1)
+        if beyond and _NO_SUCH_VERSION in beyond:
+            return expected
+    return _unless_missing(lambda: int(spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]["version"]))
 
 
-def head(spark: SparkSession, name: str) -> Head | None:
-    """None where there is no table."""
-    identity, version = table_id(spark, name), head_version(spark, name)
+def head(spark: SparkSession, name: str, expected: int) -> Head | None:
+    """None where there is no table; `expected` as for `head_version`."""
+    identity, version = table_id(spark, name), head_version(spark, name, expected)
     return None if identity is None or version is None else Head(identity, version)
 
 
@@ -65,13 +71,18 @@ def changed_keys(spark: SparkSession, name: str, after: int, until: int, key: st
 
 def can_read(spark: SparkSession, name: str, version: int) -> bool:
     """Whether Delta still opens that version, as its log allows; whether each file is there shows when it is read."""
+    return _not_opened(spark, name, version) is None
+
+
+def _not_opened(spark: SparkSession, name: str, version: int) -> str | None:
+    """Why Delta does not open that version; None where it does."""
     try:
         at_version(spark, name, version).schema  # noqa: B018 - asks the server
     except Exception as error:
         if any(mark in str(error) for mark in _UNREADABLE):
-            return False
+            return str(error)
         raise
-    return True
+    return None
 
 
 def _unless_missing(ask: Callable[[], Answer]) -> Answer | None:

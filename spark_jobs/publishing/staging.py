@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from spark_jobs.at_hand import at_hand
+from spark_jobs.at_hand import at_hand, fetched
 from spark_jobs.concurrency import at_once
 from spark_jobs.publishing import delta
 from spark_jobs.tables import Tables
@@ -35,6 +35,15 @@ class StagedTable:
         return cls(**fields)
 
 
+@dataclass(frozen=True)
+class Staging:
+    """A staging table that was just written, and its rows."""
+
+    table: StagedTable
+    rows: DataFrame
+    """At hand where they are few."""
+
+
 def stage(
     spark: SparkSession,
     tables: Tables,
@@ -43,25 +52,32 @@ def stage(
     content: DataFrame,
     kinds: Mapping[str, Column] | None = None,
     *,
+    few: bool = False,
     replaces: bool = False,
-) -> StagedTable:
+) -> Staging:
     """Writes the changes of one table, and counts them: all, and those for which each of `kinds` holds.
 
+    Where `few` rows are expected, they are fetched, and what was fetched is written: neither counting them nor going
+    on from them then takes another look at the table.
     A build id is never used twice: an existing staging table is refused.
     """
     name = tables.staging(table, build_id)
     kinds = kinds or {}
+    rows, known = fetched(content) if few else (content, None)
     delta.create_schema(spark, tables.schema("staging"))
     # All of a staging table is read, so nothing is ever skipped by statistics.
-    content.write.format("delta").option("delta.dataSkippingNumIndexedCols", 0).mode("error").saveAsTable(name)
+    writer = (content if known is None else rows.coalesce(1)).write.format("delta").mode("error")
+    writer.option("delta.dataSkippingNumIndexedCols", 0).saveAsTable(name)
     first = 0  # A table that is made by its first commit.
-    counted = delta.at_version(spark, name, first).agg(
+    written = delta.at_version(spark, name, first) if known is None else rows
+    counted = written.agg(
         F.count(F.lit(1)).alias("rows"), *(F.count_if(kind).alias(name) for name, kind in kinds.items())
     )
     identity, counts = at_once(lambda: delta.table_id(spark, name), lambda: counted.collect()[0].asDict())
     if identity is None:
         raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
-    return StagedTable(name, identity, first, counts.pop("rows"), counts, replaces)
+    table_as_built = StagedTable(name, identity, first, counts.pop("rows"), counts, replaces)
+    return Staging(table_as_built, staged_at_hand(spark, table_as_built) if known is None else rows)
 
 
 def staged(spark: SparkSession, table: StagedTable) -> DataFrame:

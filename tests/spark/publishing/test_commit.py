@@ -81,8 +81,8 @@ def test_a_table_staged_whole_takes_the_place_of_what_was_published(gold: Layer)
     untouched = Committed(gold.heads[ENRICHED], 0)
     for products in ({1: 5, 2: 5}, {2: 6, 3: 6, 4: 7}, {}, {}):
         new = rows(spark, TOTALS, "product_id", products, "units_sold")
-        staged = stage_whole(spark, tables, gold.next_build_id(), TOTALS, new)
-        done = gold.commit({TOTALS: staged})
+        staged = stage_whole(spark, tables, gold.next_build_id(), TOTALS, new, len(products))
+        done = gold.commit({TOTALS: staged.table})
         gained.append(done[TOTALS])
         assert gold.content(TOTALS, "product_id", "units_sold") == products
         assert done[ENRICHED] == untouched, "nothing was staged for it"
@@ -99,12 +99,12 @@ def test_changes_are_merged_by_key(gold: Layer) -> None:
         {1: 1, 2: 9, 5: 1, 6: 1, **dict.fromkeys(range(7, 12), 1)},
     ):
         new, before = (rows(spark, ENRICHED, "order_item_id", some, "quantity") for some in (items, published))
-        staged = stage_changes(spark, tables, gold.next_build_id(), {ENRICHED: (new, before if published else None)})
-        done = gold.commit(staged)
+        staged = stage_changes(spark, tables, gold.next_build_id(), {ENRICHED: (new, before if published else None)}, 6)
+        done = gold.commit({ENRICHED: staged[ENRICHED].table})
         gained.append(done[ENRICHED])
         assert gold.content(ENRICHED, "order_item_id", "quantity") == items
         published = items
-    assert staged[ENRICHED].rows == 0
+    assert staged[ENRICHED].table.rows == 0
     assert gained == [Committed(1, 6), Committed(2, 3), Committed(2, 0)]
 
 
