@@ -21,14 +21,17 @@ from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
 from spark_jobs.publishing.staging import Staging
 from spark_jobs.silver.changes import DELETED
-from spark_jobs.tables import LAYER_TABLES, Tables
+from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-SILVER_TABLES = ("silver.orders", "silver.dim_customers", "silver.dim_products")
+DIMENSIONS = {"silver.dim_customers": "customer_id", "silver.dim_products": "product_id"}
+SILVER_TABLES = ("silver.orders", *DIMENSIONS)
 ENRICHED, TOTALS = "gold.orders_enriched", "gold.product_totals"
 CUSTOMERS360, PRODUCTS360 = "gold.customers360", "gold.products360"
+STANDING_TABLES = (ENRICHED, TOTALS, CUSTOMERS360)
+"""From these, as published, a build goes on; products360 is made from the totals alone."""
 
 
 def as_of(orders: DataFrame) -> date | None:
@@ -49,7 +52,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
         return changes_build("gold", build_id, parameters, inputs, staged)
     silver, before = at_once(
         lambda: published_tables(spark, tables, inputs.below, SILVER_TABLES),
-        lambda: published_tables(spark, tables, inputs.base, LAYER_TABLES["gold"]),
+        lambda: published_tables(spark, tables, inputs.base, STANDING_TABLES),
     )
     orders, customers, products = silver.values()
 
@@ -70,7 +73,7 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
     else:
         touched = stage_touched(spark, tables, "gold", build_id, items, rows_gained(inputs, "silver.orders"))
         staged[touched_table("gold")] = touched
-        if not touched.table.rows and _same_dimensions(inputs):
+        if not touched.table.rows and not _moved_dimensions(inputs):
             return changes_build("gold", build_id, parameters, inputs, staged)
         keys = Keys(touched.rows, "order_item_id")
         new, current = keys.rows(orders), keys.rows(before[ENRICHED])
@@ -123,10 +126,10 @@ def _measures_of_affected_customers(
     return published360.select(anew.columns).join(affected, "customer_id", "left_anti").unionByName(anew)
 
 
-def _same_dimensions(inputs: LayerInputs) -> bool:
-    """Whether neither dimension was committed to: a customer may change, and none of the orders with it."""
+def _moved_dimensions(inputs: LayerInputs) -> list[str]:
+    """The dimensions that were committed to: a customer may change, and none of the orders with it."""
     before, now = inputs.below_before, inputs.below
-    return before is not None and all(before.tables[table] == now.tables[table] for table in SILVER_TABLES[1:])
+    return [table for table in DIMENSIONS if before is None or before.tables[table] != now.tables[table]]
 
 
 def _touched_items(
@@ -137,7 +140,8 @@ def _touched_items(
         return None
     orders = silver["silver.orders"].select("order_item_id", "customer_id", "product_id", "order_date")
     items = changed_below(spark, tables, inputs, "silver.orders", "order_item_id")
-    for table, natural in (("silver.dim_customers", "customer_id"), ("silver.dim_products", "product_id")):
+    for table in _moved_dimensions(inputs):
+        natural = DIMENSIONS[table]
         keys = F.broadcast(at_hand(changed_below(spark, tables, inputs, table, natural)))
         was = published(spark, tables, inputs.below_before, table)
         old, new = (rows.join(keys, natural, "left_semi") for rows in (was, silver[table]))

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.publishing import delta
+from tests.spark.publishing.lakehouse import Lakehouse
+
+
+@pytest.fixture(scope="module")
+def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
+    return new_lakehouse()
 
 
 @pytest.fixture
-def table(spark: SparkSession) -> Iterator[str]:
+def table(spark: SparkSession, lakehouse: Lakehouse) -> Iterator[str]:
     """A table of versions 0 to 2."""
-    name = "of_three_versions"
+    name = lakehouse.tables.name("ops.of_three_versions")
     spark.sql(f"CREATE TABLE {name} (n INT) USING delta")
     for number in (1, 2):
         spark.sql(f"INSERT INTO {name} VALUES ({number})")
     yield name
-    spark.sql(f"DROP TABLE IF EXISTS {name}")
+    spark.sql(f"DROP TABLE {name}")
 
 
 @pytest.mark.parametrize("expected", [None, 0, 1, 2, 3])
@@ -30,21 +36,19 @@ def test_the_newest_version_is_told_whatever_is_expected(spark: SparkSession, ta
         assert delta.head(spark, table, expected) == delta.Head(identity, 2)
 
 
-def test_another_commit_is_seen_at_once(spark: SparkSession, spark_remote: str, table: str) -> None:
-    """By a session that has looked at the table before."""
-    other = SparkSession.builder.remote(spark_remote).create()
-    try:
-        assert delta.head_version(other, table, 2) == 2
-        spark.sql(f"INSERT INTO {table} VALUES (3)")
-        assert delta.head_version(other, table, 2) == 3
-        spark.sql(f"RESTORE TABLE {table} TO VERSION AS OF 1")
-        assert delta.head_version(other, table, 3) == 4
-    finally:
-        other.stop()
+def test_another_commit_is_seen_at_once(spark: SparkSession, table: str) -> None:
+    assert delta.head_version(spark, table, 2) == 2
+    spark.sql(f"INSERT INTO {table} VALUES (3)")
+    assert delta.head_version(spark, table, 2) == 3
+    spark.sql(f"RESTORE TABLE {table} TO VERSION AS OF 1")
+    assert delta.head_version(spark, table, 3) == 4
 
 
 @pytest.mark.parametrize("expected", [None, 0])
-def test_there_is_no_newest_version_of_no_table(spark: SparkSession, expected: int | None) -> None:
-    assert delta.head_version(spark, "there_is_no_such_table", expected) is None
+def test_there_is_no_newest_version_of_no_table(
+    spark: SparkSession, lakehouse: Lakehouse, expected: int | None
+) -> None:
+    name = lakehouse.tables.name("ops.no_such_table")
+    assert delta.head_version(spark, name, expected) is None
     if expected is not None:
-        assert delta.head(spark, "there_is_no_such_table", expected) is None
+        assert delta.head(spark, name, expected) is None
