@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
@@ -37,11 +38,16 @@ class StagedTable:
 
 @dataclass(frozen=True)
 class Staging:
-    """A staging table that was just written, and its rows."""
+    """A staging table that was just written; `fetched_rows` are its rows where they were fetched."""
 
+    spark: SparkSession
     table: StagedTable
-    rows: DataFrame
-    """At hand where they are few."""
+    fetched_rows: DataFrame | None
+
+    @cached_property
+    def rows(self) -> DataFrame:
+        """At hand where they are few."""
+        return staged_at_hand(self.spark, self.table) if self.fetched_rows is None else self.fetched_rows
 
 
 def stage(
@@ -76,8 +82,8 @@ def stage(
     identity, counts = at_once(lambda: delta.table_id(spark, name), lambda: counted.collect()[0].asDict())
     if identity is None:
         raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
-    table_as_built = StagedTable(name, identity, first, counts.pop("rows"), counts, replaces)
-    return Staging(table_as_built, staged_at_hand(spark, table_as_built) if known is None else rows)
+    as_built = StagedTable(name, identity, first, counts.pop("rows"), counts, replaces)
+    return Staging(spark, as_built, None if known is None else rows)
 
 
 def staged(spark: SparkSession, table: StagedTable) -> DataFrame:
