@@ -53,8 +53,7 @@ def stage_changes(
         if published is None:
             return stage_whole(spark, tables, build_id, table, new, expected_rows)
         changes = changed_rows(new, published, KEYS[table], SCHEMAS[table].names)
-        few = are_few(expected_rows, len(SCHEMAS[table]))
-        return stage(spark, tables, table, build_id, changes, {"deletes": F.col(DELETED)}, few=few)
+        return _stage_rows(spark, tables, build_id, table, changes, expected_rows)
 
     return dict(zip(derived, each_at_once(staged, derived), strict=True))
 
@@ -67,8 +66,21 @@ def stage_whole(
     For tables of which a day changes most rows: to find out which costs more than to write the others too.
     """
     whole = rows.select(*SCHEMAS[table].names, F.lit(False).alias(DELETED))
+    return _stage_rows(spark, tables, build_id, table, whole, expected_rows, replaces=True)
+
+
+def _stage_rows(
+    spark: SparkSession,
+    tables: Tables,
+    build_id: str,
+    table: str,
+    rows: DataFrame,
+    expected_rows: int,
+    *,
+    replaces: bool = False,
+) -> Staging:
     few = are_few(expected_rows, len(SCHEMAS[table]))
-    return stage(spark, tables, table, build_id, whole, {"deletes": F.col(DELETED)}, few=few, replaces=True)
+    return stage(spark, tables, table, build_id, rows, {"deletes": F.col(DELETED)}, few=few, replaces=replaces)
 
 
 def changes_build(

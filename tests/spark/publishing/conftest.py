@@ -46,3 +46,9 @@ def new_lakehouse(
     yield new
     for lakehouse in made:
         lakehouse.drop()
+
+
+@pytest.fixture(scope="module")
+def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
+    """An empty one for all tests of a module."""
+    return new_lakehouse()

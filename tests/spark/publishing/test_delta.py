@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.publishing import delta
 from tests.spark.publishing.lakehouse import Lakehouse
-
-
-@pytest.fixture(scope="module")
-def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
-    return new_lakehouse()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from pyspark.sql import functions as F
 
@@ -12,11 +10,6 @@ from spark_jobs.publishing.staging import Staging, stage, staged
 from tests.spark.publishing.lakehouse import Lakehouse
 
 ROWS = [(number, f"text {number}", None if number == 3 else number * 10) for number in range(1, 6)]
-
-
-@pytest.fixture(scope="module")
-def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
-    return new_lakehouse()
 
 
 def staging_of(lakehouse: Lakehouse, build_id: str, *, few: bool) -> Staging:
