@@ -22,7 +22,6 @@ from local_workspace.processes import ProcessIdentity, end_group
 from local_workspace.state import StateFolder, private_file, private_folder
 
 DRIVER = Path(__file__).with_name("spark_driver.py")
-CONNECT_PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
 DEFAULT_PORT = 15002
 DEFAULT_DRIVER_MEMORY = "4g"
 # Few cores, and much generated code: a collector without threads beside the work, and room for what was compiled.
@@ -132,10 +131,14 @@ class SparkServer:
         """The server's process id, which is also its process group."""
         return self._process.pid if self._process else None
 
+    @property
+    def remote(self) -> str:
+        """The connection string (SPARK_REMOTE) of clients, each with a session of its own. It holds the token."""
+        return f"sc://localhost:{self.port}/;token={self.state.secret('spark_token')}"
+
     def remote_url(self, session_id: str, user_id: str = "local") -> str:
-        """The connection string (SPARK_REMOTE) of one session. It holds the token."""
-        token = self.state.secret("spark_token")
-        return f"sc://localhost:{self.port}/;token={token};user_id={quote(user_id)};session_id={session_id}"
+        """The connection string of one session."""
+        return f"{self.remote};user_id={quote(user_id)};session_id={session_id}"
 
     def end_orphan(self) -> bool:
         """End a server whose owner was killed; True if there was one.
@@ -230,7 +233,6 @@ class SparkServer:
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",
-            "spark.plugins": CONNECT_PLUGIN,
             # The driver program is a classic one; clients are Connect's.
             "spark.api.mode": "classic",
             "spark.connect.grpc.binding.address": "127.0.0.1",

@@ -5,15 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local_workspace.java import find_java_home
 from local_workspace.processes import end_group
 from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer, free_port
 
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
+
+
+def few_rows_server(state: Path, project_state: Path) -> SparkServer:
+    """A Spark Connect server, not started yet, for tables of few rows that nobody looks for after its end."""
+    return SparkServer(
+        state,
+        free_port(),
+        jars=project_state / "jars",
+        java_home=find_java_home(project_state),
+        more_settings=FEW_ROWS_SETTINGS | NO_METASTORE,
+    )
 
 
 @contextmanager
@@ -28,8 +39,7 @@ def shared_spark(folder: Path) -> Iterator[str]:
         found = _read(users) or _started(state)
         users.write_text(json.dumps(found | {"users": found["users"] + 1}))
     try:
-        token = (state / "secrets" / "spark_token").read_text()
-        yield f"sc://localhost:{found['port']}/;token={token}"
+        yield SparkServer(state, found["port"]).remote
     finally:
         with _alone(folder):
             found = _read(users)
@@ -52,16 +62,7 @@ def _read(users: Path) -> dict[str, int]:
 
 
 def _started(state: Path) -> dict[str, int]:
-    state.mkdir(exist_ok=True)
-    for name in ("jars", "java"):
-        link = state / name
-        if (PROJECT_STATE / name).exists() and not link.exists():
-            link.symlink_to(PROJECT_STATE / name)
-    (state / "secrets").mkdir(mode=0o700, exist_ok=True)
-    token = state / "secrets" / "spark_token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(16))
-    server = SparkServer(state, free_port(), more_settings=FEW_ROWS_SETTINGS | NO_METASTORE)
+    server = few_rows_server(state, PROJECT_STATE)
     server.start()
     if server.pid is None:
         raise RuntimeError(f"Spark was started and has no process; its log is {server.log_file}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import secrets
 import select
 import shutil
 import signal
@@ -41,19 +40,19 @@ def copy_work_tree(folder: Path) -> None:
 
 def start_spark(state: Path, project_state: Path) -> Any:
     """A Spark Connect server of this run alone, and SPARK_REMOTE."""
+    from local_workspace.java import find_java_home
     from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer, free_port
 
-    (state / "secrets").mkdir(parents=True, mode=0o700)
-    token = state / "secrets" / "spark_token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(16))
-    for name in ("jars", "java"):
-        if (project_state / name).exists():
-            (state / name).symlink_to(project_state / name)
-    port = free_port()
-    server = SparkServer(state, port, more_settings=FEW_ROWS_SETTINGS | NO_METASTORE)
+    # Not as tests/shared_spark.py does: what is loaded here of the tests would not be loaded from the copy.
+    server = SparkServer(
+        state,
+        free_port(),
+        jars=project_state / "jars",
+        java_home=find_java_home(project_state),
+        more_settings=FEW_ROWS_SETTINGS | NO_METASTORE,
+    )
     server.start()
-    os.environ["SPARK_REMOTE"] = f"sc://localhost:{port}/;token={token.read_text()}"
+    os.environ["SPARK_REMOTE"] = server.remote
     return server
 
 

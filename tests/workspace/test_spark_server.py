@@ -1,0 +1,68 @@
+"""The Spark server of the workspace by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from local_workspace.spark_server import SparkServer
+from tests.shared_spark import PROJECT_STATE, few_rows_server
+
+# Each is ready before the port opens, and connects at once when it does.
+CLIENT = """
+import socket, sys, time
+from pyspark.sql import SparkSession
+
+number, port, remote = sys.argv[1:]
+print("ready", flush=True)
+while True:
+    try:
+        socket.create_connection(("127.0.0.1", int(port)), timeout=1).close()
+        break
+    except OSError:
+        time.sleep(0.002)
+spark = SparkSession.builder.remote(remote).create()
+spark.sql(f"CREATE SCHEMA made_by_{number}")
+print("made", flush=True)
+sys.stdin.readline()
+print(sorted(row[0] for row in spark.sql("SHOW SCHEMAS LIKE 'made_by_*'").collect()), flush=True)
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SparkServer]:
+    server = few_rows_server(tmp_path / "state", PROJECT_STATE)
+    yield server
+    server.stop()
+
+
+def test_clients_of_the_first_moment_share_one_catalogue(server: SparkServer) -> None:
+    numbers = ("0", "1", "2")
+    with ExitStack() as processes:
+        clients = [
+            processes.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", CLIENT, number, str(server.port), server.remote],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                )
+            )
+            for number in numbers
+        ]  # fmt: skip
+        for client in clients:
+            processes.callback(client.kill)
+
+        def said() -> list[str]:
+            return [client.stdout.readline().strip() for client in clients]  # type: ignore[union-attr]
+
+        assert said() == ["ready"] * 3
+        server.start()
+        assert said() == ["made"] * 3
+        for client in clients:
+            client.stdin.write("look\n")  # type: ignore[union-attr]
+            client.stdin.flush()  # type: ignore[union-attr]
+        assert said() == [str([f"made_by_{number}" for number in numbers])] * 3
