@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+from laptop.problems import guarded
+
 _INTERVAL = 0.1
 
 
@@ -94,12 +96,16 @@ def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str, 
     parser.add_argument("out", type=Path, help="a folder for the tables, new or empty")
     options = parser.parse_args()
     known: tuple[type[Exception], ...] = (FileNotFoundError, FileExistsError, *refusals)
-    try:
-        result = run(options.landing, options.out)
-    except known as error:
-        parser.error(str(error))
-    print(json.dumps(result))
-    return 0
+
+    def measured() -> int:
+        try:
+            result = run(options.landing, options.out)
+        except known as error:
+            parser.error(str(error))
+        print(json.dumps(result))
+        return 0
+
+    return guarded(measured)
 
 
 def empty_folder(out: Path) -> Path:

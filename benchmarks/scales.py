@@ -181,10 +181,16 @@ def alternative(state: State, module: str, out: Path) -> dict[str, Any]:
     """What the alternative says of its run over everything that has landed. Raises Problem if it failed."""
     command = [sys.executable, "-m", module, str(state.landing), str(out)]
     environment = processes.clean_environment() | State.from_environment().environment()
-    done = subprocess.run(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
+    with subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            printed, _ = running.communicate()
+        except BaseException:
+            # Not killed, as subprocess.run would: its Spark would be left behind.
+            running.terminate()
+            raise
+    if running.returncode:
         raise Problem(f"{module} failed; the lines above say why.")
-    return dict(json.loads(done.stdout))
+    return dict(json.loads(printed))
 
 
 def bench_scales(main_state: State, scales: list[str], days: int, seed: str) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -36,6 +38,16 @@ KEYS = {
     "gold.products360": "product_id",
 }
 HASHES = {"row_hash", "customer_email_hash"}
+ONE_PROCESS = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from benchmarks.scales import alternative
+from laptop.problems import guarded
+
+landing, out = map(Path, sys.argv[1:])
+guarded(lambda: alternative(SimpleNamespace(landing=landing), "benchmarks.one_process", out))
+"""
 
 
 def expected(bronze: list[Row]) -> dict[str, list[Row]]:
@@ -203,3 +215,18 @@ def test_compared_tables(landing: Path, tmp_path: Path) -> None:
     copied("* replace (total_revenue::double as total_revenue)")
     with pytest.raises(ValueError, match=r"the columns of gold\.customers360 are not the same: total_revenue"):
         compare.differences(ours, theirs)
+
+
+def test_a_benchmark_that_is_ended_leaves_no_spark_behind(landing: Path, tmp_path: Path) -> None:
+    benchmark = subprocess.Popen([sys.executable, "-c", ONE_PROCESS, str(landing), str(tmp_path / "out")], cwd=REPO)
+    deadline = time.monotonic() + 60
+    while not (noted := list(tmp_path.glob("out/spark-*/pids/spark.json"))):
+        assert time.monotonic() < deadline, "no Spark was started"
+        time.sleep(0.05)
+    time.sleep(0.2)  # until it is written
+    spark = json.loads(noted[0].read_text())["pid"]
+    assert psutil.pid_exists(spark)
+    benchmark.send_signal(signal.SIGTERM)
+    assert benchmark.wait(30) == 143
+    assert not psutil.pid_exists(spark)
+    assert list(tmp_path.glob("out/spark-*")) == []
