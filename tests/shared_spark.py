@@ -16,13 +16,13 @@ from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkS
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
 
 
-def few_rows_server(state: Path, project_state: Path) -> SparkServer:
+def few_rows_server(state: Path) -> SparkServer:
     """A Spark Connect server, not started yet, for tables of few rows that nobody looks for after its end."""
     return SparkServer(
         state,
         free_port(),
-        jars=project_state / "jars",
-        java_home=find_java_home(project_state),
+        jars=PROJECT_STATE / "jars",
+        java_home=find_java_home(PROJECT_STATE),
         more_settings=FEW_ROWS_SETTINGS | NO_METASTORE,
     )
 
@@ -62,7 +62,7 @@ def _read(users: Path) -> dict[str, int]:
 
 
 def _started(state: Path) -> dict[str, int]:
-    server = few_rows_server(state, PROJECT_STATE)
+    server = few_rows_server(state)
     server.start()
     if server.pid is None:
         raise RuntimeError(f"Spark was started and has no process; its log is {server.log_file}")

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -27,6 +26,7 @@ from tests.spark.silver.frames import BRONZE, TYPES, assert_same, parsed, snake
 from tests.unit.model import cases, oracle
 from tests.unit.model.cases import COLUMNS, Row
 from tests.unit.synthetic_feed import feeds
+from tests.workspace.conftest import wait_until
 
 START = date(2017, 12, 1)
 KEYS = {
@@ -219,12 +219,11 @@ def test_compared_tables(landing: Path, tmp_path: Path) -> None:
 
 def test_a_benchmark_that_is_ended_leaves_no_spark_behind(landing: Path, tmp_path: Path) -> None:
     benchmark = subprocess.Popen([sys.executable, "-c", ONE_PROCESS, str(landing), str(tmp_path / "out")], cwd=REPO)
-    deadline = time.monotonic() + 60
-    while not (noted := list(tmp_path.glob("out/spark-*/pids/spark.json"))):
-        assert time.monotonic() < deadline, "no Spark was started"
-        time.sleep(0.05)
-    time.sleep(0.2)  # until it is written
-    spark = json.loads(noted[0].read_text())["pid"]
+
+    def noted() -> list[str]:
+        return [text for file in tmp_path.glob("out/spark-*/pids/spark.json") if (text := file.read_text())]
+
+    spark = json.loads(wait_until(noted, 60)[0])["pid"]
     assert psutil.pid_exists(spark)
     benchmark.send_signal(signal.SIGTERM)
     assert benchmark.wait(30) == 143

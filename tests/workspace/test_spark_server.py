@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local_workspace.spark_server import SparkServer
-from tests.shared_spark import PROJECT_STATE, few_rows_server
+from tests.shared_spark import few_rows_server
 
 # Each is ready before the port opens, and connects at once when it does.
 CLIENT = """
@@ -36,7 +36,7 @@ print(sorted(row[0] for row in spark.sql("SHOW SCHEMAS LIKE 'made_by_*'").collec
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SparkServer]:
-    server = few_rows_server(tmp_path / "state", PROJECT_STATE)
+    server = few_rows_server(tmp_path / "state")
     yield server
     server.stop()
 
