@@ -23,12 +23,25 @@ NOT_COUNTED = ("CANCELED", "SUSPECTED_FRAUD")
 SHARED_LABELS = {"customers360": ("rfm_segment",), "products360": ("performance_tier",)}
 
 
+MOVED_COLUMNS = (
+    "order_id",
+    "customer_id",
+    "product_id",
+    "order_status",
+    "order_date",
+    "quantity",
+    "line_total",
+    "line_profit",
+)
+"""What is asked of the items of orders that moved: few columns, so that a large day's items are few enough to fetch."""
+
+
 @dataclass(frozen=True)
 class MovedOrders:
     """What differs between the silver that gold was last built from and the one that it reads now, found by the audit.
 
-    `before` and `after` are all items, in silver.orders, of the orders of which any item differs; `customers` has the
-    customer_id of everyone who has such an order, had one, or changed.
+    `before` and `after` are the MOVED_COLUMNS of all items, in silver.orders, of the orders of which any item differs;
+    `customers` has the customer_id of everyone who has such an order, had one, or changed.
     """
 
     before: DataFrame
@@ -102,9 +115,15 @@ def _sums_of_products(orders: DataFrame, published: DataFrame | None, moved: Mov
         *(dated(name, -1, False).alias(f"_was_{name}") for name in dates),
         *(dated(name, 1, False).alias(f"_is_{name}") for name in dates),
     )
-    # A date that a moved order held may be held by another order too: then all of the product's are asked.
-    held = reduce(lambda a, b: a | b, (F.col(f"_was_{n}").eqNullSafe(F.col(f"_stored_{n}")) for n in dates))
-    asked = totals.where(held & F.col("_was_first_order_date").isNotNull()).select(natural)
+
+    def given_up(name: str) -> Column:
+        """A moved order held this date, and none holds it, or one beyond, any more; another order may hold it too."""
+        was, now, stored = (F.col(f"_{part}_{name}") for part in ("was", "is", "stored"))
+        covered = now <= stored if name == "first_order_date" else now >= stored
+        return (was == stored) & ~F.coalesce(covered, F.lit(False))
+
+    # Then all orders of the product are asked.
+    asked = totals.where(reduce(lambda a, b: a | b, map(given_up, dates))).select(natural)
     all_orders = counted_items(orders).select(natural, "order_date").join(F.broadcast(asked), natural, "left_semi")
     found = all_orders.groupBy(natural).agg(
         *(F.to_date(aggregate("order_date")).alias(f"_found_{name}") for name, aggregate in dates.items())

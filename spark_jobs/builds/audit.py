@@ -10,7 +10,7 @@ from spark_jobs.audit.bronze_assets import bronze_assets
 from spark_jobs.audit.change import Change
 from spark_jobs.audit.checkpoint import run_checkpoint
 from spark_jobs.audit.data_docs import render_data_docs
-from spark_jobs.audit.gold_360_assets import MovedOrders
+from spark_jobs.audit.gold_360_assets import MOVED_COLUMNS, MovedOrders
 from spark_jobs.audit.gold_assets import gold_assets, unchanged_gold_assets
 from spark_jobs.audit.silver_assets import silver_assets, unchanged_silver_assets
 from spark_jobs.audit.verdict import Verdict, suites_hash
@@ -181,8 +181,8 @@ def _moved_orders(
     moved = Keys(both.select("order_id").distinct(), "order_id")
     customers = changed_below(spark, tables, build, "silver.dim_customers", "customer_id")
     rows = at_once(
-        lambda: at_hand(moved.rows(before)),
-        lambda: at_hand(moved.rows(orders)),
+        lambda: at_hand(moved.rows(before).select(*MOVED_COLUMNS)),
+        lambda: at_hand(moved.rows(orders).select(*MOVED_COLUMNS)),
         lambda: at_hand(both.select("customer_id").unionByName(customers).distinct()),
     )
     return MovedOrders(*rows)

@@ -15,7 +15,7 @@ from spark_jobs.builds.staged_changes import changes_build, stage_changes, stage
 from spark_jobs.concurrency import at_once
 from spark_jobs.gold.customers360 import customer_measures, scored_customers
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
-from spark_jobs.gold.products360 import judged_products, moved_totals, product_totals, recent_units
+from spark_jobs.gold.products360 import TOTALLED, judged_products, moved_totals, product_totals, recent_units
 from spark_jobs.keys import Keys
 from spark_jobs.parameters import BuildParameters
 from spark_jobs.published_schemas import KEYS
@@ -79,20 +79,22 @@ def build_gold(spark: SparkSession, parameters: BuildParameters, build_id: str) 
         new, current = keys.rows(orders), keys.rows(before[ENRICHED])
         anew = orders_enriched(new, *_versions_of(new, customers, products))
         enriched = changed(ENRICHED, anew, current, touched.table.rows)
-        totals = _totals_of_moved_orders(enriched, before)
-        measures = _measures_of_affected_customers(
-            enriched,
-            orders,
-            customers,
-            before[CUSTOMERS360],
-            changed_below(spark, tables, inputs, "silver.dim_customers", "customer_id"),
+        changed_customers = changed_below(spark, tables, inputs, "silver.dim_customers", "customer_id")
+        totals, measures = at_once(
+            lambda: _totals_of_moved_orders(enriched, before),
+            lambda: _measures_of_affected_customers(
+                enriched, orders, customers, before[CUSTOMERS360], changed_customers
+            ),
         )
     today = as_of(orders)
 
     def of_products() -> None:
         # Products are counted by the customer's segment at the time of the order, which only the enriched item has.
-        staged_totals = replaced(TOTALS, totals, "silver.dim_products").drop(DELETED)
-        judged = judged_products(staged_totals, recent_units(enriched.after(), today), products)
+        staged_totals, recent = at_once(
+            lambda: replaced(TOTALS, totals, "silver.dim_products").drop(DELETED),
+            lambda: at_hand(recent_units(enriched.after(), today)),
+        )
+        judged = judged_products(staged_totals, recent, products)
         replaced(PRODUCTS360, judged, "silver.dim_products")
 
     at_once(of_products, lambda: replaced(CUSTOMERS360, scored_customers(measures, today), "silver.dim_customers"))
@@ -113,7 +115,8 @@ def _totals_of_moved_orders(enriched: Change, before: dict[str, DataFrame]) -> D
     """`gold.product_totals`, from the published ones and the orders of which an item came, went or differs."""
     moved = Keys(enriched.moved("order_id"), "order_id")
     others = before[ENRICHED].join(F.broadcast(moved.frame), "order_id", "left_anti")
-    were, are = at_once(*(lambda f=frame: at_hand(moved.rows(f)) for frame in (before[ENRICHED], enriched.after())))
+    sides = (before[ENRICHED], enriched.after())
+    were, are = at_once(*(lambda f=frame: at_hand(moved.rows(f).select(*TOTALLED)) for frame in sides))
     return moved_totals(before[TOTALS], were, are, others)
 
 
@@ -122,7 +125,9 @@ def _measures_of_affected_customers(
 ) -> DataFrame:
     """The measures behind `gold.customers360`: anew where an order or the customer changed, else as published."""
     affected = F.broadcast(at_hand(enriched.moved("customer_id").unionByName(changed).distinct()))
-    anew = customer_measures(*(frame.join(affected, "customer_id", "left_semi") for frame in (orders, dim_customers)))
+    theirs = (frame.join(affected, "customer_id", "left_semi") for frame in (orders, dim_customers))
+    # Scores look at the measures twice, for the thresholds and for the rows: all orders are read once for both.
+    anew = at_hand(customer_measures(*theirs))
     return published360.select(anew.columns).join(affected, "customer_id", "left_anti").unionByName(anew)
 
 

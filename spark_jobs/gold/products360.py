@@ -4,6 +4,7 @@ The sums are a table of their own, `gold.product_totals`, so that a day's orders
 orders: what the orders were is taken off, and what they are is added.
 """
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
@@ -61,6 +62,19 @@ ITEM_SUMS = (
 )
 ADDITIVE = ("items", *ORDER_COUNTS, *ITEM_SUMS)
 """Totals of some orders and totals of others add up to those of all of them."""
+TOTALLED = (
+    "product_id",
+    "order_id",
+    "customer_id",
+    "customer_segment",
+    "order_status",
+    "order_date",
+    "shipping_date",
+    "late_delivery_risk",
+    *SUMMED.values(),
+    *(name for name in AVERAGED if name != "cycle_days"),
+)
+"""The columns of `gold.orders_enriched` that `product_totals` and `moved_totals` read."""
 
 
 def _sums(enriched: DataFrame, *by: str) -> DataFrame:
@@ -132,7 +146,7 @@ def moved_totals(standing: DataFrame, before: DataFrame, after: DataFrame, other
         ),
         F.coalesce(of(0, "unique_customers"), F.lit(0)).alias("_customers"),
     )
-    dated = summed.join(_dates_of_others(standing, before, others), "product_id", "left")
+    dated = summed.join(_dates_of_others(standing, signed, others), "product_id", "left")
     for name, pick in (("first_order_date", F.least), ("last_order_date", F.greatest)):
         held = F.coalesce(F.col(f"_removed_{name}") == F.col(f"_standing_{name}"), F.lit(False))
         standing_date = F.when(held, F.col(f"_left_{name}")).otherwise(F.col(f"_standing_{name}"))
@@ -143,12 +157,27 @@ def moved_totals(standing: DataFrame, before: DataFrame, after: DataFrame, other
     return conform(counted.where(F.col("items") > 0), PRODUCT_TOTALS)
 
 
-def _dates_of_others(standing: DataFrame, before: DataFrame, others: DataFrame) -> DataFrame:
-    """First and last date of the other counted items, of the products whose first or last date an order held."""
+def _dates_of_others(standing: DataFrame, signed: DataFrame, others: DataFrame) -> DataFrame:
+    """First and last date of the other counted items, of the products whose first or last date an order gave up."""
     day = F.to_date("order_date")
-    held = before.where(counts()).groupBy("product_id").agg(F.min(day).alias("_first"), F.max(day).alias("_last"))
-    ends = (F.col("_first") == F.col("first_order_date")) | (F.col("_last") == F.col("last_order_date"))
-    asked = held.join(standing, "product_id").where(ends).select("product_id")
+
+    def of(sign: int, pick: Callable[[Column], Column]) -> Column:
+        return pick(F.when(F.col("_sign") == sign, day))
+
+    ends = (
+        signed.where(counts())
+        .groupBy("product_id")
+        .agg(
+            of(-1, F.min).alias("_was_first"),
+            of(1, F.min).alias("_is_first"),
+            of(-1, F.max).alias("_was_last"),
+            of(1, F.max).alias("_is_last"),
+        )
+    )
+    first, last = F.col("first_order_date"), F.col("last_order_date")
+    gave_up_first = (F.col("_was_first") == first) & F.coalesce(F.col("_is_first") > first, F.lit(True))
+    gave_up_last = (F.col("_was_last") == last) & F.coalesce(F.col("_is_last") < last, F.lit(True))
+    asked = ends.join(standing, "product_id").where(gave_up_first | gave_up_last).select("product_id")
     items = (
         others.where(counts()).select("product_id", "order_date").join(F.broadcast(asked), "product_id", "left_semi")
     )

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
-from spark_jobs.gold.products360 import moved_totals, product_totals, products360
+from spark_jobs.gold.products360 import TOTALLED, moved_totals, product_totals, products360
 from spark_jobs.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
@@ -240,7 +240,7 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
         for row in shop.enriched
         if row["order_id"] not in moved or chance.random() < 0.8
     ]
-    was, now = shop.enriched_frame, frame(spark, after, ORDERS_ENRICHED)
+    was, now = (f.select(*TOTALLED) for f in (shop.enriched_frame, frame(spark, after, ORDERS_ENRICHED)))
     keys = spark.createDataFrame([(order,) for order in sorted(moved)], "order_id bigint")
     parts = [
         was.join(keys, "order_id", "left_semi"),
