@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import LongType, StructField, StructType
 
 from spark_jobs.audit.change import Change
+from spark_jobs.audit.gold_360_assets import MOVED_COLUMNS, NOT_COUNTED, MovedOrders
 from spark_jobs.audit.gold_assets import gold_assets
 from spark_jobs.bronze.schema import ORDER_ITEMS
 from spark_jobs.gold.customers360 import customers360
@@ -30,6 +31,7 @@ STATUSES = ("COMPLETE", "CLOSED", "CANCELED", "PENDING", "SUSPECTED_FRAUD", "COM
 SCHEMAS = {
     name: GOLD_SCHEMAS[f"gold.{name}"] for name in ("orders_enriched", "customers360", "products360", "product_totals")
 }
+CUSTOMER = StructType([StructField("customer_id", LongType())])
 KEYS = {name: GOLD_KEYS[f"gold.{name}"] for name in SCHEMAS}
 
 
@@ -272,6 +274,51 @@ def test_scores_that_do_not_follow(spark: SparkSession, good: dict[str, Any], wh
     told = unmet(result, "scores", "score")
     rule = {"swapped": "is_above_lesser", "shifted": "keys_too_many", "none at one": "starts_at_one"}[what]
     assert told[rule] == {"monetary_score"}
+
+
+def test_dates_are_right_whatever_orders_moved(spark: SparkSession, good: dict[str, Any]) -> None:
+    """What moved is told from what stays: a last date given up, one kept, one gone beyond, and a first one given up."""
+    was = [dict(zip(ORDERS.names, values, strict=True)) for values in silver_orders()]
+    by_product: dict[int, Rows] = {}
+    for item in was:  # in the order of their dates
+        if item["order_status"] not in NOT_COUNTED:
+            by_product.setdefault(item["product_id"], []).append(item)
+    given_up, kept, beyond, first = sorted(p for p, items in by_product.items() if len(items) > 2)[:4]
+    later = by_product[beyond][-1]
+    changes = {
+        by_product[given_up][-1]["order_item_id"]: {"order_status": "CANCELED"},
+        by_product[kept][-1]["order_item_id"]: {"line_total": Decimal("1.00")},
+        later["order_item_id"]: {"order_date": later["order_date"] + timedelta(days=1)},
+        by_product[first][0]["order_item_id"]: {"order_status": "SUSPECTED_FRAUD"},
+    }
+    are = [item | changes.get(item["order_item_id"], {}) for item in was]
+    orders = frame(spark, ORDERS, are)
+    silver = good["silver"] | {"orders": orders}
+    enriched = orders_enriched(orders, silver["dim_customers"], silver["dim_products"])
+    as_of = date(2018, 1, 3)
+    now = {
+        "orders_enriched": enriched,
+        "customers360": customers360(enriched, silver["dim_customers"], as_of),
+        "products360": products360(enriched, silver["dim_products"], as_of),
+        "product_totals": product_totals(enriched),
+    }
+    staged = {name: rows.withColumn("_deleted", F.lit(False)) for name, rows in now.items()}
+    before = {name: frame(spark, SCHEMAS[name], rows) for name, rows in good["rows"].items()}
+    orders_moved = {item["order_id"] for item in was if item["order_item_id"] in changes}
+    sides = [[item for item in items if item["order_id"] in orders_moved] for items in (was, are)]
+    moved = MovedOrders(
+        *(frame(spark, ORDERS, items).select(*MOVED_COLUMNS) for items in sides),
+        customers=table(spark, CUSTOMER, [(n,) for n in sorted({item["customer_id"] for item in sides[0]})]),
+    )
+    assets = gold_assets(
+        **silver,
+        **{name: Change(before[name], staged[name], KEYS[name], replaces=True) for name in SCHEMAS},
+        touched=None,
+        moved=moved,
+    )
+    only = {"customers360", "products360", "totals360"}
+    result = judged("gold", {name: asset for name, asset in assets.items() if name in only})
+    assert not failures(result, only)
 
 
 def test_shares_that_moved_far_are_warnings(spark: SparkSession, good: dict[str, Any]) -> None:
