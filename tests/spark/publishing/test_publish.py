@@ -119,6 +119,7 @@ def test_another_date_is_published_as_it_was_built(lakehouse: Lakehouse) -> None
     lakehouse.land("2018-01-03", order_item(31, day=3))
     build = lakehouse.build("bronze", "2018-01-03", "2018-01-04")
     verdict = lakehouse.approve(build)
+    lakehouse.land("2018-01-02", order_item(9, day=2))
     lakehouse.run(*TWO, layers=("bronze",), audited=False)
     assert lakehouse.publish(build, verdict.fingerprint).fingerprint == verdict.fingerprint
     assert {9, 31} <= set(items(lakehouse))
