@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import LongType, StructField, StructType
+from pyspark.sql.types import StructType
 
 from spark_jobs.audit.change import Change
 from spark_jobs.audit.gold_360_assets import MOVED_COLUMNS, NOT_COUNTED, MovedOrders
@@ -31,7 +31,6 @@ STATUSES = ("COMPLETE", "CLOSED", "CANCELED", "PENDING", "SUSPECTED_FRAUD", "COM
 SCHEMAS = {
     name: GOLD_SCHEMAS[f"gold.{name}"] for name in ("orders_enriched", "customers360", "products360", "product_totals")
 }
-CUSTOMER = StructType([StructField("customer_id", LongType())])
 KEYS = {name: GOLD_KEYS[f"gold.{name}"] for name in SCHEMAS}
 
 
@@ -57,6 +56,18 @@ def silver_orders() -> list[tuple[Any, ...]]:
     return rows
 
 
+def built(silver: dict[str, DataFrame]) -> dict[str, DataFrame]:
+    """Gold as it is built from that silver."""
+    enriched = orders_enriched(silver["orders"], silver["dim_customers"], silver["dim_products"])
+    as_of = date(2018, 1, 3)
+    return {
+        "orders_enriched": enriched,
+        "customers360": customers360(enriched, silver["dim_customers"], as_of),
+        "products360": products360(enriched, silver["dim_products"], as_of),
+        "product_totals": product_totals(enriched),
+    }
+
+
 @pytest.fixture(scope="module")
 def good(spark: SparkSession) -> dict[str, Any]:
     """Gold as it is built, its rows fetched so that tests can spoil them."""
@@ -70,15 +81,7 @@ def good(spark: SparkSession) -> dict[str, Any]:
             spark, DIM_PRODUCTS, [row(DIM_PRODUCTS, product_id=n, product_key=f"p{n}", **start) for n in PRODUCTS]
         ),
     }
-    enriched = orders_enriched(silver["orders"], silver["dim_customers"], silver["dim_products"])
-    as_of = date(2018, 1, 3)
-    built = {
-        "orders_enriched": enriched,
-        "customers360": customers360(enriched, silver["dim_customers"], as_of),
-        "products360": products360(enriched, silver["dim_products"], as_of),
-        "product_totals": product_totals(enriched),
-    }
-    rows = {name: [r.asDict() for r in frame.orderBy(KEYS[name]).collect()] for name, frame in built.items()}
+    rows = {name: [r.asDict() for r in frame.orderBy(KEYS[name]).collect()] for name, frame in built(silver).items()}
     bronze = table(spark, ORDER_ITEMS, [delivery(1)])  # landed on 2018-01-02
     return {"silver": {**silver, "bronze": bronze}, "rows": rows}
 
@@ -292,24 +295,15 @@ def test_dates_are_right_whatever_orders_moved(spark: SparkSession, good: dict[s
         by_product[first][0]["order_item_id"]: {"order_status": "SUSPECTED_FRAUD"},
     }
     are = [item | changes.get(item["order_item_id"], {}) for item in was]
-    orders = frame(spark, ORDERS, are)
-    silver = good["silver"] | {"orders": orders}
-    enriched = orders_enriched(orders, silver["dim_customers"], silver["dim_products"])
-    as_of = date(2018, 1, 3)
-    now = {
-        "orders_enriched": enriched,
-        "customers360": customers360(enriched, silver["dim_customers"], as_of),
-        "products360": products360(enriched, silver["dim_products"], as_of),
-        "product_totals": product_totals(enriched),
-    }
-    staged = {name: rows.withColumn("_deleted", F.lit(False)) for name, rows in now.items()}
+    silver = good["silver"] | {"orders": frame(spark, ORDERS, are)}
+    staged = {name: rows.withColumn("_deleted", F.lit(False)) for name, rows in built(silver).items()}
     before = {name: frame(spark, SCHEMAS[name], rows) for name, rows in good["rows"].items()}
     orders_moved = {item["order_id"] for item in was if item["order_item_id"] in changes}
-    sides = [[item for item in items if item["order_id"] in orders_moved] for items in (was, are)]
-    moved = MovedOrders(
-        *(frame(spark, ORDERS, items).select(*MOVED_COLUMNS) for items in sides),
-        customers=table(spark, CUSTOMER, [(n,) for n in sorted({item["customer_id"] for item in sides[0]})]),
-    )
+    sides = [
+        frame(spark, ORDERS, [item for item in items if item["order_id"] in orders_moved]).select(*MOVED_COLUMNS)
+        for items in (was, are)
+    ]
+    moved = MovedOrders(*sides, customers=sides[0].select("customer_id").distinct())
     assets = gold_assets(
         **silver,
         **{name: Change(before[name], staged[name], KEYS[name], replaces=True) for name in SCHEMAS},
