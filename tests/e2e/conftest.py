@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from laptop.follow import RunResult, reasons
 from laptop.services import DAG
-from tests.e2e.lake import Day, Lake, days_of, running_lake
+from tests.e2e.lake import Day, Lake, days_of, line_total, running_lake
 
 FIRST, DAYS = date(2018, 1, 1), 3
 SPOILED = FIRST + timedelta(days=DAYS)
@@ -44,3 +46,27 @@ def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     with running_lake(tmp_path_factory.mktemp("e2e"), landed, settings) as lake:
         lake.client.unpause(DAG)
         yield lake
+
+
+@pytest.fixture(scope="session")
+def first_run(lake: Lake) -> RunResult:
+    result = lake.run(FIRST, FIRST + timedelta(days=DAYS))
+    assert result.ok, "\n".join(reasons(lake.client, result))
+    return result
+
+
+def assert_the_tables_agree(lake: Lake, rows: list[dict[str, str]]) -> None:
+    """With what plain Python makes of the landed rows."""
+    assert lake.sql("SELECT sum(landed_lines) FROM bronze.landed_files") == [(len(rows),)]
+    assert lake.sql("SELECT count(*) FROM bronze.order_items") == [(len(rows),)]
+    assert lake.sql("SELECT count(*) FROM bronze.quarantine") == [(0,)]
+    counts = "SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"
+    total = sum(map(line_total, rows), Decimal(0))
+    assert lake.sql(counts) == [(len(rows), len({row["Order Id"] for row in rows}), total)]
+    customers = {row["Customer Id"] for row in rows}
+    assert lake.sql("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360") == [(len(customers),) * 2]
+    assert lake.sql("SELECT count(*) FROM gold.products360") == [(len({row["Product Card Id"] for row in rows}),)]
+    counted = [row for row in rows if row["Order Status"] not in ("CANCELED", "SUSPECTED_FRAUD")]
+    revenue = sum(map(line_total, counted), Decimal(0))
+    assert lake.sql("SELECT sum(total_revenue) FROM gold.customers360") == [(revenue,)]
+    assert lake.sql("SELECT sum(total_revenue) FROM gold.products360") == [(revenue,)]

@@ -105,6 +105,16 @@ class Lake:
     def follow(self, run_id: str) -> RunResult:
         return follow(self.client, DAG, run_id, Silent(), timeout=900)
 
+    def job_runs(self, result: RunResult) -> list[Any]:
+        """The ids of the job runs that built and published each layer; None where there was none."""
+        names = [f"{layer}.{task}" for layer in LAYERS for task in ("build", "publish")]
+        return [self.client.xcom(result.dag_id, result.run_id, name, "run_id") for name in names]
+
+    def land(self, day: date, header: bytes, lines: list[bytes]) -> None:
+        folder = self.state.landing / f"dt={day}"
+        folder.mkdir(exist_ok=True)
+        (folder / "orders.csv").write_bytes(header + b"".join(lines))
+
     def contents(self) -> dict[str, list[str]]:
         """All rows of all published tables, audit columns aside, in a fixed order."""
         found = {}

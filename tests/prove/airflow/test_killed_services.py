@@ -17,7 +17,9 @@ from tests.prove.budget import minutes, rounds
 
 pytestmark = [
     pytest.mark.timed,
-    pytest.mark.skipif(minutes() is None, reason="the suite kills all services at once (tests/e2e)"),
+    pytest.mark.skipif(
+        minutes() is None, reason="the suite kills all services at once (tests/e2e/test_interrupted_runs.py)"
+    ),
 ]
 
 FIRST, DAYS = date(2018, 1, 1), 3

@@ -27,7 +27,8 @@ from tests.prove.budget import minutes
 pytestmark = [
     pytest.mark.timed,
     pytest.mark.skipif(
-        minutes() is None, reason="a month takes Airflow most of an hour; its short version is tests/e2e"
+        minutes() is None,
+        reason="a month takes Airflow most of an hour; its short version is tests/e2e/test_interrupted_runs.py",
     ),
 ]
 
