@@ -47,8 +47,7 @@ def dataco() -> Path:
 
 BEGUN_FIRST = (
     *("spark/law", "e2e", "prove/crashes"),
-    *("bundle", "spark/publishing/test_commit.py", "spark/publishing/test_publish.py"),
-    "prove/histories",
+    *("bundle", "spark/publishing", "prove/histories"),
     *("prove/gates", "prove/concurrency"),
 )
 """The groups that take longest: one that came last would leave the other processes idle.
@@ -57,19 +56,13 @@ Each of three processes is given two groups at once, so the longest one shares i
 """
 
 
-FILES_APART = ("spark/publishing",)
-"""Folders whose files share nothing that is dear to make: together they would be the longest group."""
-
-
 def _group(item: pytest.Item) -> str:
-    path = item.path.relative_to(REPO / "tests")
-    return (path if path.parent.as_posix() in FILES_APART else path.parent).as_posix()
+    return item.path.parent.relative_to(REPO / "tests").as_posix()
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The tests of a folder stay together where tests run side by side; those of a folder in it are another group, and
-    so is each file of FILES_APART.
+    """The tests of a folder stay together where tests run side by side, those of a folder in it are another group.
 
     With a Spark on another machine, tests that hand it files of this one are skipped.
     """
