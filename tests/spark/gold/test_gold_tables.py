@@ -2,13 +2,13 @@
 
 # ruff: noqa: DTZ001 - instants in UTC are naive in Python where Spark hands them over
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
@@ -250,3 +250,27 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
     expected = collected(product_totals(now))
     assert expected != collected(product_totals(was))
     assert_same(collected(moved_totals(product_totals(was), *parts)), expected, "product_id")
+
+
+def test_others_are_asked_for_no_date_that_the_moved_orders_kept_or_passed(spark: SparkSession) -> None:
+    """Their answer would be wrong here: they are earlier and later than the published dates, so that it is told."""
+
+    def day(number: int) -> datetime:
+        return datetime(2018, 1, 1) + timedelta(days=number - 1)
+
+    def enriched(days: dict[int, list[int]]) -> DataFrame:
+        """For each product, orders of its own on these days of January 2018."""
+        orders = [
+            {"order_item_id": 100 * product + n, "product_card_id": product} | {"order_date_dateorders": day(number)}
+            for product, numbers in days.items()
+            for n, number in enumerate(numbers)
+        ]
+        shop = Shop(spark, [bronze_row(order_id=order["order_item_id"], **order) for order in orders])
+        return shop.enriched_frame.select(*TOTALLED)
+
+    kept, passed = 1, 2
+    before, after = enriched({kept: [10, 20], passed: [10, 20]}), enriched({kept: [10, 15, 20], passed: [9, 21]})
+    wrong = enriched({kept: [-40, 70], passed: [-40, 70]})
+    moved = collected(moved_totals(product_totals(before), before, after, wrong))
+    dates = {row["product_id"]: (row["first_order_date"], row["last_order_date"]) for row in moved}
+    assert dates == {kept: (day(10).date(), day(20).date()), passed: (day(9).date(), day(21).date())}
