@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
@@ -252,8 +253,8 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
     assert_same(collected(moved_totals(product_totals(was), *parts)), expected, "product_id")
 
 
-def test_others_are_asked_for_no_date_that_the_moved_orders_kept_or_passed(spark: SparkSession) -> None:
-    """Their answer would be wrong here: they are earlier and later than the published dates, so that it is told."""
+def test_others_are_asked_for_dates_that_the_moved_orders_gave_up_and_for_no_more(spark: SparkSession) -> None:
+    """Where they kept or passed them, the others would give a wrong answer here: dates beyond the published ones."""
 
     def day(number: int) -> datetime:
         return datetime(2018, 1, 1) + timedelta(days=number - 1)
@@ -268,9 +269,13 @@ def test_others_are_asked_for_no_date_that_the_moved_orders_kept_or_passed(spark
         shop = Shop(spark, [bronze_row(order_id=order["order_item_id"], **order) for order in orders])
         return shop.enriched_frame.select(*TOTALLED)
 
-    kept, passed = 1, 2
-    before, after = enriched({kept: [10, 20], passed: [10, 20]}), enriched({kept: [10, 15, 20], passed: [9, 21]})
-    wrong = enriched({kept: [-40, 70], passed: [-40, 70]})
-    moved = collected(moved_totals(product_totals(before), before, after, wrong))
+    kept, passed, given_up, first_gone, last_gone = range(1, 6)
+    before = enriched({kept: [10, 20], passed: [10, 20], given_up: [10, 20], first_gone: [10], last_gone: [20]})
+    after = enriched({kept: [10, 15, 20], passed: [9, 21], given_up: [15]})
+    right = {product: [12, 18] for product in (given_up, first_gone, last_gone)}
+    others = enriched({kept: [-40, 70], passed: [-40, 70]} | right)
+    standing = product_totals(before.unionByName(others.where(F.col("product_id") >= given_up)))
+    moved = collected(moved_totals(standing, before, after, others))
     dates = {row["product_id"]: (row["first_order_date"], row["last_order_date"]) for row in moved}
-    assert dates == {kept: (day(10).date(), day(20).date()), passed: (day(9).date(), day(21).date())}
+    expected = {kept: [10, 20], passed: [9, 21]} | right
+    assert dates == {product: (day(first).date(), day(last).date()) for product, (first, last) in expected.items()}
