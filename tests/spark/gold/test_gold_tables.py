@@ -104,6 +104,24 @@ def test_a_rate_is_rounded_once(spark: SparkSession) -> None:
     assert [by_product[n][rate] for n, rate in enumerate(rates, start=1)] == [Decimal("0.1538")] * 4
 
 
+def test_an_average_of_items_is_rounded_once(spark: SparkSession) -> None:
+    """2 of 13, as above."""
+    bronze = [
+        bronze_row(
+            order_item_id=n,
+            order_id=n,
+            order_item_discount_rate=Decimal(n < 2),
+            order_item_profit_ratio=Decimal(n < 2),
+            days_for_shipping_real=int(n < 2),
+            shipping_date_dateorders=datetime(2018, 1, 2 if n < 2 else 1, 12),
+        )
+        for n in range(13)
+    ]
+    _, (product,) = Shop(spark, bronze).check_360(date(2018, 1, 2))
+    averages = ("avg_discount_rate", "avg_profit_ratio", "avg_shipping_days", "avg_order_cycle_days")
+    assert [product[average] for average in averages] == [Decimal("0.1538")] * 4
+
+
 def test_the_90_days_before_as_of(spark: SparkSession) -> None:
     """Products 1 to 4 sell least, each once; 1 July less 90 days is 2 April."""
     days = [datetime(2018, 4, 1, 23, 59), datetime(2018, 4, 2), datetime(2018, 6, 30, 23, 59), datetime(2018, 7, 1)]
@@ -279,3 +297,12 @@ def test_others_are_asked_for_dates_that_the_moved_orders_gave_up_and_for_no_mor
     dates = {row["product_id"]: (row["first_order_date"], row["last_order_date"]) for row in moved}
     expected = {kept: [10, 20], passed: [9, 21]} | right
     assert dates == {product: (day(first).date(), day(last).date()) for product, (first, last) in expected.items()}
+
+
+def test_totals_of_a_product_that_comes_or_goes(spark: SparkSession) -> None:
+    came, gone = (
+        Shop(spark, [bronze_row(product_card_id=product)]).enriched_frame.select(*TOTALLED) for product in (1, 2)
+    )
+    moved = collected(moved_totals(product_totals(gone), gone, came, came.where("false")))
+    assert_same(moved, collected(product_totals(came)), "product_id")
+    assert [row["unique_customers"] for row in moved] == [1]
