@@ -278,14 +278,13 @@ def test_others_are_asked_for_dates_that_the_moved_orders_gave_up_and_for_no_mor
         return datetime(2018, 1, 1) + timedelta(days=number - 1)
 
     def enriched(days: dict[int, list[int]]) -> DataFrame:
-        """For each product, orders of its own on these days of January 2018."""
-        orders = [
-            {"order_item_id": 100 * product + n, "product_card_id": product} | {"order_date_dateorders": day(number)}
-            for product, numbers in days.items()
-            for n, number in enumerate(numbers)
+        """For each product, an order on each of its days, counted from 1 January 2018."""
+        placed = {1000 * product + n: (product, n) for product, numbers in days.items() for n in numbers}
+        bronze = [
+            bronze_row(order_item_id=order, order_id=order, product_card_id=product, order_date_dateorders=day(n))
+            for order, (product, n) in placed.items()
         ]
-        shop = Shop(spark, [bronze_row(order_id=order["order_item_id"], **order) for order in orders])
-        return shop.enriched_frame.select(*TOTALLED)
+        return Shop(spark, bronze).enriched_frame.select(*TOTALLED)
 
     kept, passed, given_up, first_gone, last_gone = range(1, 6)
     before = enriched({kept: [10, 20], passed: [10, 20], given_up: [10, 20], first_gone: [10], last_gone: [20]})
