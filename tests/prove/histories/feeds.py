@@ -245,7 +245,7 @@ def convoys(draw: st.DrawFn, most_days: int = 3, most_steps: int = 4) -> Convoy:
     order = tuple(draw(st.permutations(range(1, number + 1))))
     landings = number + sum(isinstance(step, Land) for step in steps)
     malformed = [draw(st.sampled_from([0, 0, 0, 1, TOO_MANY])) for _ in range(landings)]
-    feeds = draw(st.sampled_from([1, 8, 12, 16, 20]))  # whole numbers would mostly be small
+    feeds = draw(st.sampled_from([1, 12, 24, 36, 48]))  # whole numbers would mostly be small
     of_feeds = [draw(_feed(landings)) for _ in range(feeds)]
     deliveries = [_delivery(of_day, bad) for of_day, bad in zip(zip(*of_feeds, strict=True), malformed, strict=True)]
     again = iter(deliveries[number:])
