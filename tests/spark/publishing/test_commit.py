@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from spark_jobs.bronze.schema import LANDED_LINES
 from spark_jobs.builds.record import Base, Build
 from spark_jobs.builds.staged_changes import stage_changes, stage_whole
-from spark_jobs.published_schemas import LOOKED_UP_BY, SCHEMAS
+from spark_jobs.published_schemas import LANDED_FILES, LOOKED_UP_BY, SCHEMAS
 from spark_jobs.publishing import commit as commits
 from spark_jobs.publishing.commit import Committed, ConcurrentCommit, commit, restore_heads
 from spark_jobs.publishing.publications import Publication
-from spark_jobs.publishing.staging import StagedTable
+from spark_jobs.publishing.staging import StagedTable, stage
 from spark_jobs.tables import LAYER_TABLES
-from tests.spark.publishing.lakehouse import Lakehouse, order_item
+from tests.spark.publishing.lakehouse import Lakehouse
 
 TOTALS, ENRICHED = "gold.product_totals", "gold.orders_enriched"
 VALUES: dict[str, Any] = {"integer": 1, "bigint": 1, "long": 1, "decimal": Decimal(1), "date": date(2018, 1, 1)}
@@ -45,18 +47,21 @@ class Layer:
         self.number += 1
         return f"build{self.number}"
 
-    def commit(self, staged: dict[str, StagedTable]) -> dict[str, Committed]:
+    def commit(
+        self, staged: dict[str, StagedTable], until: str = "2018-01-02", missing_dates: tuple[str, ...] = ()
+    ) -> dict[str, Committed]:
         build = Build(
             layer=self.layer,
             build_id=f"build{self.number}",
             job_run_id=str(self.number),
-            parameters=self.lakehouse.parameters(self.layer, "2018-01-01", "2018-01-02"),
+            parameters=self.lakehouse.parameters(self.layer, "2018-01-01", until),
             base=Base(self.number, self.heads, dict(self.standing)),
             below=None,
             below_before=None,
             whole=False,
             staged=staged,
             rows={},
+            missing_dates=missing_dates,
         )
         done = commit(self.lakehouse.spark, self.lakehouse.tables, build, self.heads)
         for table, one in done.items():
@@ -108,25 +113,54 @@ def test_changes_are_merged_by_key(gold: Layer) -> None:
     assert gained == [Committed(1, 6), Committed(2, 3), Committed(2, 0)]
 
 
-def test_landing_dates_are_replaced_and_what_they_gain_is_counted(new_lakehouse: Callable[[], Lakehouse]) -> None:
-    lakehouse = new_lakehouse()
-    bad = {"Order Item Quantity": -1}
-    deliveries = [
-        ([*map(order_item, range(1, 6)), order_item(6, **bad), order_item(7, **bad)], 5, 2),
-        ([*map(order_item, range(3, 6))], 3, 0),
-        ([*map(order_item, range(2, 5))], 3, 0),
+def landed(bronze: Layer, days: dict[str, tuple[int, int]]) -> dict[str, StagedTable]:
+    """Staged as a bronze build does: day -> how many of its lines are valid, and how many are not."""
+    spark, tables, build_id = bronze.lakehouse.spark, bronze.lakehouse.tables, bronze.next_build_id()
+    some = {field.name: None for field in LANDED_LINES.fields}
+    lines = [
+        some | {"landing_date": date.fromisoformat(day), "order_item_id": number, "line": "x", "reasons": ["bad"][:bad]}
+        for day, (valid, quarantined) in days.items()
+        for number, bad in enumerate([0] * valid + [1] * quarantined)
     ]
-    versions = []
-    for lines, valid, quarantined in deliveries:
-        lakehouse.land("2018-01-01", *lines)
-        lakehouse.run("2018-01-01", "2018-01-02", layers=("bronze",), audited=False)
-        newest = lakehouse.publications.newest("bronze")
-        assert newest is not None
-        told = {"bronze.landed_files": 1, "bronze.order_items": valid, "bronze.quarantine": quarantined}
-        assert newest.row_counts == told
-        assert {table: len(rows) for table, rows in lakehouse.everything("bronze").items()} == told
-        versions.append(newest.tables["bronze.quarantine"])
-    assert versions == [1, 2, 2], "where nothing comes and nothing goes, nothing is written"
+    files = [(date.fromisoformat(day), f"dt={day}/orders.csv", sum(counts), 1) for day, counts in days.items()]
+    staged = {
+        "bronze.lines": (spark.createDataFrame(lines, LANDED_LINES), {"quarantined": F.size("reasons") > 0}),
+        "bronze.landed_files": (spark.createDataFrame(files, LANDED_FILES), None),
+    }
+    return {
+        name: stage(spark, tables, name, build_id, content, kinds, few=True).table
+        for name, (content, kinds) in staged.items()
+    }
+
+
+def by_date(bronze: Layer, table: str) -> dict[str, int]:
+    found = bronze.lakehouse.spark.table(bronze.lakehouse.tables.name(table)).groupBy("landing_date").count()
+    return {str(row["landing_date"]): row["count"] for row in found.collect()}
+
+
+def test_landing_dates_are_replaced_and_what_they_gain_is_counted(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    bronze = Layer(new_lakehouse(), "bronze")
+    files, items, quarantine = LAYER_TABLES["bronze"]
+    first, second, third = "2018-01-01", "2018-01-02", "2018-01-03"
+
+    def replaced(until: str, missing: tuple[str, ...] = (), **days: tuple[int, int]) -> list[Committed]:
+        delivered = {{"first": first, "second": second}[day]: counts for day, counts in days.items()}
+        done = bronze.commit(landed(bronze, delivered), until=until, missing_dates=missing)
+        return [done[files], done[items], done[quarantine]]
+
+    assert replaced(third, first=(5, 2), second=(2, 1)) == [Committed(1, 2), Committed(1, 7), Committed(1, 3)]
+    assert replaced(second, first=(3, 0)) == [Committed(2, 0), Committed(2, -2), Committed(2, -2)]
+    assert by_date(bronze, items) == {first: 3, second: 2}
+    assert by_date(bronze, quarantine) == {second: 1}, "the last line of a date has gone"
+    nothing_came_or_went = Committed(2, 0)
+    assert replaced(second, first=(3, 0)) == [Committed(3, 0), Committed(3, 0), nothing_came_or_went]
+    left_alone = replaced(third, missing=(second,), first=(4, 1))
+    assert left_alone == [Committed(4, 0), Committed(4, 1), Committed(3, 1)]
+    assert [by_date(bronze, table) for table in (files, items, quarantine)] == [
+        {first: 1, second: 1},
+        {first: 4, second: 2},
+        {first: 1, second: 1},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +196,48 @@ SOME_PUBLICATION = Publication(
 )
 
 
+def published(**changes: Any) -> Publication:
+    return replace(SOME_PUBLICATION, **changes)
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_commit_that_is_not_right_behind_the_head_is_noticed(gold: Layer, off: int) -> None:
+    spark, tables, table = gold.lakehouse.spark, gold.lakehouse.tables, "gold.customers360"
+    content = rows(spark, table, "customer_id", {1: 1}, "total_orders")
+    staged = stage_whole(spark, tables, gold.next_build_id(), table, content, 1).table
+    head = gold.heads[table]
+    try:
+        gold.heads[table] = head + off
+        with pytest.raises(ConcurrentCommit, match=table):
+            gold.commit({table: staged})
+    finally:
+        gold.heads[table] = head + 1  # it was written all the same
+
+
+def test_tables_become_again_what_is_published(gold: Layer) -> None:
+    spark, tables, table = gold.lakehouse.spark, gold.lakehouse.tables, "gold.products360"
+    for build in ({1: 1}, {1: 1, 2: 1}):
+        content = rows(spark, table, "product_id", build, "total_orders")
+        gold.commit({table: stage_whole(spark, tables, gold.next_build_id(), table, content, len(build)).table})
+    newest = published(tables=gold.heads | {table: 1})
+    heads = restore_heads(spark, tables, "gold", newest)
+    assert heads == gold.heads | {table: 3}, "only what differs is restored, by a commit"
+    assert gold.content(table, "product_id", "total_orders") == {1: 1}
+    assert restore_heads(spark, tables, "gold", published(tables=heads)) == heads
+    gold.heads = heads
+
+
+def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
+    """One that nothing was published to is made (again)."""
+    spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
+    spark.sql(f"DROP TABLE {tables.name('gold.products360')}")
+    with pytest.raises(LookupError, match=r"products360 was published at version 2 and is gone: .* UNDROP TABLE"):
+        restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))
+    others = {name: version for name, version in gold.heads.items() if name != "gold.products360"}
+    gold.heads = restore_heads(spark, tables, "gold", published(tables=others))
+    assert gold.heads == others | {"gold.products360": 0}
+
+
 @pytest.mark.parametrize(
     ("said", "raised"), [("[DELTA_CONCURRENT_WRITE] another", ConcurrentCommit), ("no space left", RuntimeError)]
 )
@@ -175,6 +251,6 @@ def test_only_another_writer_is_a_reason_to_begin_again(
     with pytest.raises(raised, match="customers360" if raised is ConcurrentCommit else said):
         gold.commit({})
     monkeypatch.setattr(commits.delta, "restore", refused)
-    newest = replace(SOME_PUBLICATION, tables={"gold.customers360": 5})
+    newest = published(tables={"gold.customers360": 99})
     with pytest.raises(raised):
         restore_heads(gold.lakehouse.spark, gold.lakehouse.tables, "gold", newest)
