@@ -81,6 +81,22 @@ def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
     return Layer(new_lakehouse(), "gold")
 
 
+@pytest.mark.parametrize(
+    ("staged_rows", "files"), [(0, 1), (24_999, 1), (25_000, 2), (60_000, 3), (10**9, 256), (256 * 25_000, 256)]
+)
+def test_neighbours_are_written_into_one_file(staged_rows: int, files: int) -> None:
+    staged = StagedTable("name", "id", 0, staged_rows)
+    hint = commits._in_files(ENRICHED, staged)
+    assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {LOOKED_UP_BY[ENRICHED][0]}) */"
+
+
+def test_a_merge_looks_into_files_of_staged_keys_only(gold: Layer) -> None:
+    items = rows(gold.lakehouse.spark, ENRICHED, "order_item_id", {7: 1, 5: 1, 6: 1}, "quantity")
+    assert commits._between(items, ENRICHED, "order_item_id") == " AND published.`order_item_id` BETWEEN 5 AND 7"
+    assert commits._between(items.where("false"), ENRICHED, "order_item_id") == ""
+    assert commits._between(items, "silver.dim_customers", "customer_key") == "", "a hash has no neighbours"
+
+
 def test_a_table_staged_whole_takes_the_place_of_what_was_published(gold: Layer) -> None:
     spark, tables, gained = gold.lakehouse.spark, gold.lakehouse.tables, []
     untouched = Committed(gold.heads[ENRICHED], 0)
@@ -161,22 +177,6 @@ def test_landing_dates_are_replaced_and_what_they_gain_is_counted(new_lakehouse:
         {first: 4, second: 2},
         {first: 1, second: 1},
     ]
-
-
-@pytest.mark.parametrize(
-    ("staged_rows", "files"), [(0, 1), (24_999, 1), (25_000, 2), (60_000, 3), (10**9, 256), (256 * 25_000, 256)]
-)
-def test_neighbours_are_written_into_one_file(staged_rows: int, files: int) -> None:
-    staged = StagedTable("name", "id", 0, staged_rows)
-    hint = commits._in_files(ENRICHED, staged)
-    assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {LOOKED_UP_BY[ENRICHED][0]}) */"
-
-
-def test_a_merge_looks_into_files_of_staged_keys_only(gold: Layer) -> None:
-    items = rows(gold.lakehouse.spark, ENRICHED, "order_item_id", {7: 1, 5: 1, 6: 1}, "quantity")
-    assert commits._between(items, ENRICHED, "order_item_id") == " AND published.`order_item_id` BETWEEN 5 AND 7"
-    assert commits._between(items.where("false"), ENRICHED, "order_item_id") == ""
-    assert commits._between(items, "silver.dim_customers", "customer_key") == "", "a hash has no neighbours"
 
 
 SOME_PUBLICATION = Publication(
