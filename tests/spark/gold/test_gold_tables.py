@@ -123,16 +123,18 @@ def test_an_average_of_items_is_rounded_once(spark: SparkSession) -> None:
 
 
 def test_the_90_days_before_as_of(spark: SparkSession) -> None:
-    """Products 1 to 4 sell least, each once; 1 July less 90 days is 2 April."""
-    days = [datetime(2018, 4, 1, 23, 59), datetime(2018, 4, 2), datetime(2018, 6, 30, 23, 59), datetime(2018, 7, 1)]
+    """Products 1 to 5 sell least, each once; 1 July less 90 days is 2 April."""
+    within = [datetime(2018, 4, 2), datetime(2018, 6, 30, 23, 59)]
+    days = [datetime(2018, 4, 1, 23, 59), *within, datetime(2018, 7, 1), datetime(2018, 7, 2)]
     bronze = [
         bronze_row(order_item_id=n, order_id=n, product_card_id=n, order_date_dateorders=day)
         for n, day in enumerate(days, start=1)
     ]
-    bronze.append(bronze_row(order_item_id=5, product_card_id=5, order_item_total=Decimal(100)))
+    bronze.append(bronze_row(order_item_id=6, product_card_id=6, order_item_total=Decimal(100)))
     shop = Shop(spark, bronze)
     rows = products360(shop.enriched_frame, shop.products_frame, date(2018, 7, 1)).collect()
-    assert [row["performance_tier"] for row in sorted(rows)] == ["Slow Movers", "Weak", "Weak", "Slow Movers", "Star"]
+    tiers = ["Slow Movers", "Weak", "Weak", "Slow Movers", "Slow Movers", "Star"]
+    assert [row["performance_tier"] for row in sorted(rows)] == tiers
 
 
 def test_an_item_without_a_version_is_kept(spark: SparkSession) -> None:
