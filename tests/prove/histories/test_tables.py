@@ -17,6 +17,9 @@ from tests.spark.conftest import serverless  # noqa: F401 - the jobs run as on s
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse
 
+FIRST_SEED = 7
+"""Of the convoy that is all in the suite: days that come out of order go on from a published one."""
+
 
 @pytest.mark.timed
 def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
@@ -49,6 +52,7 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
 
     for number in rounds():
         _tries(holds, number)
+    assert tried["gold runs"] > tried["convoys"], "each convoy's last run is its only one: nothing went on from another"
     print("tried " + ", ".join(f"{count} {what}" for what, count in tried.items()))
 
 
@@ -62,4 +66,4 @@ def _tries(holds: Callable[[Convoy], None], number: int) -> None:
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    seed(number)(few(given(convoys())(holds)))()
+    seed(FIRST_SEED + number)(few(given(convoys())(holds)))()
