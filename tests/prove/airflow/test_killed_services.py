@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 FIRST, DAYS = date(2018, 1, 1), 3
-NO_SCHEDULE = {"LAKEHOUSE_SCHEDULE_END": "2000-01-01", "LAKEHOUSE_RETRIES": "4"}
+NO_SCHEDULE = {"LAKEHOUSE_SCHEDULE_END": "2000-01-01", "LAKEHOUSE_RETRIES": "4", "LAKEHOUSE_SPARK_FEW_ROWS": "true"}
 
 
 def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -31,6 +31,7 @@ def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.Te
     source = header + b"".join(line for day in days.values() for line in day.lines)
     last = f"dt={FIRST + timedelta(days=DAYS - 1)}"
     killed: Counter[str] = Counter()
+    victims_in_turn = [*((service,) for service in SERVICES), SERVICES]
     with running_lake(tmp_path_factory.mktemp("killed"), source, NO_SCHEDULE) as lake:
         lake.client.unpause(DAG)
         # Two states of the last day, so that every run has something to do in every layer.
@@ -42,11 +43,11 @@ def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.Te
             expected[full] = lake.contents()
         assert expected[True] != expected[False]
         for round_ in rounds():
-            chance, full = Random(round_), round_ % 2 == 0
+            moment, full = Random(round_).uniform(3, 80), round_ % 2 == 0
             (lake.state.landing / last / "orders.csv").write_bytes(files[full])
             run_id = lake.trigger(FIRST, FIRST + timedelta(days=DAYS))
-            time.sleep(chance.uniform(3, 80))
-            victims = chance.choice([*((service,) for service in SERVICES), SERVICES])
+            time.sleep(moment)
+            victims = victims_in_turn[round_ % len(victims_in_turn)]
             lake.kill(*victims)
             assert_ends_well(lake, run_id)
             assert lake.contents() == expected[full], f"round {round_}: {victims}"
