@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.gold.customers360 import customers360
 from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
-from spark_jobs.gold.products360 import TOTALLED, moved_totals, product_totals, products360
+from spark_jobs.gold.products360 import ORDER_COUNTS, SUMMED, TOTALLED, moved_totals, product_totals, products360
 from spark_jobs.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
 from spark_jobs.silver.dimensions import dim_customers, dim_products
 from spark_jobs.silver.orders import newest_deliveries, orders
@@ -57,16 +57,24 @@ def test_a_product_and_a_customer_without_a_counted_order(spark: SparkSession) -
     bronze = [
         bronze_row(order_item_id=1, product_card_id=1, customer_id=1, order_status="CANCELED"),
         bronze_row(order_item_id=2, product_card_id=2, customer_id=2, order_status="PENDING"),
-        bronze_row(order_item_id=3, product_card_id=3, customer_id=3, order_item_total=Decimal("0.00")),
+        bronze_row(order_item_id=3, product_card_id=4, customer_id=4, landing_date=date(2018, 1, 1)),
+        bronze_row(
+            order_item_id=3,
+            product_card_id=3,
+            customer_id=3,
+            order_item_total=Decimal("0.00"),
+            landing_date=date(2018, 1, 2),
+        ),
     ]
     shop = Shop(spark, bronze)
     _, products = shop.check_360(date(2018, 1, 2))
-    canceled, pending, free = sorted(products, key=lambda row: row["product_id"])
+    canceled, pending, free, without_an_item = sorted(products, key=lambda row: row["product_id"])
     assert (canceled["total_revenue"], canceled["order_cancellation_rate"]) == (0, 1)
     assert canceled["avg_order_value"] is canceled["days_in_catalog"] is canceled["profit_margin"] is None
     assert pending["order_completion_rate"] is None
     assert (pending["order_pending_rate"], pending["product_health"]) == (1, "Monitor")
     assert (free["profit_margin"], free["margin_category"], free["avg_order_value"]) == (None, "Very Low", 0)
+    assert {without_an_item[name] for name in (*ORDER_COUNTS, *SUMMED, "unique_customers")} == {0}
 
 
 def test_an_average_is_rounded_once(spark: SparkSession) -> None:
