@@ -236,6 +236,9 @@ def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
     others = {name: version for name, version in gold.heads.items() if name != "gold.products360"}
     gold.heads = restore_heads(spark, tables, "gold", published(tables=others))
     assert gold.heads == others | {"gold.products360": 0}
+    # Made anew behind publish's back, it has not got the published version.
+    with pytest.raises(Exception, match="DELTA_CANNOT_RESTORE"):
+        restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))
 
 
 @pytest.mark.parametrize(
