@@ -21,6 +21,7 @@ import psutil
 from laptop.keys import private_folder, write_private
 from laptop.state import State
 from local_workspace import task_process
+from local_workspace.processes import has_ended
 
 MARK = "LAKEHOUSE_SERVICES_OF"
 # Variables of the shell that would change how a service behaves.
@@ -43,7 +44,7 @@ class Service:
         if birth_of(self.pid) != self.birth:
             return False
         try:
-            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+            return not has_ended(psutil.Process(self.pid))
         except psutil.Error:
             return False
 

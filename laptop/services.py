@@ -34,9 +34,6 @@ AIRFLOW_PARTS = {
 ALL_PARTS = ["workspace", *AIRFLOW_PARTS]
 HEALTHY_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 START_SECONDS = 180.0
-PORT_SECONDS = 15.0
-"""A JVM that was just ended keeps its port until the last of its threads is gone."""
-NOTHING_RAN = "Nothing was running."
 # On one machine somebody waits, and the data set has ended: what differs from the DAGs' own defaults, unless it is set.
 DAG_SETTINGS = {
     "LAKEHOUSE_SCHEDULE_END": "2018-02-01",
@@ -60,9 +57,9 @@ def up(state: State, repo: Path = REPO) -> bool:
         if is_up(state):
             deploy(state, repo)
             return False
-        has_ended_some = down(state) != NOTHING_RAN
+        down(state)
         with spark_alone(state):
-            check_ports(state, patience=PORT_SECONDS if has_ended_some else 0.0)
+            check_ports(state)
             try:
                 _start(state, repo)
             except BaseException:
@@ -82,7 +79,7 @@ def down(state: State) -> str:
     leftovers = processes.end_leftovers(state) + _end_orphaned_spark(state)
     said = [f"Stopped {running} services."] if running else []
     said += [f"Ended {leftovers} processes that a crash had left behind."] if leftovers else []
-    return " ".join(said) or NOTHING_RAN
+    return " ".join(said) or "Nothing was running."
 
 
 def deploy(state: State, repo: Path = REPO) -> None:
@@ -97,18 +94,14 @@ def deploy(state: State, repo: Path = REPO) -> None:
         raise Problem(f"the jobs of databricks.yml could not be deployed to the local workspace:\n{said}")
 
 
-def check_ports(state: State, patience: float = 0.0) -> None:
-    """Refuse to start where another program listens, still after so many seconds."""
-    deadline = time.monotonic() + patience
+def check_ports(state: State) -> None:
+    """Refuse to start where another program listens."""
     for name, port in (
         ("workspace", state.workspace_port),
         ("spark", state.spark_port),
         ("airflow", state.airflow_port),
     ):
-        while not port_is_free(port):
-            if time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
+        if not port_is_free(port):
             variable = PORT_VARIABLES[name][0]
             raise Problem(
                 f"port {port} on {HOST} is in use by another program, and the {name} service wants it. "

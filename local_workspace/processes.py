@@ -9,6 +9,9 @@ from pathlib import Path
 
 import psutil
 
+KILL_SECONDS = 30.0
+"""For the end of a killed process: some GB of memory take a second to give back, on a busy machine more."""
+
 
 @dataclass(frozen=True)
 class ProcessIdentity:
@@ -23,9 +26,17 @@ class ProcessIdentity:
 
     def is_alive(self) -> bool:
         try:
-            return _started(self.pid) == self.started and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+            return _started(self.pid) == self.started and not has_ended(psutil.Process(self.pid))
         except psutil.NoSuchProcess:
             return False
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether all its threads are gone: until then it keeps its memory and its ports, though its first one may be.
+
+    Raises psutil.NoSuchProcess where not even its id is left.
+    """
+    return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
 
 
 def _started(pid: int) -> float:
@@ -45,11 +56,11 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def group_members(group: int) -> list[int]:
-    """The living processes of a group (without zombies)."""
+    """The processes of a group that have not ended."""
     members = []
     for process in psutil.process_iter():
         try:
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+            if os.getpgid(process.pid) == group and not has_ended(process):
                 members.append(process.pid)
         except (ProcessLookupError, psutil.Error, PermissionError):
             continue
@@ -57,11 +68,17 @@ def group_members(group: int) -> list[int]:
 
 
 def end_group(group: int, grace: float) -> None:
-    """Ask a process group to end, and after the grace make it."""
-    signal_group(group, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while group_members(group):
-        if time.monotonic() > deadline:
-            signal_group(group, signal.SIGKILL)
+    """Ask a process group to end, and after the grace (seconds) make it; returns when it has ended.
+
+    Raises TimeoutError where one cannot even be made to, since it waits for a disk, say.
+    """
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_SECONDS)):
+        signal_group(group, number)
+        deadline = time.monotonic() + patience
+        while members := group_members(group):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
             return
-        time.sleep(0.05)
+    raise TimeoutError(f"processes {members} of group {group} did not end within {KILL_SECONDS:.0f} s of being killed.")

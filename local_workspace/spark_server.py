@@ -76,7 +76,6 @@ class SparkServer:
         self._start_timeout = start_timeout
         self._more_settings = dict(more_settings or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._was_started = False
         self._pid_file = self.state.pids / "spark.json"
         self.log_file = self.state.logs / "spark.log"
 
@@ -86,9 +85,12 @@ class SparkServer:
             return
         for folder in (self.state.pids, self.state.logs, self.state.spark, self.state.root / "warehouse"):
             private_folder(folder)
-        # A JVM that was just ended keeps its port until the last of its threads is gone.
-        self._refuse_taken_port(patience=5.0 if self.end_orphan() or self._was_started else 0.0)
-        self._was_started = True
+        self.end_orphan()
+        if not _is_free(self.port):
+            raise SparkServerError(
+                f"Port {self.port} on 127.0.0.1 is in use, so Spark cannot listen there: stop the program "
+                "that uses it, or choose another port (LAKEHOUSE_SPARK_PORT)."
+            )
         jars = sorted(self._jars.glob("*.jar"))
         if not jars:
             raise SparkServerError(f"There are no Spark jars in {self._jars}: run `make setup` to fetch them.")
@@ -174,16 +176,6 @@ class SparkServer:
         note |= {"owner_pid": owner.pid, "owner_started": owner.started}
         with private_file(self._pid_file) as file:
             file.write(json.dumps(note).encode())
-
-    def _refuse_taken_port(self, patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while not _is_free(self.port):
-            if time.monotonic() > deadline:
-                raise SparkServerError(
-                    f"Port {self.port} on 127.0.0.1 is in use, so Spark cannot listen there: stop the program "
-                    "that uses it, or choose another port (LAKEHOUSE_SPARK_PORT)."
-                )
-            time.sleep(0.1)
 
     def _wait_until_open(self) -> None:
         process = self._process

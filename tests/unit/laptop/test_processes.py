@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -112,17 +111,6 @@ def test_a_port_in_use_is_named_with_the_variable_that_changes_it(state: State) 
         with pytest.raises(Problem, match=rf"port {state.airflow_port} .*LAKEHOUSE_AIRFLOW_PORT="):
             services.check_ports(state)
     services.check_ports(state)
-
-
-def test_a_port_that_becomes_free_is_waited_for(state: State) -> None:
-    """A killed Spark keeps its own for a moment."""
-    taken = socket.create_server(("127.0.0.1", state.spark_port))
-    closing = threading.Timer(0.4, taken.close)
-    closing.start()
-    try:
-        services.check_ports(state, patience=10)
-    finally:
-        closing.join()
 
 
 def test_status_says_what_runs(state: State) -> None:
