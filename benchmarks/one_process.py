@@ -24,7 +24,8 @@ from pyspark import StorageLevel
 
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
 from local_workspace.java import NoJavaError, find_java_home
-from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError, free_port
+from local_workspace.ports import free_port
+from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError
 from local_workspace.state import StateFolder
 from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
 from spark_jobs.bronze.source import read_lines

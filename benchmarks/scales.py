@@ -33,8 +33,9 @@ from laptop.follow import RunResult
 from laptop.keys import ensure_secrets
 from laptop.problems import Problem
 from laptop.run import run_interval
-from laptop.services import down, free_port, up
+from laptop.services import down, up
 from laptop.state import REPO, State, beside
+from local_workspace.ports import free_port
 from spark_jobs.tables import LAYER_TABLES, LAYERS
 
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)

@@ -35,10 +35,11 @@ from laptop.keys import ensure_secrets
 from laptop.problems import Problem, guarded
 from laptop.replay import replay
 from laptop.run import run_interval
-from laptop.services import down, free_port, up
+from laptop.services import down, up
 from laptop.sources import check_source, source_from_environment
 from laptop.state import REPO, State, beside
 from laptop.workspace_client import job_run
+from local_workspace.ports import free_port
 
 RESULTS = REPO / "bench"
 USUAL_DAYS = "1127"

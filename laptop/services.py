@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from laptop.airflow_settings import POOL, POOL_SLOTS, USER, airflow_environment,
 from laptop.keys import ensure_secrets, private_folder
 from laptop.problems import Problem, guarded
 from laptop.state import HOST, PORT_VARIABLES, REPO, State
+from local_workspace.ports import free_port, port_is_free
 
 DAG = "ecommerce_medallion"
 AIRFLOW_PARTS = {
@@ -107,23 +107,6 @@ def check_ports(state: State) -> None:
                 f"port {port} on {HOST} is in use by another program, and the {name} service wants it. "
                 f"Stop that program, or choose another port: {variable}={free_port()} make up"
             )
-
-
-def port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # A port whose last connections are still closing counts as free, as it does for the services.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from laptop import processes
 from laptop.problems import Problem
-from laptop.services import free_port, spark_alone
+from laptop.services import spark_alone
 from laptop.state import State
+from local_workspace.ports import free_port
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

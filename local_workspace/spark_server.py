@@ -18,6 +18,7 @@ from urllib.parse import quote
 import psutil
 
 from local_workspace.java import find_java_home
+from local_workspace.ports import port_is_free
 from local_workspace.processes import ProcessIdentity, end_group
 from local_workspace.state import StateFolder, private_file, private_folder
 
@@ -86,7 +87,7 @@ class SparkServer:
         for folder in (self.state.pids, self.state.logs, self.state.spark, self.state.root / "warehouse"):
             private_folder(folder)
         self.end_orphan()
-        if not _is_free(self.port):
+        if not port_is_free(self.port):
             raise SparkServerError(
                 f"Port {self.port} on 127.0.0.1 is in use, so Spark cannot listen there: stop the program "
                 "that uses it, or choose another port (LAKEHOUSE_SPARK_PORT)."
@@ -296,20 +297,3 @@ def _spark_home() -> Path:
     if found is None or found.origin is None:
         raise SparkServerError(f"pyspark is not installed for {sys.executable}: run `make setup`.")
     return Path(found.origin).parent
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_workspace.java import find_java_home
+from local_workspace.ports import free_port
 from local_workspace.processes import end_group
-from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer, free_port
+from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
 
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
 

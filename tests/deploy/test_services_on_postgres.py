@@ -13,7 +13,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from typing import Any
 import pytest
 
 from laptop import compose_env
+from local_workspace.ports import free_port
 from tests.deploy.compose import REPO, entrypoint, services
 
 sys.path.insert(0, str(REPO / "tests" / "dags"))
@@ -46,12 +46,6 @@ def postgres_programs() -> Path:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def other_user() -> list[str]:

@@ -15,6 +15,8 @@ import pytest
 pytest.importorskip("uvicorn", reason="needs requirements-workspace.txt")
 import requests
 
+from local_workspace.ports import free_port
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -27,9 +29,7 @@ def serve(state: Path, port: int, address: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a workspace on another loopback address than the usual one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     process = serve(tmp_path_factory.mktemp("bind") / "state", port, "127.0.0.2")
     try:
         deadline = time.monotonic() + 20

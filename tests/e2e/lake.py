@@ -23,10 +23,11 @@ from laptop import processes
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult, TaskProgress, follow
 from laptop.keys import ensure_secrets, private_folder, write_private
-from laptop.services import DAG, down, free_port, up
+from laptop.services import DAG, down, up
 from laptop.spark import spark_session
 from laptop.state import State, beside
 from laptop.wheel import ensure_wheel
+from local_workspace.ports import free_port
 from spark_jobs.bronze.schema import AUDIT_ONLY
 from spark_jobs.replay import replay
 from spark_jobs.tables import LAYER_TABLES, LAYERS

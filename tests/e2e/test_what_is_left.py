@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from laptop import processes, services
 from laptop.follow import RunResult
+from local_workspace.ports import port_is_free
 from tests.e2e.lake import Lake
 
 
@@ -24,4 +25,4 @@ def test_down_leaves_no_process(lake: Lake, first_run: RunResult) -> None:
     assert processes.marked(lake.state) == []
     assert not services.is_up(lake.state)
     for port in (lake.state.workspace_port, lake.state.spark_port, lake.state.airflow_port):
-        assert services.port_is_free(port)
+        assert port_is_free(port)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +16,8 @@ from typing import Any
 import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
+
+from local_workspace.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -187,12 +188,6 @@ def task(
         "python_wheel_task": {"package_name": "tiny", "entry_point": entry_point, "parameters": list(parameters)},
         **more,
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Any, timeout: float = 10) -> Any:

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.workspace.conftest import REPO, Workspace, free_port, is_alive, make_wheel, task, wait_until
+from local_workspace.ports import free_port
+from tests.workspace.conftest import REPO, Workspace, is_alive, make_wheel, task, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,8 @@ def copy_work_tree(folder: Path) -> None:
 def start_spark(state: Path, project_state: Path) -> Any:
     """A Spark Connect server of this run alone, and SPARK_REMOTE."""
     from local_workspace.java import find_java_home
-    from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer, free_port
+    from local_workspace.ports import free_port
+    from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
 
     # Not as tests/shared_spark.py does: what is loaded here of the tests would not be loaded from the copy.
     server = SparkServer(

@@ -159,18 +159,18 @@ def test_landing_dates_are_replaced_and_what_they_gain_is_counted(new_lakehouse:
     files, items, quarantine = LAYER_TABLES["bronze"]
     first, second, third = "2018-01-01", "2018-01-02", "2018-01-03"
 
-    def replaced(until: str, missing: tuple[str, ...] = (), **days: tuple[int, int]) -> list[Committed]:
-        delivered = {{"first": first, "second": second}[day]: counts for day, counts in days.items()}
-        done = bronze.commit(landed(bronze, delivered), until=until, missing_dates=missing)
+    def replaced(until: str, days: dict[str, tuple[int, int]], missing: tuple[str, ...] = ()) -> list[Committed]:
+        done = bronze.commit(landed(bronze, days), until=until, missing_dates=missing)
         return [done[files], done[items], done[quarantine]]
 
-    assert replaced(third, first=(5, 2), second=(2, 1)) == [Committed(1, 2), Committed(1, 7), Committed(1, 3)]
-    assert replaced(second, first=(3, 0)) == [Committed(2, 0), Committed(2, -2), Committed(2, -2)]
+    both_days = replaced(third, {first: (5, 2), second: (2, 1)})
+    assert both_days == [Committed(1, 2), Committed(1, 7), Committed(1, 3)]
+    assert replaced(second, {first: (3, 0)}) == [Committed(2, 0), Committed(2, -2), Committed(2, -2)]
     assert by_date(bronze, items) == {first: 3, second: 2}
     assert by_date(bronze, quarantine) == {second: 1}, "the last line of a date has gone"
     nothing_came_or_went = Committed(2, 0)
-    assert replaced(second, first=(3, 0)) == [Committed(3, 0), Committed(3, 0), nothing_came_or_went]
-    left_alone = replaced(third, missing=(second,), first=(4, 1))
+    assert replaced(second, {first: (3, 0)}) == [Committed(3, 0), Committed(3, 0), nothing_came_or_went]
+    left_alone = replaced(third, {first: (4, 1)}, missing=(second,))
     assert left_alone == [Committed(4, 0), Committed(4, 1), Committed(3, 1)]
     assert [by_date(bronze, table) for table in (files, items, quarantine)] == [
         {first: 1, second: 1},

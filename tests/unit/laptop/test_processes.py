@@ -13,6 +13,7 @@ import pytest
 from laptop import processes, services
 from laptop.problems import Problem
 from laptop.state import State
+from local_workspace.ports import free_port
 
 # A service that starts a child in its own session's group, one in another group, and one in another session.
 FAMILY = """
@@ -36,7 +37,7 @@ time.sleep(600)
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    return State(tmp_path / "state", services.free_port(), services.free_port(), services.free_port())
+    return State(tmp_path / "state", free_port(), free_port(), free_port())
 
 
 def start_family(state: State, code: str = FAMILY) -> processes.Service:
