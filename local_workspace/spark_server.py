@@ -243,6 +243,9 @@ class SparkServer:
             "spark.databricks.delta.snapshotPartitions": "2",
             # A commit would read the table's list of files once more, to write it where only checks look for it.
             "spark.databricks.delta.allFilesInCrc.enabled": "false",
+            # Each table stays in memory for an hour after its last use, with some 2 MB of plans: those that are staged
+            # and dropped would fill it, and the collector would take most of the time.
+            "spark.databricks.delta.delta.log.cacheSize": "100",
             # A day's code is some thousand classes; of the default's hundred, none would be left on the next day.
             "spark.sql.codegen.cache.maxEntries": "4000",
             # Planning a query again after each of its stages costs more than it gains without a cluster.

@@ -40,7 +40,7 @@ class Layer:
     def __init__(self, lakehouse: Lakehouse, layer: str) -> None:
         self.lakehouse, self.layer = lakehouse, layer
         self.heads = restore_heads(lakehouse.spark, lakehouse.tables, layer, None)
-        self.standing = dict.fromkeys(LAYER_TABLES[layer], 0)
+        self.standing: dict[str, int] = {}  # as where nothing was published yet
         self.number = 0
 
     def next_build_id(self) -> str:
@@ -63,11 +63,13 @@ class Layer:
             rows={},
             missing_dates=missing_dates,
         )
-        done = commit(self.lakehouse.spark, self.lakehouse.tables, build, self.heads)
+        build.save(self.lakehouse.ops)
+        recorded = Build.load(self.lakehouse.ops, self.layer, build.job_run_id)
+        done = commit(self.lakehouse.spark, self.lakehouse.tables, recorded, self.heads)
         for table, one in done.items():
             assert one.version in (self.heads[table], self.heads[table] + 1)
             self.heads[table] = one.version
-            self.standing[table] += one.rows_gained
+            self.standing[table] = self.standing.get(table, 0) + one.rows_gained
         return done
 
     def content(self, table: str, key: str, measure: str) -> dict[int, int]:
@@ -239,6 +241,20 @@ def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
     # Made anew behind publish's back, it has not got the published version.
     with pytest.raises(Exception, match="DELTA_CANNOT_RESTORE"):
         restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))
+
+
+def test_versions_are_numbers_of_any_size(gold: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal ones above 256 are not the same object in Python."""
+    spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
+    old = dict.fromkeys(LAYER_TABLES["gold"], 1000)
+    monkeypatch.setattr(gold, "heads", old)
+    monkeypatch.setattr(gold, "standing", {})
+    monkeypatch.setattr(commits, "_merge", lambda *_: 1)
+    monkeypatch.setattr(commits.delta, "restore", lambda *_: pytest.fail("it is what was published"))
+    monkeypatch.setattr(commits.delta, "head_version", lambda *_: int("1000"))
+    assert restore_heads(spark, tables, "gold", published(tables=old)) == old
+    monkeypatch.setattr(commits.delta, "head_version", lambda *_: int("1001"))
+    assert set(gold.commit({}).values()) == {Committed(1001, 1)}
 
 
 @pytest.mark.parametrize(
