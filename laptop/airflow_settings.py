@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from laptop.keys import private_folder, write_private
-from laptop.state import HOST, REPO, State
+from laptop.state import REPO, State
+from local_workspace.ports import HOST
 
 USER = "admin"
 # As many job runs at a time as two cores can feed; deferred tasks count, because their jobs are running.

@@ -20,8 +20,8 @@ from laptop.airflow_client import AirflowClient
 from laptop.airflow_settings import POOL, POOL_SLOTS, USER, airflow_environment, write_files
 from laptop.keys import ensure_secrets, private_folder
 from laptop.problems import Problem, guarded
-from laptop.state import HOST, PORT_VARIABLES, REPO, State
-from local_workspace.ports import free_port, port_is_free
+from laptop.state import PORT_VARIABLES, REPO, State
+from local_workspace.ports import HOST, free_port, port_is_free
 
 DAG = "ecommerce_medallion"
 AIRFLOW_PARTS = {

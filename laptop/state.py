@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laptop.problems import Problem
+from local_workspace.ports import HOST
 
 REPO = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 CATALOG = "spark_catalog"
 PORT_VARIABLES = {
     "workspace": ("LAKEHOUSE_WORKSPACE_PORT", 8765),

@@ -72,13 +72,17 @@ def end_group(group: int, grace: float) -> None:
 
     Raises TimeoutError where one cannot even be made to, since it waits for a disk, say.
     """
-    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_SECONDS)):
-        signal_group(group, number)
-        deadline = time.monotonic() + patience
-        while members := group_members(group):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(f"processes {members} of group {group} did not end within {KILL_SECONDS:.0f} s of being killed.")
+    signal_group(group, signal.SIGTERM)
+    if _left_after(grace, group):
+        signal_group(group, signal.SIGKILL)
+        if left := _left_after(KILL_SECONDS, group):
+            raise TimeoutError(
+                f"processes {left} of group {group} did not end within {KILL_SECONDS:.0f} s of being killed."
+            )
+
+
+def _left_after(seconds: float, group: int) -> list[int]:
+    deadline = time.monotonic() + seconds
+    while (members := group_members(group)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return members

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psutil
 
 from local_workspace.java import find_java_home
-from local_workspace.ports import port_is_free
+from local_workspace.ports import HOST, port_is_free
 from local_workspace.processes import ProcessIdentity, end_group
 from local_workspace.state import StateFolder, private_file, private_folder
 
@@ -89,7 +89,7 @@ class SparkServer:
         self.end_orphan()
         if not port_is_free(self.port):
             raise SparkServerError(
-                f"Port {self.port} on 127.0.0.1 is in use, so Spark cannot listen there: stop the program "
+                f"Port {self.port} on {HOST} is in use, so Spark cannot listen there: stop the program "
                 "that uses it, or choose another port (LAKEHOUSE_SPARK_PORT)."
             )
         jars = sorted(self._jars.glob("*.jar"))
@@ -190,7 +190,7 @@ class SparkServer:
                 )
             try:
                 # The server opens its port last, when Spark is up.
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((HOST, self.port), timeout=1).close()
                 return
             except OSError:
                 time.sleep(0.1)
@@ -220,15 +220,15 @@ class SparkServer:
             "spark.app.name": "local workspace",
             "spark.master": "local[*]",
             "spark.driver.memory": self._driver_memory,
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": HOST,
+            "spark.driver.bindAddress": HOST,
             "spark.driver.extraJavaOptions": " ".join(JAVA_OPTIONS),
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",
             # The driver program is a classic one; clients are Connect's.
             "spark.api.mode": "classic",
-            "spark.connect.grpc.binding.address": "127.0.0.1",
+            "spark.connect.grpc.binding.address": HOST,
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.authenticate.token": self.state.secret("spark_token"),
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -274,7 +274,7 @@ class SparkServer:
             "SPARK_HOME": str(spark_home),
             # A folder of our own, so that no settings of another Spark on this machine creep in.
             "SPARK_CONF_DIR": str(self.state.spark),
-            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_IP": HOST,
             "PYSPARK_PYTHON": sys.executable,
         }
 
