@@ -35,8 +35,8 @@ from laptop.problems import Problem
 from laptop.run import run_interval
 from laptop.services import down, up
 from laptop.state import REPO, State, beside
-from local_workspace.ports import free_port
-from spark_jobs.tables import LAYER_TABLES, LAYERS
+from machine.ports import free_port
+from spark_jobs.tables.names import LAYER_TABLES, LAYERS
 
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)
 INCREMENTS = 3

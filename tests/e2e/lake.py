@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import psutil
 
+from feeds.replay import replay
 from laptop import processes
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult, TaskProgress, follow
@@ -27,10 +28,9 @@ from laptop.services import DAG, down, up
 from laptop.spark import spark_session
 from laptop.state import State, beside
 from laptop.wheel import ensure_wheel
-from local_workspace.ports import free_port
-from spark_jobs.bronze.schema import AUDIT_ONLY
-from spark_jobs.replay import replay
-from spark_jobs.tables import LAYER_TABLES, LAYERS
+from machine.ports import free_port
+from spark_jobs.layers.bronze.schema import AUDIT_ONLY
+from spark_jobs.tables.names import LAYER_TABLES, LAYERS
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from laptop import processes, services
 from laptop.follow import RunResult
-from local_workspace.ports import port_is_free
+from machine.ports import port_is_free
 from tests.e2e.lake import Lake
 
 

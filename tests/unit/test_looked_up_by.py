@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_jobs.published_schemas import LOOKED_UP_BY, SCHEMAS
+from spark_jobs.layers.registry import LOOKED_UP_BY, SCHEMAS
 
 
 @pytest.mark.parametrize("table", sorted(SCHEMAS))

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.errors import PublicationConflict
-from spark_jobs.interval import Interval
-from spark_jobs.ops_volume import OpsVolume
-from spark_jobs.publishing import publish as publishing
-from spark_jobs.publishing.commit import Committed, ConcurrentCommit
-from spark_jobs.publishing.publications import Publication
+from spark_jobs.runtime.errors import PublicationConflict
+from spark_jobs.runtime.interval import Interval
+from spark_jobs.storage.commit import Committed, ConcurrentCommit
+from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.storage.publications import Publication
+from spark_jobs.tasks import publish as publishing
 
 JOB_RUN = "77"
 SHARE = 0.011

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.errors import GateRejected
-from spark_jobs.interval import Interval
-from spark_jobs.publishing import publish as publishing
+from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.runtime.interval import Interval
+from spark_jobs.tasks import publish as publishing
 
 FINGERPRINT = "5" * 64
 JANUARY = Interval(date(2018, 1, 5), date(2018, 1, 9))

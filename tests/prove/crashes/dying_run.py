@@ -17,13 +17,13 @@ from typing import Any
 
 from pyspark.sql.connect.client import SparkConnectClient
 
-from spark_jobs.builds.audit import audit_build
-from spark_jobs.builds.layers import BUILDERS
-from spark_jobs.ops_volume import OpsVolume
-from spark_jobs.parameters import BuildParameters, PublishParameters
-from spark_jobs.publishing.publications import Publications
-from spark_jobs.publishing.publish import publish
-from spark_jobs.session import spark_session
+from spark_jobs.runtime.job_parameters import BuildParameters, PublishParameters
+from spark_jobs.runtime.session import spark_session
+from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.storage.publications import Publications
+from spark_jobs.tasks.audit import audit_build
+from spark_jobs.tasks.builders import BUILDERS
+from spark_jobs.tasks.publish import publish
 
 WRITING = ("ALTER", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "RESTORE")
 RUN_SETTINGS = ("catalog", "schema_prefix", "ops_root", "repair_count", "layer")

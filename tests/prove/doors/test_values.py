@@ -166,8 +166,8 @@ def test_file_names_with_html_are_shown_as_text_and_lead_to_the_file(
 def test_data_docs_show_html_in_data_as_text(house: Workspace, owner: requests.Session, tmp_path: Path) -> None:
     """The page that an audit makes of nasty samples, as the workspace serves it."""
     pandas = pytest.importorskip("pandas")
-    from spark_jobs.audit.checkpoint import run_checkpoint
-    from spark_jobs.audit.data_docs import render_data_docs
+    from spark_jobs.quality.checkpoint import run_checkpoint
+    from spark_jobs.quality.data_docs import render_data_docs
 
     rows = pandas.DataFrame(
         [

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.errors import BaseMissing
-from spark_jobs.tables import LAYER_TABLES
+from spark_jobs.runtime.errors import BaseMissing
+from spark_jobs.tables.names import LAYER_TABLES
 from tests.prove.histories.feeds import (
     LAYERS,
     Convoy,

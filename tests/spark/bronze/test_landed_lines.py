@@ -229,8 +229,8 @@ def test_a_valid_line_is_typed(landed: Any) -> None:
 
 
 def test_the_frame_has_the_declared_columns(landed: Any) -> None:
-    from spark_jobs.bronze import schema
-    from spark_jobs.bronze.landed_lines import order_items, quarantine
+    from spark_jobs.layers.bronze import schema
+    from spark_jobs.layers.bronze.landed_lines import order_items, quarantine
 
     for frame, declared in [
         (landed.frame, schema.LANDED_LINES),
@@ -263,7 +263,7 @@ def test_a_value_that_does_not_parse_is_the_only_reason(landed: Any) -> None:
 
 
 def test_every_typed_column_is_tried() -> None:
-    from spark_jobs.bronze import schema
+    from spark_jobs.layers.bronze import schema
 
     tried = {source for source, _, _ in UNPARSABLE}
     assert tried == {column.source for column in schema.COLUMNS if column.type != schema.TEXT} - {
@@ -382,7 +382,7 @@ def test_line_ends_blank_lines_and_headers(landed: Any) -> None:
 
 
 def test_the_key_is_in_no_plan(landed: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from spark_jobs.bronze.email import key_blocks
+    from spark_jobs.layers.bronze.email import key_blocks
 
     for mode in ("extended", "formatted", "codegen", "cost"):
         landed.frame.explain(mode)
@@ -397,7 +397,7 @@ def test_the_key_is_in_no_plan(landed: Any, capsys: pytest.CaptureFixture[str]) 
 def test_hmac_equals_pythons(spark: Any) -> None:
     from pyspark.sql import functions as F
 
-    from spark_jobs.bronze.email import email_hmac, key_blocks
+    from spark_jobs.layers.bronze.email import email_hmac, key_blocks
 
     keys = [b"k", b"x" * 63, b"x" * 64, bytes(range(65)), b"long" * 50]
     addresses = [("a@b.c", "a@b.c"), ("  ÅSA@Ex.com ", "åsa@ex.com"), (None, None)]

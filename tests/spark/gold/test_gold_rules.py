@@ -7,15 +7,15 @@ from decimal import Decimal
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.gold.customers360 import rfm_segment
-from spark_jobs.gold.measures import counts, ratio
-from spark_jobs.gold.product_rules import (
+from spark_jobs.layers.gold.customers360 import rfm_segment
+from spark_jobs.layers.gold.measures import counts, ratio
+from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,
     product_health,
     strategic_priority,
 )
-from spark_jobs.gold.scores import QUARTILES, QUINTILES, Score, with_scores
+from spark_jobs.layers.gold.scores import QUARTILES, QUINTILES, Score, with_scores
 from tests.unit.model import oracle
 
 MONEY = "DECIMAL(18,2)"

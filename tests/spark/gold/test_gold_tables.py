@@ -11,13 +11,13 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.gold.customers360 import customers360
-from spark_jobs.gold.orders_enriched import changed_spans, orders_enriched, within_spans
-from spark_jobs.gold.products360 import ORDER_COUNTS, SUMMED, TOTALLED, moved_totals, product_totals, products360
-from spark_jobs.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
-from spark_jobs.silver.dimensions import dim_customers, dim_products
-from spark_jobs.silver.orders import newest_deliveries, orders
-from spark_jobs.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, ORDERS
+from spark_jobs.layers.gold.customers360 import customers360
+from spark_jobs.layers.gold.orders_enriched import changed_spans, orders_enriched, within_spans
+from spark_jobs.layers.gold.products360 import ORDER_COUNTS, SUMMED, TOTALLED, moved_totals, product_totals, products360
+from spark_jobs.layers.gold.schema import CUSTOMERS360, KEYS, NATURAL_KEYS, ORDERS_ENRICHED, PRODUCTS360, SCHEMAS
+from spark_jobs.layers.silver.dimensions import dim_customers, dim_products
+from spark_jobs.layers.silver.orders import newest_deliveries, orders
+from spark_jobs.layers.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, ORDERS
 from tests.spark.silver.frames import (
     assert_same,
     collected,

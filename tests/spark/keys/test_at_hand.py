@@ -9,9 +9,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.connect.client import SparkConnectClient
 
-from spark_jobs import at_hand
-from spark_jobs.keys import Keys
-from spark_jobs.published_schemas import SCHEMAS
+from spark_jobs.layers.registry import SCHEMAS
+from spark_jobs.storage import local_relation as at_hand
+from spark_jobs.storage.key_filter import Keys
 
 VALUES = """
     SELECT 1L AS id, 12.30BD AS money, CAST(0.1234 AS DECIMAL(7,4)) AS rate, 'Šiauliai’s' AS text, true AS flag,

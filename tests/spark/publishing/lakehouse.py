@@ -12,20 +12,20 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.audit.verdict import Statistics, Verdict, suites_hash
-from spark_jobs.bronze.schema import AUDIT_ONLY, SOURCE_NAMES
-from spark_jobs.builds.audit import audit_build
-from spark_jobs.builds.layers import BUILDERS
-from spark_jobs.builds.record import Build, fingerprint
-from spark_jobs.code_version import code_version
-from spark_jobs.ops_volume import OpsVolume
-from spark_jobs.parameters import BuildParameters, MaintenanceParameters, PublishParameters
-from spark_jobs.publishing import delta
-from spark_jobs.publishing.maintenance import maintain
-from spark_jobs.publishing.publications import Publication, Publications
-from spark_jobs.publishing.publish import publish
-from spark_jobs.publishing.verdicts import Verdicts
-from spark_jobs.tables import LAYER_TABLES, LAYERS, Tables
+from spark_jobs.layers.bronze.schema import AUDIT_ONLY, SOURCE_NAMES
+from spark_jobs.quality.verdict import Statistics, Verdict, suites_hash
+from spark_jobs.runtime.code_version import code_version
+from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
+from spark_jobs.storage import delta
+from spark_jobs.storage.build_record import Build, fingerprint
+from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.storage.publications import Publication, Publications
+from spark_jobs.storage.verdicts import Verdicts
+from spark_jobs.tables.names import LAYER_TABLES, LAYERS, Tables
+from spark_jobs.tasks.audit import audit_build
+from spark_jobs.tasks.builders import BUILDERS
+from spark_jobs.tasks.maintenance import maintain
+from spark_jobs.tasks.publish import publish
 
 _run_ids = itertools.count(1000)
 

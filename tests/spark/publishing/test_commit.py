@@ -12,15 +12,15 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.bronze.schema import LANDED_LINES
-from spark_jobs.builds.record import Base, Build
-from spark_jobs.builds.staged_changes import stage_changes, stage_whole
-from spark_jobs.published_schemas import LANDED_FILES, LOOKED_UP_BY, SCHEMAS
-from spark_jobs.publishing import commit as commits
-from spark_jobs.publishing.commit import Committed, ConcurrentCommit, commit, restore_heads
-from spark_jobs.publishing.publications import Publication
-from spark_jobs.publishing.staging import StagedTable, stage
-from spark_jobs.tables import LAYER_TABLES
+from spark_jobs.layers.bronze.schema import LANDED_LINES
+from spark_jobs.layers.registry import LANDED_FILES, LOOKED_UP_BY, SCHEMAS
+from spark_jobs.storage import commit as commits
+from spark_jobs.storage.build_record import Base, Build
+from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_heads
+from spark_jobs.storage.publications import Publication
+from spark_jobs.storage.staged_changes import stage_changes, stage_whole
+from spark_jobs.storage.staging import StagedTable, stage
+from spark_jobs.tables.names import LAYER_TABLES
 from tests.spark.publishing.lakehouse import Lakehouse
 
 TOTALS, ENRICHED = "gold.product_totals", "gold.orders_enriched"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs.publishing import delta
+from spark_jobs.storage import delta
 from tests.spark.publishing.lakehouse import Lakehouse
 
 

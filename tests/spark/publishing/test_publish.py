@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from spark_jobs.audit import verdict as verdict_module
-from spark_jobs.builds import record
-from spark_jobs.errors import BuildMissing, GateRejected, NothingLanded
-from spark_jobs.publishing import commit as commits
-from spark_jobs.publishing import publish as publishing
-from spark_jobs.publishing.publications import Publication
-from spark_jobs.tables import LAYER_TABLES
+from spark_jobs.quality import verdict as verdict_module
+from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded
+from spark_jobs.storage import build_record as record
+from spark_jobs.storage import commit as commits
+from spark_jobs.storage.publications import Publication
+from spark_jobs.tables.names import LAYER_TABLES
+from spark_jobs.tasks import publish as publishing
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 ONE, TWO = ("2018-01-01", "2018-01-02"), ("2018-01-02", "2018-01-03")

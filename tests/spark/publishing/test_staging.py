@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
-from spark_jobs import at_hand
-from spark_jobs.publishing.staging import Staging, stage, staged
+from spark_jobs.storage import local_relation as at_hand
+from spark_jobs.storage.staging import Staging, stage, staged
 from tests.spark.publishing.lakehouse import Lakehouse
 
 ROWS = [(number, f"text {number}", None if number == 3 else number * 10) for number in range(1, 6)]

@@ -9,8 +9,8 @@ from datetime import date
 
 import pytest
 
-from spark_jobs.audit.verdict import Finding, Statistics, Verdict
-from spark_jobs.publishing.verdicts import Verdicts
+from spark_jobs.quality.verdict import Finding, Statistics, Verdict
+from spark_jobs.storage.verdicts import Verdicts
 from tests.spark.publishing.lakehouse import Lakehouse
 
 FINGERPRINT = "5" * 64

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.silver.dimensions import dim_customers, dim_products
-from spark_jobs.silver.orders import newest_deliveries, orders
-from spark_jobs.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, KEYS, NATURAL_KEYS, ORDERS, SCHEMAS
+from spark_jobs.layers.silver.dimensions import dim_customers, dim_products
+from spark_jobs.layers.silver.orders import newest_deliveries, orders
+from spark_jobs.layers.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, KEYS, NATURAL_KEYS, ORDERS, SCHEMAS
 from tests.spark.silver.frames import assert_same, collected, frame
 from tests.unit.model import cases, oracle
 from tests.unit.model.cases import bronze_row

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from laptop.state import REPO
-from spark_jobs.published_schemas import SCHEMAS
+from spark_jobs.layers.registry import SCHEMAS
 
 README = (REPO / "README.md").read_text(encoding="utf-8")
 
