@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from feeds import synthetic
 from feeds.synthetic.parameters import NAMES_FILE, PARAMETERS_FILE
 
 SOURCE = (
@@ -26,6 +27,7 @@ SOURCE = (
 )
 # From here on the source has nothing but first orders of new customers (and its other products).
 BREAK = pd.Timestamp("2017-10-02")
+FOLDER = Path(synthetic.__file__).parent
 _FORMAT = "%m/%d/%Y %H:%M"
 # An item's true profit ratio has a tenth of a per cent more than its text; large amounts show it.
 _LARGE = 20_000
@@ -238,7 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, nargs="?", help="the real data set: plain, .xz, .gz or .zip")
     parser.add_argument("--names", action="store_true", help="copy the name lists of the installed Faker")
     options = parser.parse_args(arguments)
-    folder = Path(__file__).resolve().parent.parent / "feeds" / "synthetic"
+    folder = FOLDER
     if options.data:
         content = written(calibrate(read_source(options.data)))
         (folder / PARAMETERS_FILE).write_text(content, encoding="utf-8")
