@@ -29,7 +29,7 @@ from machine.ports import free_port
 from machine.state_folder import StateFolder
 from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-from spark_jobs.layers.bronze.source import read_lines
+from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.layers.gold.customers360 import customers360
 from spark_jobs.layers.gold.orders_enriched import orders_enriched
 from spark_jobs.layers.gold.products360 import products360

@@ -36,7 +36,7 @@ from laptop.run import run_interval
 from laptop.services import down, up
 from laptop.state import REPO, State, beside
 from machine.ports import free_port
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.runtime.table_names import LAYER_TABLES, LAYERS
 
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)
 INCREMENTS = 3

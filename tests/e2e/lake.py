@@ -30,7 +30,7 @@ from laptop.state import State, beside
 from laptop.wheel import ensure_wheel
 from machine.ports import free_port
 from spark_jobs.layers.bronze.schema import AUDIT_ONLY
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.runtime.table_names import LAYER_TABLES, LAYERS
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from laptop.follow import RunResult, reasons
 from laptop.summary import layer_reports
-from spark_jobs.tables.names import LAYERS
+from spark_jobs.runtime.table_names import LAYERS
 from tests.e2e.conftest import SPOILED, Source, assert_the_tables_agree
 from tests.e2e.lake import TABLES, Lake
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
+from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.runtime.errors import LandingRefused, ManifestMismatch
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage import landing

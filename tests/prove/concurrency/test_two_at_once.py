@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.runtime.errors import PublicationConflict
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.runtime.table_names import LAYER_TABLES, LAYERS
 from tests.prove.budget import minutes, rounds
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse, order_item

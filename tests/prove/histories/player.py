@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spark_jobs.runtime.errors import BaseMissing
-from spark_jobs.tables.names import LAYER_TABLES
+from spark_jobs.runtime.table_names import LAYER_TABLES
 from tests.prove.histories.feeds import (
     LAYERS,
     Convoy,

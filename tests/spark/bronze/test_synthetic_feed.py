@@ -22,7 +22,7 @@ class Bronze:
         from feeds.synthetic.settings import FeedSettings
         from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
         from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-        from spark_jobs.layers.bronze.source import read_lines
+        from spark_jobs.storage.landed_text import read_lines
         from spark_jobs.runtime.interval import Interval
         from spark_jobs.storage.landing import landed_files
 

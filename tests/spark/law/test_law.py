@@ -10,7 +10,7 @@ import pytest
 from spark_jobs.layers.registry import LOOKED_UP_BY
 from spark_jobs.runtime.errors import GateRejected
 from spark_jobs.storage import local_relation as at_hand
-from spark_jobs.tables.names import LAYERS
+from spark_jobs.runtime.table_names import LAYERS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 THIRD_DAY = (

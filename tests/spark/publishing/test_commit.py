@@ -20,7 +20,7 @@ from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, resto
 from spark_jobs.storage.publications import Publication
 from spark_jobs.storage.staged_changes import stage_changes, stage_whole
 from spark_jobs.storage.staging import StagedTable, stage
-from spark_jobs.tables.names import LAYER_TABLES
+from spark_jobs.runtime.table_names import LAYER_TABLES
 from tests.spark.publishing.lakehouse import Lakehouse
 
 TOTALS, ENRICHED = "gold.product_totals", "gold.orders_enriched"

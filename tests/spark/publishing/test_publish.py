@@ -12,7 +12,7 @@ from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded
 from spark_jobs.storage import build_record as record
 from spark_jobs.storage import commit as commits
 from spark_jobs.storage.publications import Publication
-from spark_jobs.tables.names import LAYER_TABLES
+from spark_jobs.runtime.table_names import LAYER_TABLES
 from spark_jobs.tasks import publish as publishing
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 

@@ -15,7 +15,7 @@ from feeds.synthetic.command import run
 from feeds.synthetic.feed import generate
 from feeds.synthetic.lines import LineWriter
 from feeds.synthetic.settings import EPOCH, FeedSettings
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
+from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
