@@ -1,4 +1,4 @@
-"""What has landed: the order files of an interval's landing dates, counted and checked (design, section 4).
+"""What has landed: the order files of an interval's landing dates, counted and checked.
 
     <landing>/dt=YYYY-MM-DD/*.csv
     <landing>/dt=YYYY-MM-DD/_manifest.json    optional: {"files": {"orders.csv": 129}}, landed lines per file

@@ -29,13 +29,14 @@ from laptop.spark import spark_session
 from laptop.state import State, beside
 from laptop.wheel import ensure_wheel
 from machine.ports import free_port
-from spark_jobs.layers.bronze.schema import AUDIT_ONLY
-from spark_jobs.runtime.table_names import LAYER_TABLES, LAYERS
+from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
+from spark_jobs.layers.registry import tables_of
+from spark_jobs.runtime.table_names import LAYERS
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")
 EMAIL_KEY = "6b6579206f662074657374206c616b65686f7573657320616c6f6e6521212121"
-TABLES = tuple(table for layer in LAYERS for table in LAYER_TABLES[layer])
+TABLES = tuple(table for layer in LAYERS for table in [spec.name for spec in tables_of(layer)])
 
 
 class Silent:

@@ -1,4 +1,4 @@
-"""Every landed line, parsed and judged: the whole of bronze as one pure function (design, section 5)."""
+"""Every landed line, parsed and judged: the whole of bronze as one pure function."""
 
 from __future__ import annotations
 

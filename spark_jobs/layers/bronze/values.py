@@ -1,4 +1,4 @@
-"""From the text of a field to a typed value (design, section 5)."""
+"""From the text of a field to a typed value."""
 
 from __future__ import annotations
 

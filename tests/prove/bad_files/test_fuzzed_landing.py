@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.runtime.errors import LandingRefused, ManifestMismatch
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage import landing
+from spark_jobs.tables.source import SOURCE_NAMES
 from tests.prove.bad_files.corpus import HEADER, WHOLE
 from tests.prove.bad_files.days import DAY, deliver
 from tests.prove.bad_files.judgement import physical_lines

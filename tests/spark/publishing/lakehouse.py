@@ -205,7 +205,9 @@ class Lakehouse:
         log = self.spark.read.text(f"{detail['location']}/_delta_log/*.json").collect()
         written = [json.loads(line["value"])["add"] for line in log if line["value"].startswith('{"add"')]
         statistics = [json.loads(add["stats"]) for add in written]
-        return [{name: (s["minValues"].get(name), s["maxValues"].get(name)) for name in s["nullCount"]} for s in statistics]
+        return [
+            {name: (s["minValues"].get(name), s["maxValues"].get(name)) for name in s["nullCount"]} for s in statistics
+        ]
 
     def staging(self) -> list[str]:
         """The ids of the builds that have something staged."""

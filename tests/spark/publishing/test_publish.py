@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from spark_jobs.layers.registry import tables_of
 from spark_jobs.quality import verdict as verdict_module
 from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded
 from spark_jobs.storage import build_record as record
 from spark_jobs.storage import commit as commits
 from spark_jobs.storage.publications import Publication
-from spark_jobs.runtime.table_names import LAYER_TABLES
 from spark_jobs.tasks import publish as publishing
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -44,7 +44,7 @@ def test_publishing_again_what_is_published_writes_nothing(lakehouse: Lakehouse)
 
 def test_a_publish_that_died_half_way_is_undone_by_the_next(lakehouse: Lakehouse) -> None:
     before = items(lakehouse)
-    name = lakehouse.tables.name("bronze.order_items")
+    name = lakehouse.names.table("bronze.order_items")
     lakehouse.spark.sql(f"DELETE FROM {name}").collect()
     assert items(lakehouse) == before, "readers of the publication do not see it"
     lakehouse.land("2018-01-02", order_item(9, day=2))
@@ -192,7 +192,9 @@ def test_a_first_publish_that_died_leaves_nothing_behind(new_lakehouse: Callable
 
 def test_a_published_table_that_was_dropped_is_named(lakehouse: Lakehouse) -> None:
     newest = replace(
-        lakehouse.publications.newest("bronze"), layer="gold", tables=dict.fromkeys(LAYER_TABLES["gold"], 3)
+        lakehouse.publications.newest("bronze"),
+        layer="gold",
+        tables=dict.fromkeys([spec.name for spec in tables_of("gold")], 3),
     )
     with pytest.raises(LookupError, match="was published at version 3 and is gone"):
         commits.restore_heads(lakehouse.spark, lakehouse.tables, "gold", newest)
