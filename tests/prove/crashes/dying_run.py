@@ -80,8 +80,8 @@ def watch(commits: Commits) -> None:
         with commits.commit(f"file {relative}"):
             write_json(volume, relative, content)
 
-    SparkConnectClient.execute_command = watched_execute  # type: ignore[method-assign]
-    OpsVolume.write_json = watched_write  # type: ignore[method-assign]
+    setattr(SparkConnectClient, "execute_command", watched_execute)  # noqa: B010 - mypy forbids the assignment
+    setattr(OpsVolume, "write_json", watched_write)  # noqa: B010
 
 
 def main() -> None:

@@ -146,14 +146,15 @@ class Lakehouse:
         Verdicts(self.spark, self.tables).append(verdict)
         return verdict
 
-    def publish(self, build: Build, fingerprint: str) -> Publication:
+    def publish(self, build: Build, fingerprint: str, *, job_run_id: str = "", spark: Any = None) -> Publication:
+        """By a new job run, and in this lakehouse's session, where none is given."""
         return publish(
-            self.spark,
+            spark or self.spark,
             PublishParameters(
                 catalog="spark_catalog",
                 schema_prefix=self.tables.schema_prefix,
                 ops_root=str(self.ops.root),
-                job_run_id=str(next(_run_ids)),
+                job_run_id=job_run_id or str(next(_run_ids)),
                 repair_count="0",
                 layer=build.layer,
                 build_job_run_id=build.job_run_id,
@@ -195,7 +196,8 @@ class Lakehouse:
         return delta.at_version(self.spark, self.tables.name(table), version)
 
     def heads(self, layer: str) -> dict[str, int]:
-        return {t: delta.head_version(self.spark, self.tables.name(t)) for t in LAYER_TABLES[layer]}
+        versions = {table: delta.head_version(self.spark, self.tables.name(table)) for table in LAYER_TABLES[layer]}
+        return {table: version for table, version in versions.items() if version is not None}
 
     def everything(self, *layers: str) -> dict[str, list[tuple[Any, ...]]]:
         """Every published table (of these layers), its rows sorted, audit columns aside."""
