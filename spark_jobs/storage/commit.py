@@ -141,7 +141,7 @@ def _insert(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable, insert: 
     columns = ", ".join(f"`{name}`" for name in spec.columns)
     rows = staged_rows(lakehouse, spec.name, staged)
     statement = f"{insert.format(name=lakehouse.name(spec.name))} SELECT {hint} {columns} FROM {{rows}}"  # noqa: S608
-    lakehouse.spark.sql(statement, rows=rows).collect()
+    lakehouse.spark.sql(statement, rows=rows)
 
 
 def _merge(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> int:

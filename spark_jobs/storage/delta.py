@@ -96,7 +96,7 @@ def can_read(spark: SparkSession, name: str, version: int) -> bool:
 
 
 def restore(spark: SparkSession, name: str, version: int) -> None:
-    spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}").collect()
+    spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}")
 
 
 def create_schema(spark: SparkSession, schema: str) -> None:

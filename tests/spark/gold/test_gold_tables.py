@@ -179,7 +179,7 @@ def test_the_real_data_set_equals_the_oracle(
     write_parquet(dataco_bronze, tmp_path / "bronze.parquet")
     bronze = spark.read.parquet(str(tmp_path / "bronze.parquet"))
 
-    def stored(result, name: str):
+    def stored(result: DataFrame, name: str) -> DataFrame:
         """Written once and read again, so that no table is computed twice."""
         path = str(tmp_path / name)
         result.write.parquet(path)
@@ -248,7 +248,7 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
         if product % 2:
             days = {row["order_date"]: row["order_id"] for row in shop.enriched if row["product_id"] == product}
             moved.add(days[max(days)])
-    changes = [
+    changes: list[Row] = [
         {"order_status": "CANCELED"},
         {"order_status": "COMPLETE"},
         {"customer_id": 1},

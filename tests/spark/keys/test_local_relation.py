@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -27,7 +28,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     run: list[int] = []
     execute = SparkConnectClient._execute_and_fetch
 
-    def counted(self: SparkConnectClient, *args: object, **named: object) -> object:
+    def counted(self: SparkConnectClient, *args: Any, **named: Any) -> Any:
         run.append(1)
         return execute(self, *args, **named)
 

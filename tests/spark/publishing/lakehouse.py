@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +154,16 @@ class Lakehouse:
         Verdicts(self.jobs).append(verdict)
         return verdict
 
-    def publish(self, build: Build, fingerprint: str) -> Publication:
+    def publish(self, build: Build, fingerprint: str, *, job_run_id: str = "", spark: Any = None) -> Publication:
+        """By a new job run, and in this lakehouse's session, where none is given."""
         texts = self._task() | {
             "layer": build.layer,
             "build_job_run_id": build.job_run_id,
             "build_id": build.build_id,
             "fingerprint": fingerprint,
         }
-        return publish_build(self.jobs, PublishParameters.from_texts(texts))
+        parameters = PublishParameters.from_texts(texts | ({"job_run_id": job_run_id} if job_run_id else {}))
+        return publish_build(replace(self.jobs, spark=spark or self.spark), parameters)
 
     def run(
         self, start: str, end: str, layers: tuple[str, ...] = LAYERS, *, audited: bool = True, **changes: str
@@ -184,7 +187,8 @@ class Lakehouse:
         return delta.at_version(self.spark, self.names.table(table), version)
 
     def heads(self, layer: str) -> dict[str, int]:
-        return {t: delta.head_version(self.spark, self.names.table(t)) for t in self.table_names(layer)}
+        versions = {table: delta.head_version(self.spark, self.names.table(table)) for table in self.table_names(layer)}
+        return {table: version for table, version in versions.items() if version is not None}
 
     def everything(self, *layers: str) -> dict[str, list[tuple[Any, ...]]]:
         """Every published table (of these layers), its rows sorted, audit columns aside."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -181,7 +182,8 @@ def test_the_truth_says_where_the_damaged_lines_are(tmp_path: Path) -> None:
 
 def test_the_dimensions_show_the_truth(tmp_path: Path) -> None:
     generate(tmp_path, START, 200, FeedSettings(seed=3, late=30_000))
-    bronze, seen = [], {"customer": defaultdict(list), "product": defaultdict(list)}
+    bronze: list[dict[str, Any]] = []
+    seen: dict[str, dict[Any, list[Any]]] = {"customer": defaultdict(list), "product": defaultdict(list)}
     for row in feeds.lines(tmp_path):
         order_date = feeds.order_date(row)
         landing_date = date.fromisoformat(row["landing_date"])
