@@ -17,8 +17,6 @@ from spark_jobs.layers.gold.customers360 import customers360
 from spark_jobs.layers.gold.orders_enriched import orders_enriched
 from spark_jobs.layers.gold.product_totals import product_totals
 from spark_jobs.layers.gold.products360 import products360
-
-
 from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS
 from spark_jobs.quality.gold_360_assets import MOVED_COLUMNS, NOT_COUNTED, MovedOrders
 from spark_jobs.quality.gold_assets import gold_assets
