@@ -1,14 +1,14 @@
-"""ops.verdicts: what the gates said, as rows that can be queried (design, section 2)."""
+"""Verdicts on builds, and `ops.verdicts`, in which they can be queried."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from spark_jobs.quality.verdict import Verdict
 from spark_jobs.storage.delta import create_table
 from spark_jobs.tables.names import Tables
 
@@ -23,13 +23,82 @@ COLUMNS = """
     interval_start DATE NOT NULL,
     interval_end DATE NOT NULL,
     fingerprint STRING NOT NULL COMMENT 'of what was audited',
-    evaluated INT NOT NULL COMMENT 'expectations',
-    failed INT NOT NULL COMMENT 'critical expectations that were not met',
-    warnings INT NOT NULL COMMENT 'other expectations that were not met',
+    evaluated INT NOT NULL COMMENT 'rules that were judged',
+    failed INT NOT NULL COMMENT 'critical rules that do not hold',
+    warnings INT NOT NULL COMMENT 'other rules that do not hold',
     failures ARRAY<STRING> NOT NULL COMMENT 'a line for each',
     verdict STRING NOT NULL COMMENT 'the whole verdict as JSON',
     audited_at TIMESTAMP NOT NULL
 """
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule that does not hold, on one landing date where its evidence has dates.
+
+    `asset` is the table's name without its schema, and `expectation` the rule's name.
+    """
+
+    asset: str
+    expectation: str
+    column: str | None
+    severity: str
+    message: str
+    landing_date: str | None = None
+    unexpected_count: int | None = None
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Numbers of rules. `failed` counts those that block, `warnings` those that are only shown."""
+
+    evaluated: int
+    successful: int
+    failed: int
+    warnings: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on a build, in the shape of its JSON file. Publish looks it up among the rows of `ops.verdicts`."""
+
+    layer: str
+    build_id: str
+    job_run_id: str
+    success: bool
+    interval_start: str
+    interval_end: str
+    fingerprint: str
+    statistics: Statistics
+    suites: str
+    code_version: str
+    data_docs: str
+    failures: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    rows: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the JSON file holds."""
+        content = asdict(self)
+        for name in ("failures", "warnings"):
+            content[name] = [{**finding, "samples": list(finding["samples"])} for finding in content[name]]
+        content["notes"] = list(self.notes)
+        return content
+
+    def lines(self) -> list[str]:
+        """For people: one line, and one per finding."""
+        counts = self.statistics
+        word = "passed" if self.success else "REJECTED"
+        return [
+            f"{self.layer} {word}: {counts.successful} of {counts.evaluated} rules hold,"
+            f" {counts.failed} failed, {counts.warnings} warnings",
+            *(f"failed: {finding.message}" for finding in self.failures),
+            *(f"warning: {finding.message}" for finding in self.warnings),
+            *(f"note: {note}" for note in self.notes),
+        ]
 
 
 class Verdicts:

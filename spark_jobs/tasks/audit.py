@@ -1,35 +1,36 @@
-"""The task `audit`: the layer's checkpoint on the tables as they would be after publishing (design, section 2)."""
+"""The task `audit`: judges a build by the rules, on the tables as they would be after publication."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.layers.bronze.landed_lines import order_items, quarantine
 from spark_jobs.layers.bronze.schema import LANDED_LINES
 from spark_jobs.layers.registry import KEYS
-from spark_jobs.quality.bronze_assets import bronze_assets
-from spark_jobs.quality.checkpoint import run_checkpoint
+from spark_jobs.quality.checkpoint import Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
-from spark_jobs.quality.gold_360_assets import MOVED_COLUMNS, MovedOrders
-from spark_jobs.quality.gold_assets import gold_assets, unchanged_gold_assets
-from spark_jobs.quality.silver_assets import silver_assets, unchanged_silver_assets
-from spark_jobs.quality.verdict import Verdict, suites_hash
+from spark_jobs.quality.fingerprint import fingerprint_as_built
+from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit, once
+from spark_jobs.quality.rules import suites_hash
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.concurrency import at_once
-from spark_jobs.storage.build_record import Build, fingerprint_as_built
+from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.inputs import as_base, changed_below, published
-from spark_jobs.storage.key_filter import Keys
 from spark_jobs.storage.local_relation import are_few, at_hand
 from spark_jobs.storage.ops_volume import OpsVolume, verdict_file
 from spark_jobs.storage.overlay import Change
-from spark_jobs.storage.publications import Publications, published_since
+from spark_jobs.storage.publications import Publications, PublishedDates, published_since
 from spark_jobs.storage.staged_changes import touched_table
 from spark_jobs.storage.staging import staged, staged_at_hand
-from spark_jobs.storage.verdicts import Verdicts
+from spark_jobs.storage.verdicts import Verdict, Verdicts
+from spark_jobs.tables.names import LAYER_TABLES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+log = logging.getLogger(__name__)
 
 
 def audit_build(spark: SparkSession, ops: OpsVolume, build: Build) -> Verdict:
@@ -39,10 +40,11 @@ def audit_build(spark: SparkSession, ops: OpsVolume, build: Build) -> Verdict:
     """
     # What is read below is the staging as it was built; publish compares this with the staging that it finds.
     audited = fingerprint_as_built(build)
-    assets = _ASSETS[build.layer](spark, build)
-    result = run_checkpoint(build.layer, assets, _suite_parameters(build), empty_change=build.is_empty)
+    inputs = _Reader(spark, build).inputs()
+    result = run_checkpoint(spark, build.layer, inputs, _parameters(build), empty_change=build.is_empty)
     docs = f"data_docs/{build.layer}/{build.build_id}"
     render_data_docs(result, ops.root / docs, title=f"{build.layer} build {build.build_id}, {build.interval}")
+    unchanged = (f"nothing changed upstream: {build.layer} stays as it is",) if build.is_empty else ()
     verdict = Verdict(
         layer=build.layer,
         build_id=build.build_id,
@@ -57,154 +59,149 @@ def audit_build(spark: SparkSession, ops: OpsVolume, build: Build) -> Verdict:
         data_docs=f"{docs}/index.html",
         failures=result.failures,
         warnings=result.warnings,
-        notes=(*build.notes, f"nothing changed below: {build.layer} stays as it is") if build.is_empty else build.notes,
+        notes=(*build.notes, *unchanged),
         rows=build.rows,
         parameters=result.parameters,
     )
     Verdicts(spark, build.parameters.tables).append(verdict)
     ops.write_json(verdict_file(build.layer, build.job_run_id), verdict.as_dict())
+    for line in verdict.lines():
+        log.info("%s", line)
     return verdict
 
 
-def _suite_parameters(build: Build) -> dict[str, Any]:
+def _parameters(build: Build) -> dict[str, Any]:
+    """The parameters of the layer's rules that this run gives."""
     if build.layer != "bronze":
         return {}
     return {
         "max_quarantined_share": float(build.parameters.quarantined_percent / Decimal(100)),
         "max_quarantined_lines": build.parameters.quarantined_lines,
+        "interval_start": build.interval.start,
+        "interval_end": build.interval.end,
     }
 
 
-def _bronze(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
-    if build.staged:
-        of_lines = build.staged["bronze.lines"]
-        # Great Expectations asks of each row rule by itself, so it looks at the lines some twenty times.
-        lines = (staged_at_hand if are_few(of_lines.rows, len(LANDED_LINES)) else staged)(spark, of_lines)
-        valid, bad, files = order_items(lines), quarantine(lines), staged(spark, build.staged["bronze.landed_files"])
-    else:
-        names = ("bronze.order_items", "bronze.quarantine", "bronze.landed_files")
-        valid, bad, files = (published(spark, build.parameters.tables, build.base, table) for table in names)
-    return bronze_assets(
-        valid,
-        bad,
-        files,
-        build.interval.start,
-        build.interval.end,
-        [day for day in build.interval.dates() if str(day) in build.missing_dates],
-    )
+class _Reader:
+    """Binds the inputs of the rules to what one build read and staged; each is read at most once."""
 
+    def __init__(self, spark: SparkSession, build: Build) -> None:
+        self._spark = spark
+        self._build = build
+        self._tables = build.parameters.tables
+        self._publications = Publications(spark, self._tables)
 
-def _silver(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
-    bronze, orders = _below(spark, build, "bronze.order_items"), _change(spark, build, "silver.orders")
-    delivered = None
-    if build.below is not None and build.below_before is not None:
-        publications = Publications(spark, build.parameters.tables)
-        since = published_since(publications, build.below_before.seq, build.below.seq)
-        before = published(spark, build.parameters.tables, build.below_before, "bronze.order_items")
-        items = [rows.where(since.dates).select("order_item_id") for rows in (bronze, before)]
-        delivered = items[0].unionByName(items[1]).distinct()
-        if since.are_latest:  # the newest delivery of each of these items, and of all touched keys, is among them
-            bronze = bronze.where(since.dates)
-    if build.is_empty:
-        return unchanged_silver_assets(bronze=bronze, orders=orders, delivered=delivered)
-    customers, products, touched = at_once(
-        lambda: _change(spark, build, "silver.dim_customers"),
-        lambda: _change(spark, build, "silver.dim_products"),
-        lambda: _touched(spark, build),
-    )
-    return silver_assets(
-        bronze=bronze, orders=orders, customers=customers, products=products, touched=touched, delivered=delivered
-    )
+    def inputs(self) -> dict[str, Input]:
+        """By name: see spark_jobs/quality/inputs.py."""
+        by_layer = {"bronze": self._bronze, "silver": self._silver, "gold": self._gold}
+        return by_layer[self._build.layer]()
 
+    def _bronze(self) -> dict[str, Input]:
+        build = self._build
+        missing = [(day,) for day in build.interval.dates() if str(day) in build.missing_dates]
+        inputs: dict[str, Input] = {
+            "missing_dates": lambda: self._spark.createDataFrame(missing, "landing_date DATE"),
+        }
+        if not build.staged:
+            for name in ("order_items", "quarantine", "landed_files"):
+                inputs[name] = once(lambda table=f"bronze.{name}": self._read(build.base, table))
+            return inputs
+        lines = build.staged["bronze.lines"]
+        read = staged_at_hand if are_few(lines.rows, len(LANDED_LINES)) else staged
+        landed = once(lambda: read(self._spark, lines))
+        return inputs | {
+            "order_items": once(lambda: order_items(landed())),
+            "quarantine": once(lambda: quarantine(landed())),
+            "landed_files": once(lambda: staged(self._spark, build.staged["bronze.landed_files"])),
+        }
 
-def _gold(spark: SparkSession, build: Build) -> dict[str, DataFrame]:
-    bronze, orders, orders_enriched, customers360 = at_once(
-        lambda: _bronze_behind(spark, build),
-        lambda: _below(spark, build, "silver.orders"),
-        lambda: _change(spark, build, "gold.orders_enriched"),
-        lambda: _change(spark, build, "gold.customers360"),
-    )
-    # None where all items are judged.
-    changed = (
-        None
-        if build.below_before is None
-        else at_hand(changed_below(spark, build.parameters.tables, build, "silver.orders", "order_item_id"))
-    )
-    if build.is_empty:
-        return unchanged_gold_assets(
-            bronze=bronze,
-            orders=orders,
-            orders_enriched=orders_enriched,
-            customers360=customers360,
-            changed=changed,
+    def _silver(self) -> dict[str, Input]:
+        build = self._build
+        bronze = self._upstream("bronze.order_items")
+        since = once(self._dates_since)
+
+        def newest() -> DataFrame:
+            """The rows that can be the newest of their item: the newest delivery of each judged key is among them."""
+            dates = since()
+            return bronze().where(dates.dates) if dates is not None and dates.are_latest else bronze()
+
+        def delivered() -> DataFrame | None:
+            dates = since()
+            if dates is None or build.below_before is None:
+                return None
+            before = self._read(build.below_before, "bronze.order_items")
+            items = [rows.where(dates.dates).select("order_item_id") for rows in (bronze(), before)]
+            return items[0].unionByName(items[1]).distinct()
+
+        audit = SilverAudit(once(newest), self._changes(), once(self._touched), once(delivered))
+        return audit.inputs(incremental=not build.whole)
+
+    def _gold(self) -> dict[str, Input]:
+        upstream = {name: self._upstream(f"silver.{name}") for name in ("orders", "dim_customers", "dim_products")}
+        changed = once(self._changed_items)
+
+        def moved() -> MovedOrders | None:
+            items = changed()
+            if self._build.below_before is None or items is None:
+                return None
+            before = self._read(self._build.below_before, "silver.orders")
+            return MovedOrders.between(
+                before, upstream["orders"](), items, self._changed("dim_customers", "customer_id")
+            )
+
+        audit = GoldAudit(
+            {**upstream, "order_items": once(self._bronze_behind)}, self._changes(), once(self._touched), changed, moved
         )
-    dim_customers, dim_products, products360, product_totals, touched, moved = at_once(
-        lambda: _below(spark, build, "silver.dim_customers"),
-        lambda: _below(spark, build, "silver.dim_products"),
-        lambda: _change(spark, build, "gold.products360"),
-        lambda: _change(spark, build, "gold.product_totals"),
-        lambda: _touched(spark, build),
-        lambda: _moved_orders(spark, build, orders, changed),
-    )
-    return gold_assets(
-        bronze=bronze,
-        orders=orders,
-        dim_customers=dim_customers,
-        dim_products=dim_products,
-        orders_enriched=orders_enriched,
-        customers360=customers360,
-        products360=products360,
-        product_totals=product_totals,
-        touched=touched,
-        changed=changed,
-        moved=moved,
-    )
+        return audit.inputs(incremental=not self._build.whole)
 
+    def _changes(self) -> dict[str, Callable[[], Change]]:
+        return {
+            table.partition(".")[2]: once(lambda table=table: self._change(table))
+            for table in LAYER_TABLES[self._build.layer]
+        }
 
-_ASSETS = {"bronze": _bronze, "silver": _silver, "gold": _gold}
+    def _change(self, table: str) -> Change:
+        build = self._build
+        staged_table = build.staged.get(table)
+        before = self._read(build.base, table) if build.base.seq else None
+        changes = staged_at_hand(self._spark, staged_table) if staged_table else None
+        return Change(before, changes, KEYS[table], replaces=staged_table is not None and staged_table.replaces)
 
+    def _touched(self) -> DataFrame | None:
+        """The keys that the build derived again; None where it derived all."""
+        build = self._build
+        return None if build.whole else staged_at_hand(self._spark, build.staged[touched_table(build.layer)])
 
-def _touched(spark: SparkSession, build: Build) -> DataFrame | None:
-    """The keys to be judged one by one: those that the build derived anew; None for all."""
-    return None if build.whole else staged_at_hand(spark, build.staged[touched_table(build.layer)])
+    def _dates_since(self) -> PublishedDates | None:
+        """The landing dates that bronze has published since silver was built before; None where all are judged."""
+        below, before = self._build.below, self._build.below_before
+        return published_since(self._publications, before.seq, below.seq) if below and before else None
 
+    def _changed_items(self) -> DataFrame | None:
+        """The items that silver has written or removed since gold was built before; None where all are judged."""
+        if self._build.below_before is None:
+            return None
+        return at_hand(self._changed("orders", "order_item_id"))
 
-def _moved_orders(
-    spark: SparkSession, build: Build, orders: DataFrame, changed: DataFrame | None
-) -> MovedOrders | None:
-    if build.below_before is None or changed is None:
-        return None
-    tables = build.parameters.tables
-    before, items = published(spark, tables, build.below_before, "silver.orders"), Keys(changed, "order_item_id")
-    were, are = (items.rows(frame).select("order_id", "customer_id") for frame in (before, orders))
-    both = at_hand(were.unionByName(are))
-    moved = Keys(both.select("order_id").distinct(), "order_id")
-    customers = changed_below(spark, tables, build, "silver.dim_customers", "customer_id")
-    rows = at_once(
-        lambda: at_hand(moved.rows(before).select(*MOVED_COLUMNS)),
-        lambda: at_hand(moved.rows(orders).select(*MOVED_COLUMNS)),
-        lambda: at_hand(both.select("customer_id").unionByName(customers).distinct()),
-    )
-    return MovedOrders(*rows)
+    def _changed(self, table: str, key: str) -> DataFrame:
+        return changed_below(self._spark, self._tables, self._build, f"silver.{table}", key)
 
+    def _bronze_behind(self) -> DataFrame:
+        """bronze.order_items as the silver that a gold build read had read it."""
+        build = self._build
+        if build.below is None or (seq := self._publications.get("silver", build.below.seq).below_seq) is None:
+            raise ValueError(f"gold build {build.build_id} does not name the bronze from which its silver was built")
+        return self._read(as_base(self._publications.get("bronze", seq)), "bronze.order_items")
 
-def _bronze_behind(spark: SparkSession, build: Build) -> DataFrame:
-    """bronze.order_items as the silver that a gold build read had read it."""
-    tables = build.parameters.tables
-    publications = Publications(spark, tables)
-    if build.below is None or (bronze_seq := publications.get("silver", build.below.seq).below_seq) is None:
-        raise ValueError(f"gold build {build.build_id} does not say from which bronze its silver was built")
-    return published(spark, tables, as_base(publications.get("bronze", bronze_seq)), "bronze.order_items")
+    def _upstream(self, table: str) -> Callable[[], DataFrame]:
+        def read() -> DataFrame:
+            if self._build.below is None:
+                raise ValueError(
+                    f"{self._build.layer} build {self._build.build_id} does not name what it was built from"
+                )
+            return self._read(self._build.below, table)
 
+        return once(read)
 
-def _below(spark: SparkSession, build: Build, table: str) -> DataFrame:
-    if build.below is None:
-        raise ValueError(f"{build.layer} build {build.build_id} does not say from what it was built")
-    return published(spark, build.parameters.tables, build.below, table)
-
-
-def _change(spark: SparkSession, build: Build, table: str) -> Change:
-    staged_table = build.staged.get(table)
-    before = published(spark, build.parameters.tables, build.base, table) if build.base.seq else None
-    changes = staged_at_hand(spark, staged_table) if staged_table else None
-    return Change(before, changes, KEYS[table], replaces=staged_table is not None and staged_table.replaces)
+    def _read(self, base: Any, table: str) -> DataFrame:
+        return published(self._spark, self._tables, base, table)

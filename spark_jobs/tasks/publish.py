@@ -8,11 +8,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.quality.fingerprint import fingerprint
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import GateRejected, PublicationConflict
 from spark_jobs.runtime.job_parameters import PublishParameters
 from spark_jobs.storage import staging
-from spark_jobs.storage.build_record import Build, fingerprint
+from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.commit import ConcurrentCommit, commit, restore_heads
 from spark_jobs.storage.ops_volume import OpsVolume, publication_file
 from spark_jobs.storage.publications import Publication, Publications

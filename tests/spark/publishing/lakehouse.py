@@ -13,14 +13,15 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.layers.bronze.schema import AUDIT_ONLY, SOURCE_NAMES
-from spark_jobs.quality.verdict import Statistics, Verdict, suites_hash
+from spark_jobs.quality.fingerprint import fingerprint
+from spark_jobs.quality.rules import suites_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
 from spark_jobs.storage import delta
-from spark_jobs.storage.build_record import Build, fingerprint
+from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.ops_volume import OpsVolume
 from spark_jobs.storage.publications import Publication, Publications
-from spark_jobs.storage.verdicts import Verdicts
+from spark_jobs.storage.verdicts import Statistics, Verdict, Verdicts
 from spark_jobs.tables.names import LAYER_TABLES, LAYERS, Tables
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.builders import BUILDERS

@@ -9,7 +9,6 @@ from datetime import date
 
 import pytest
 
-from spark_jobs.quality.verdict import Finding, Statistics, Verdict
 from spark_jobs.storage.verdicts import Verdicts
 from tests.spark.publishing.lakehouse import Lakehouse
 
