@@ -66,7 +66,8 @@ _BEGINNING = "0001-01-01"
 
 def once(make: Callable[[], Value]) -> Callable[[], Value]:
     """`make`, called at the first call and never again, whatever thread calls."""
-    lock, made = threading.Lock(), []
+    lock = threading.Lock()
+    made: list[Value] = []
 
     def value() -> Value:
         with lock:
@@ -81,13 +82,20 @@ def table_inputs(changes: Mapping[str, Callable[[], Overlay]], *, incremental: b
     """The inputs of a layer's own tables; `changes` has each by its name without the schema."""
     inputs: dict[str, Input] = {}
     for name, change in changes.items():
-        inputs[name] = lambda change=change: change().rows()
-        inputs[f"{name}_changes"] = lambda change=change: _staged(change())
-        inputs[f"{name}_published"] = lambda change=change: _published(change())
-        inputs[f"baseline_{name}"] = lambda change=change: (
-            _published(change()) if incremental else change().rows().where("false")
-        )
+        inputs |= _inputs_of(name, change, incremental)
     return inputs
+
+
+def _inputs_of(name: str, change: Callable[[], Overlay], incremental: bool) -> dict[str, Input]:
+    def nothing() -> DataFrame:
+        return change().rows().where("false")
+
+    return {
+        name: lambda: change().rows(),
+        f"{name}_changes": lambda: _staged(change()),
+        f"{name}_published": lambda: _published(change()),
+        f"baseline_{name}": lambda: _published(change()) if incremental else nothing(),
+    }
 
 
 def _staged(change: Overlay) -> DataFrame:

@@ -234,7 +234,7 @@ def _evidence(name: Any, content: Any) -> Evidence:
 
 
 def _rule(content: Any) -> Rule:
-    where = f"rule {content.get('name') if isinstance(content, Mapping) else content!r}"
+    where = f"rule {content.get('name')}" if isinstance(content, Mapping) else f"the rule {content!r}"
     fields = _fields(content, where, ("name", "evidence", "fails_when", "severity", "says"), ("shows",))
     if fields["severity"] not in SEVERITIES:
         raise ValueError(f"{where}: severity is {fields['severity']!r}, and must be {' or '.join(SEVERITIES)}")
