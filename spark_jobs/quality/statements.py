@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +60,33 @@ class Bound:
         text = "\nUNION ALL\n".join(branch.replace("{", "{{").replace("}", "}}") for branch in branches)
         with_inputs = f"WITH {', '.join(views)}\n{text}" if views else text
         frames: dict[str, Any] = {name: self.inputs[name] for name in names}
-        return self.spark.sql(with_inputs, args=dict(self.parameters), **frames).collect()
+        # Not as `args`: Spark Connect loses them where a statement reads frames, too.
+        return self.spark.sql(with_parameters(with_inputs, self.parameters), **frames).collect()
+
+
+def with_parameters(text: str, parameters: Mapping[str, Any]) -> str:
+    """The statement with each `:name` outside of texts as the SQL literal of its value."""
+
+    def literal(match: re.Match[str]) -> str:
+        name = match["name"]
+        return match[0] if name is None else _literal(parameters[name])
+
+    return re.sub(r"'(?:[^'\\]|\\.)*'|(?<![:\w]):(?P<name>[A-Za-z_]\w*)", literal, text)
+
+
+def _literal(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case Decimal():
+            return f"{value:f}BD"
+        case int():
+            return str(value)
+        case date():
+            return f"DATE'{value.isoformat()}'"
+        case str() if "'" not in value and "\\" not in value:
+            return f"'{value}'"
+    raise TypeError(f"the parameter {value!r} cannot be written as a literal")
 
 
 def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
