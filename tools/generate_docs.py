@@ -157,9 +157,15 @@ def airflow_settings() -> str:
         default = _shown(getattr(defaults, name))
         if variable in DAG_SETTINGS:
             default += f" (one machine: `{DAG_SETTINGS[variable]}`)"
-        plain = re.sub(r" \(default [^(),:]*\)", "", text.removeprefix(f"{variable}: "))
-        rows.append((f"`{variable}`", default, _cell(plain.rstrip("."))))
+        rows.append((f"`{variable}`", default, _cell(_without_default(text.removeprefix(f"{variable}: ")))))
     return "\n".join(_rows(("variable", "default", "what"), rows))
+
+
+def _without_default(text: str) -> str:
+    """The text without "(default X)"; what stands there beside X stays."""
+    text = re.sub(r" \(default [^(),:]*\)", "", text)
+    text = re.sub(r"\(default none: ", "(none: ", text)
+    return re.sub(r"\(default [^(),:]*, ", "(", text).rstrip(".")
 
 
 def setting_texts() -> dict[str, str]:
