@@ -19,15 +19,6 @@ from tests.docs.pages import DOCS, MARKDOWN, PAGES, REPO, anchors, prose
 from tools.generate_docs import PARTS, generated, stale_pages
 
 LOADED_BY_LINK = {"stylesheet", "icon", "manifest", "preload", "modulepreload", "prefetch", "preconnect"}
-    "stylesheet",
-    "icon",
-    "preload",
-    "modulepreload",
-    "prefetch",
-    "preconnect",
-    "dns-prefetch",
-    "manifest",
-}
 OWN_SOURCES = {"'self'", "'unsafe-inline'", "data:", "blob:"}
 # Folders that the project makes and git does not know.
 MADE = (".state/", "logs/", "site/")
