@@ -31,6 +31,7 @@ _WRITES = {
     "replace_dates": "the landing dates of the run are replaced",
     "merge": "rows are merged by key",
     "overwrite": "all rows are replaced",
+    "append": "rows are added",
 }
 
 
@@ -45,19 +46,27 @@ class Table:
     natural_key: tuple[str, ...]
     merge_key: str | None
     write: str
-    upstream: tuple[str, ...]
+    staged_from: tuple[str, ...]
     statistics_columns: tuple[str, ...]
 
 
 def published_tables() -> list[Table]:
     """Every published table, in the order of the layers."""
+    try:
+        from spark_jobs.layers.registry import TABLES
+    except ImportError:
+        return _tables_without_a_registry()
+    return list(TABLES.values())
+
+
+def _tables_without_a_registry() -> list[Table]:
     from spark_jobs.published_schemas import KEYS, LOOKED_UP_BY, SCHEMAS
     from spark_jobs.publishing.commit import COMMENTS
 
     grains: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-        "bronze.landed_files": ("one row per landed file", ("source_file",), ("landing",)),
-        "bronze.order_items": ("one row per valid line", ("source_file", "order_item_id"), ("landing",)),
-        "bronze.quarantine": ("one row per refused line", (), ("landing",)),
+        "bronze.landed_files": ("one row per landed file", ("source_file",), ()),
+        "bronze.order_items": ("one row per valid line", ("source_file", "order_item_id"), ()),
+        "bronze.quarantine": ("one row per refused line", (), ()),
         "silver.orders": ("one row per order item", ("order_item_id",), ("bronze.order_items",)),
         "silver.dim_customers": (
             "one row per version of a customer", ("customer_id", "valid_from"), ("bronze.order_items",)
@@ -90,7 +99,7 @@ def published_tables() -> list[Table]:
             natural_key=key,
             merge_key=KEYS.get(name),
             write="replace_dates" if name.startswith("bronze.") else "overwrite" if name in overwritten else "merge",
-            upstream=upstream,
+            staged_from=upstream,
             statistics_columns=LOOKED_UP_BY[name],
         )
         for name, (grain, key, upstream) in grains.items()
@@ -99,14 +108,20 @@ def published_tables() -> list[Table]:
 
 def lineage() -> str:
     """A Mermaid diagram of which table is derived from which."""
-    lines = ["```mermaid", "flowchart LR", '  landing[("landing<br/>dt=YYYY-MM-DD/*.csv")]']
+    lines = ["```mermaid", "flowchart TB", '  landing[("landing<br/>dt=YYYY-MM-DD/*.csv")]']
     by_layer: dict[str, list[str]] = {}
     for table in published_tables():
         by_layer.setdefault(table.name.partition(".")[0], []).append(table.name)
     for layer, names in by_layer.items():
         lines += [f"  subgraph {layer}", *(f"    {_node(name)}[{name.partition('.')[2]}]" for name in names), "  end"]
-    lines += [f"  {_node(source)} --> {_node(table.name)}" for table in published_tables() for source in table.upstream]
+    lines += [
+        f"  {_node(source)} --> {_node(table.name)}" for table in published_tables() for source in _sources(table)
+    ]
     return "\n".join([*lines, "```"])
+
+
+def _sources(table: Table) -> tuple[str, ...]:
+    return table.staged_from or ("landing",)
 
 
 def _node(name: str) -> str:
@@ -122,7 +137,7 @@ def _section(table: Table) -> str:
     facts = [
         ("Grain", table.grain),
         ("Natural key", _names(table.natural_key) or "none: equal lines are kept"),
-        ("Derived from", _names(table.upstream)),
+        ("Derived from", _names(_sources(table))),
         ("Written", _WRITES[table.write] + (f" `{table.merge_key}`" if table.write == "merge" else "")),
         ("Statistics", _names(table.statistics_columns)),
     ]
@@ -140,7 +155,7 @@ def _section(table: Table) -> str:
             "",
             f"{table.comment.rstrip('.')}.",
             "",
-            *_rows(("", ""), [(f"**{name}**", text) for name, text in facts]),
+            *(f"- **{name}**: {text}" for name, text in facts),
             "",
             f'??? note "The {len(columns)} columns"',
             "",
