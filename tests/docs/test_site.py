@@ -192,5 +192,13 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     assert not missing
 
 
+def test_the_architecture_page_lists_every_folder() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    folders = {path.partition("/")[0] for path in listed.splitlines() if "/" in path and not path.startswith(".")}
+    components = (DOCS / "architecture.md").read_text(encoding="utf-8").split("\n### Layers of imports\n")[0]
+    rows = [line.split("|")[1] for line in components.splitlines() if line.startswith("| `")]
+    assert folders <= {name for row in rows for name in re.findall(r"`([\w.-]+)/`", row)}
+
+
 def test_the_readme_is_short() -> None:
     assert len((REPO / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
