@@ -27,6 +27,8 @@ RUN python docker/run_workspace.py setup
 
 # The code, and the wheel made of it.
 COPY --chown=lakehouse spark_jobs/ spark_jobs/
+COPY --chown=lakehouse feeds/ feeds/
+COPY --chown=lakehouse machine/ machine/
 COPY --chown=lakehouse gx/ gx/
 COPY --chown=lakehouse local_workspace/ local_workspace/
 COPY --chown=lakehouse resources/ resources/

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from laptop.keys import private_folder, write_private
 from laptop.state import REPO, State
-from local_workspace.ports import HOST
+from machine.ports import HOST
 
 USER = "admin"
 # As many job runs at a time as two cores can feed; deferred tasks count, because their jobs are running.

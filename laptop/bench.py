@@ -39,7 +39,7 @@ from laptop.services import down, up
 from laptop.sources import check_source, source_from_environment
 from laptop.state import REPO, State, beside
 from laptop.workspace_client import job_run
-from local_workspace.ports import free_port
+from machine.ports import free_port
 
 RESULTS = REPO / "bench"
 USUAL_DAYS = "1127"

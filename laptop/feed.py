@@ -20,9 +20,7 @@ def feed(state: State, landing: Path, start: str, days: str, options: Mapping[st
     landing.mkdir(parents=True, exist_ok=True)
     # In one word each, so that a value like -1 reaches the command as a value.
     given = [f"--{name.lower()}={value}" for name, value in options.items() if value]
-    run_module(
-        state, "spark_jobs.synthetic_feed", [f"--landing={landing}", f"--start={start}", f"--days={days}", *given]
-    )
+    run_module(state, "feeds.synthetic", [f"--landing={landing}", f"--start={start}", f"--days={days}", *given])
 
 
 def main() -> int:

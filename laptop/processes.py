@@ -21,7 +21,7 @@ import psutil
 from laptop.keys import private_folder, write_private
 from laptop.state import State
 from local_workspace import task_process
-from local_workspace.processes import has_ended
+from machine.processes import has_ended
 
 MARK = "LAKEHOUSE_SERVICES_OF"
 # Variables of the shell that would change how a service behaves.

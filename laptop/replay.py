@@ -16,7 +16,7 @@ from laptop.state import REPO, State
 def replay(state: State, data: Path, landing: Path) -> None:
     """Replay a file into a landing folder, in a process of its own; raises Problem if it failed."""
     landing.mkdir(parents=True, exist_ok=True)
-    run_module(state, "spark_jobs.replay", ["--data", str(data), "--landing", str(landing)])
+    run_module(state, "feeds.replay", ["--data", str(data), "--landing", str(landing)])
 
 
 def run_module(state: State, module: str, arguments: list[str]) -> None:

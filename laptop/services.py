@@ -21,7 +21,7 @@ from laptop.airflow_settings import POOL, POOL_SLOTS, USER, airflow_environment,
 from laptop.keys import ensure_secrets, private_folder
 from laptop.problems import Problem, guarded
 from laptop.state import PORT_VARIABLES, REPO, State
-from local_workspace.ports import HOST, free_port, port_is_free
+from machine.ports import HOST, free_port, port_is_free
 
 DAG = "ecommerce_medallion"
 AIRFLOW_PARTS = {

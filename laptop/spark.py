@@ -11,7 +11,7 @@ from laptop import processes
 from laptop.problems import Problem
 from laptop.services import spark_alone
 from laptop.state import State
-from local_workspace.ports import free_port
+from machine.ports import free_port
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

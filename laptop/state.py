@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from laptop.problems import Problem
-from local_workspace.ports import HOST
+from machine.ports import HOST
 
 REPO = Path(__file__).resolve().parent.parent
 CATALOG = "spark_catalog"

@@ -13,7 +13,7 @@ from laptop.environments import ensure_environment
 from laptop.problems import Problem
 from laptop.state import REPO, State
 
-PACKAGES = ("spark_jobs", "gx")
+PACKAGES = ("spark_jobs", "feeds", "gx")
 PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
 STAMP = ".built-from"
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from local_workspace.state import StateFolder
+from machine.state_folder import StateFolder
 
 
 def _port(name: str, default: int) -> int:

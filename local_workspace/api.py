@@ -20,9 +20,9 @@ from local_workspace.jobs_api import jobs_router
 from local_workspace.pages import pages_router
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
-from local_workspace.state import StateFolder
 from local_workspace.store import Store
 from local_workspace.workspace_api import workspace_router
+from machine.state_folder import StateFolder
 
 log = logging.getLogger(__name__)
 _FILE_ERRORS = {

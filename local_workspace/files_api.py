@@ -13,7 +13,7 @@ from local_workspace.arguments import Arguments, page_of
 from local_workspace.bodies import save_body
 from local_workspace.errors import ApiError, invalid, no_such_path
 from local_workspace.paths import path_in_volumes, shown_name
-from local_workspace.state import StateFolder
+from machine.state_folder import StateFolder
 
 
 def files_router(state: StateFolder) -> APIRouter:

@@ -5,8 +5,8 @@ from typing import Any
 from local_workspace import job_settings, wheels
 from local_workspace.errors import ApiError, invalid, invalid_state, no_such_job, no_such_run, unsupported
 from local_workspace.runner import Runner
-from local_workspace.state import StateFolder
 from local_workspace.store import TERMINAL, Row, Store, now_ms
+from machine.state_folder import StateFolder
 
 USER_NAME = "local@localhost"
 

@@ -18,8 +18,8 @@ from local_workspace.jobs_api import read_log
 from local_workspace.paths import path_in_volumes, shown_name
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
-from local_workspace.state import StateFolder
 from local_workspace.store import TERMINAL, Row, Store, now_ms
+from machine.state_folder import StateFolder
 
 _HERE = Path(__file__).parent / "pages_html"
 # Nothing from another origin, ever. Our own pages use one stylesheet and one script, both files of ours.

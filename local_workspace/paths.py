@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from local_workspace.errors import ApiError, invalid
-from local_workspace.state import StateFolder
+from machine.state_folder import StateFolder
 
 
 def path_in_volumes(state: StateFolder, api_path: str) -> Path:

@@ -2,7 +2,7 @@
 
 import time
 
-from local_workspace.state import StateFolder
+from machine.state_folder import StateFolder
 
 HIDDEN = "[REDACTED]"
 

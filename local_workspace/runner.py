@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from local_workspace import references
-from local_workspace.processes import ProcessIdentity, end_group
 from local_workspace.redaction import Redactor
 from local_workspace.spark_watch import SparkWatch
-from local_workspace.state import StateFolder
 from local_workspace.store import TERMINAL, Row, Store, now_ms
 from local_workspace.task_launcher import TaskLauncher
 from local_workspace.task_run import SPARK_DIED, TaskAttempt, task_environment
+from machine.processes import ProcessIdentity, end_group
+from machine.state_folder import StateFolder
 
 log = logging.getLogger(__name__)
 RESTARTED = "The workspace was restarted while this task ran, and its process was ended; run it again."

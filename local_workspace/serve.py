@@ -15,9 +15,9 @@ from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
 from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
 from local_workspace.spark_watch import SparkWatch
-from local_workspace.state import StateFolder, private_folder
 from local_workspace.store import Store
 from local_workspace.task_launcher import IMPORTED_BY_ALL
+from machine.state_folder import StateFolder, private_folder
 
 
 def listening_socket(port: int, address: str) -> socket.socket:

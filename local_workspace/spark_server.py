@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 import psutil
 
-from local_workspace.java import find_java_home
-from local_workspace.ports import HOST, port_is_free
-from local_workspace.processes import ProcessIdentity, end_group
-from local_workspace.state import StateFolder, private_file, private_folder
+from machine.java import find_java_home
+from machine.ports import HOST, port_is_free
+from machine.processes import ProcessIdentity, end_group
+from machine.state_folder import StateFolder, private_file, private_folder
 
 DRIVER = Path(__file__).with_name("spark_driver.py")
 DEFAULT_PORT = 15002

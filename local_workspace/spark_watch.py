@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_workspace.java import NoJavaError
 from local_workspace.spark_server import SparkServer, SparkServerError
 from local_workspace.spark_sessions import SparkSessions
+from machine.java import NoJavaError
 
 log = logging.getLogger(__name__)
 USER_ID = "workspace"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local_workspace.state import private_folder
+from machine.state_folder import private_folder
 
 _TABLES = """
 create table if not exists sequence (next integer not null);

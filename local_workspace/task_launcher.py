@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
-from local_workspace.processes import ProcessIdentity, signal_group
 from local_workspace.task_process import FORKS
+from machine.processes import ProcessIdentity, signal_group
 
 PROGRAM = Path(__file__).with_name("task_process.py")
 IMPORTED_BY_ALL = ("pandas", "pyspark.sql.connect.session", "pyspark.sql.functions", "great_expectations")

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from local_workspace.processes import ProcessIdentity, end_group, signal_group
 from local_workspace.redaction import Redactor
 from local_workspace.spark_watch import SparkWatch
-from local_workspace.state import private_file, private_folder
 from local_workspace.task_launcher import TaskLauncher, TaskProcess
+from machine.processes import ProcessIdentity, end_group, signal_group
+from machine.state_folder import private_file, private_folder
 
 log = logging.getLogger(__name__)
 _LONGEST_LINE = 64 * 1024

@@ -11,7 +11,7 @@ from typing import Any
 
 from local_workspace.errors import invalid, unsupported
 from local_workspace.paths import path_in_files, path_in_volumes
-from local_workspace.state import StateFolder, private_folder
+from machine.state_folder import StateFolder, private_folder
 
 _MOST_UNPACKED = 1024**3
 # All that zipfile raises for damaged, encrypted or strange archives (unknown compression, a file and a folder of one

@@ -16,7 +16,7 @@ from local_workspace.bodies import save_body
 from local_workspace.errors import ApiError, invalid, no_such_path, unsupported
 from local_workspace.jobs import USER_NAME
 from local_workspace.paths import path_in_files, shown_name
-from local_workspace.state import StateFolder
+from machine.state_folder import StateFolder
 
 
 def workspace_router(state: StateFolder) -> APIRouter:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_workspace.java import find_java_home
-from local_workspace.ports import free_port
-from local_workspace.processes import end_group
 from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
+from machine.java import find_java_home
+from machine.ports import free_port
+from machine.processes import end_group
 
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
 

@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation: `python -m tools.generate_docs`, or with --check only compare.
 
 A generated part stands in a page of docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`. What it says
-comes from the code: the tables from their specifications, the settings from include/settings.py, and the variables
+comes from the code: the tables from the registry, the settings from include/settings.py, and the variables
 from databricks.yml.
 """
 
@@ -13,114 +13,41 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pyspark.sql.types import StructType
 
 from include import settings
 from laptop.services import DAG_SETTINGS
+from spark_jobs.layers.registry import TABLES, tables_of
+from spark_jobs.tables.spec import TableSpec, Write
 
 REPO = Path(__file__).resolve().parent.parent
 DOCS = REPO / "docs"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 _WRITES = {
-    "replace_dates": "the landing dates of the run are replaced",
-    "merge": "rows are merged by key",
-    "overwrite": "all rows are replaced",
-    "append": "rows are added",
+    Write.REPLACE_DATES: "the landing dates of the run are replaced",
+    Write.MERGE: "rows are merged by key",
+    Write.OVERWRITE: "all rows are replaced",
+    Write.APPEND: "rows are added",
 }
-
-
-@dataclass(frozen=True)
-class Table:
-    """What the documentation says of one published table; the fields are those of a TableSpec."""
-
-    name: str
-    comment: str
-    grain: str
-    schema: StructType
-    natural_key: tuple[str, ...]
-    merge_key: str | None
-    write: str
-    staged_from: tuple[str, ...]
-    statistics_columns: tuple[str, ...]
-
-
-def published_tables() -> list[Table]:
-    """Every published table, in the order of the layers."""
-    try:
-        from spark_jobs.layers.registry import TABLES
-    except ImportError:
-        return _tables_without_a_registry()
-    return list(TABLES.values())
-
-
-def _tables_without_a_registry() -> list[Table]:
-    from spark_jobs.published_schemas import KEYS, LOOKED_UP_BY, SCHEMAS
-    from spark_jobs.publishing.commit import COMMENTS
-
-    grains: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-        "bronze.landed_files": ("one row per landed file", ("source_file",), ()),
-        "bronze.order_items": ("one row per valid line", ("source_file", "order_item_id"), ()),
-        "bronze.quarantine": ("one row per refused line", (), ()),
-        "silver.orders": ("one row per order item", ("order_item_id",), ("bronze.order_items",)),
-        "silver.dim_customers": (
-            "one row per version of a customer", ("customer_id", "valid_from"), ("bronze.order_items",)
-        ),
-        "silver.dim_products": (
-            "one row per version of a product", ("product_id", "valid_from"), ("bronze.order_items",)
-        ),
-        "gold.orders_enriched": (
-            "one row per order item",
-            ("order_item_id",),
-            ("silver.orders", "silver.dim_customers", "silver.dim_products"),
-        ),
-        "gold.customers360": ("one row per customer", ("customer_id",), ("silver.orders", "silver.dim_customers")),
-        "gold.product_totals": (
-            "one row per product that an order item names", ("product_id",), ("gold.orders_enriched",)
-        ),
-        "gold.products360": (
-            "one row per product",
-            ("product_id",),
-            ("gold.product_totals", "gold.orders_enriched", "silver.dim_products"),
-        ),
-    }  # fmt: skip
-    overwritten = {"gold.customers360", "gold.product_totals", "gold.products360"}
-    return [
-        Table(
-            name=name,
-            comment=COMMENTS[name],
-            grain=grain,
-            schema=SCHEMAS[name],
-            natural_key=key,
-            merge_key=KEYS.get(name),
-            write="replace_dates" if name.startswith("bronze.") else "overwrite" if name in overwritten else "merge",
-            staged_from=upstream,
-            statistics_columns=LOOKED_UP_BY[name],
-        )
-        for name, (grain, key, upstream) in grains.items()
-    ]
 
 
 def lineage() -> str:
     """A Mermaid diagram of which table is derived from which."""
     lines = ["```mermaid", "flowchart TB", '  landing[("landing<br/>dt=YYYY-MM-DD/*.csv")]']
-    by_layer: dict[str, list[str]] = {}
-    for table in published_tables():
-        by_layer.setdefault(table.name.partition(".")[0], []).append(table.name)
-    for layer, names in by_layer.items():
-        lines += [f"  subgraph {layer}", *(f"    {_node(name)}[{name.partition('.')[2]}]" for name in names), "  end"]
-    lines += [
-        f"  {_node(source)} --> {_node(table.name)}" for table in published_tables() for source in _sources(table)
-    ]
+    for layer in dict.fromkeys(table.layer for table in TABLES.values()):
+        lines.append(f"  subgraph {layer}")
+        lines += [f"    {_node(table.name)}[{table.short_name}]" for table in tables_of(layer)]
+        lines.append("  end")
+    for table in TABLES.values():
+        lines += [f"  {_node(source)} --> {_node(table.name)}" for source in _sources(table)]
     return "\n".join([*lines, "```"])
 
 
-def _sources(table: Table) -> tuple[str, ...]:
+def _sources(table: TableSpec) -> tuple[str, ...]:
     return table.staged_from or ("landing",)
 
 
@@ -130,15 +57,15 @@ def _node(name: str) -> str:
 
 def tables() -> str:
     """A section for each table: its facts, then its columns."""
-    return "\n\n".join(_section(table) for table in published_tables())
+    return "\n\n".join(_section(table) for table in TABLES.values())
 
 
-def _section(table: Table) -> str:
+def _section(table: TableSpec) -> str:
     facts = [
         ("Grain", table.grain),
-        ("Natural key", _names(table.natural_key) or "none: equal lines are kept"),
+        ("Natural key", _names(table.natural_key)),
         ("Derived from", _names(_sources(table))),
-        ("Written", _WRITES[table.write] + (f" `{table.merge_key}`" if table.write == "merge" else "")),
+        ("Written", _WRITES[table.write] + (f" `{table.merge_key}`" if table.write is Write.MERGE else "")),
         ("Statistics", _names(table.statistics_columns)),
     ]
     columns = [

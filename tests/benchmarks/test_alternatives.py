@@ -19,8 +19,8 @@ import pytest
 
 from benchmarks import compare, duckdb_alternative
 from benchmarks.measurement import Measurement
-from spark_jobs.synthetic_feed.feed import generate
-from spark_jobs.synthetic_feed.settings import FeedSettings
+from feeds.synthetic.feed import generate
+from feeds.synthetic.settings import FeedSettings
 from tests.conftest import REPO
 from tests.spark.silver.frames import BRONZE, TYPES, assert_same, parsed, snake
 from tests.unit.model import cases, oracle

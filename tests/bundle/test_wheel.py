@@ -112,4 +112,4 @@ def test_nothing_that_it_requires_brings_spark_and_its_entry_points_run(environm
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     assert set(told["refusals"]) == set(project["entry-points"][project["name"]])
     for refusal in told["refusals"].values():
-        assert refusal.startswith("spark_jobs.errors.ParameterRefused: ")
+        assert refusal.startswith("spark_jobs.runtime.errors.ParameterRefused: ")

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 from laptop import compose_env
-from local_workspace.ports import free_port
+from machine.ports import free_port
 from tests.deploy.compose import REPO, entrypoint, services
 
 sys.path.insert(0, str(REPO / "tests" / "dags"))

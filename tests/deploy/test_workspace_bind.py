@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("uvicorn", reason="needs requirements-workspace.txt")
 import requests
 
-from local_workspace.ports import free_port
+from machine.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 

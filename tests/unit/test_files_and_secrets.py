@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.code_version import code_version
-from spark_jobs.errors import ParameterRefused, SecretMissing
-from spark_jobs.ops_volume import OpsVolume, verdict_file
-from spark_jobs.secret_store import SECRETS_FOLDER, secret
+from spark_jobs.runtime.code_version import code_version
+from spark_jobs.runtime.errors import ParameterRefused, SecretMissing
+from spark_jobs.runtime.secret_store import SECRETS_FOLDER, secret
+from spark_jobs.storage.ops_volume import OpsVolume, verdict_file
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from spark_jobs.errors import IntervalRefused
-from spark_jobs.interval import Interval
+from spark_jobs.runtime.errors import IntervalRefused
+from spark_jobs.runtime.interval import Interval
 
 
 def test_adjoining_intervals_share_no_date_and_miss_none() -> None:

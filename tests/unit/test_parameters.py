@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spark_jobs.errors import ParameterRefused
-from spark_jobs.parameters import BuildParameters, MaintenanceParameters, PublishParameters, TaskParameters
+from spark_jobs.runtime.errors import ParameterRefused
+from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters, TaskParameters
 
 REPO = Path(__file__).resolve().parents[2]
 BUILD = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from local_workspace.ports import port_is_free
-from local_workspace.processes import ProcessIdentity, end_group, group_members
+from machine.ports import port_is_free
+from machine.processes import ProcessIdentity, end_group, group_members
 
 # Its first thread ends, as that of a killed JVM may long before the last one; another one holds a port.
 HEADLESS = """

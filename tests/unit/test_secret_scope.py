@@ -21,7 +21,7 @@ SCOPES = {("lakehouse", "email-hmac-key"): "the-value", ("lakehouse", "empty"): 
 # In a process of its own: the SDK settles its configuration when it is imported.
 ASK = """
 import sys
-from spark_jobs.secret_store import secret
+from spark_jobs.runtime.secret_store import secret
 try:
     print(secret(sys.argv[1]).decode())
 except Exception as error:

@@ -17,7 +17,7 @@ import pytest
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.config import Config
 
-from local_workspace.ports import free_port
+from machine.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 

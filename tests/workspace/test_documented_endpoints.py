@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute
 from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
-from local_workspace.state import StateFolder
 from local_workspace.store import Store
+from machine.state_folder import StateFolder
 from tests.workspace.conftest import REPO
 
 

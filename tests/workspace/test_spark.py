@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_workspace.ports import free_port
+from machine.ports import free_port
 from tests.workspace.conftest import REPO, Workspace, is_alive, make_wheel, task, wait_until
 
 

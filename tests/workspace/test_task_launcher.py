@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from laptop.processes import is_job_task
-from local_workspace.processes import ProcessIdentity
 from local_workspace.task_launcher import IMPORTED_BY_ALL, TaskLauncher, TaskProcess
+from machine.processes import ProcessIdentity
 from tests.workspace.conftest import is_alive, make_wheel, wait_until
 
 MODULE = """

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_jobs.errors import HeaderRefused, LandingRefused, ManifestMismatch
+from spark_jobs.runtime.errors import HeaderRefused, LandingRefused, ManifestMismatch
 from tests.spark.bronze.conftest import COLUMNS, make_line
 
 HEADER = ",".join(COLUMNS)

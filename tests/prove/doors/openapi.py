@@ -13,8 +13,8 @@ from typing import Any
 from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
-from local_workspace.state import StateFolder
 from local_workspace.store import Store
+from machine.state_folder import StateFolder
 
 JSON = dict[str, Any]
 VOLUME = "/Volumes/spark_catalog/ops/files"
@@ -94,7 +94,7 @@ SETTINGS = record(
     tags=TEXT_MAP,
     timeout_seconds=one(0, 1, 2**70),
 )
-WORKING = {
+WORKING: dict[str, Any] = {
     "name": "works",
     "tasks": [
         {

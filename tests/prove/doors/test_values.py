@@ -131,7 +131,8 @@ def test_a_run_page_stands_whatever_the_results_folder_is_called(
     volume = house.state / "volumes/spark_catalog/ops/files"
     volume.mkdir(parents=True, exist_ok=True)
     loop = volume / "loop-of-results"
-    loop.is_symlink() or loop.symlink_to(loop)
+    if not loop.is_symlink():
+        loop.symlink_to(loop)
     job = house.create(task("ok"), parameters=[{"name": "ops_root", "default": root.format(volume)}])
     run = house.wait(house.run(job))
     answer = owner.get(run["run_page_url"], timeout=5)
@@ -166,8 +167,8 @@ def test_file_names_with_html_are_shown_as_text_and_lead_to_the_file(
 def test_data_docs_show_html_in_data_as_text(house: Workspace, owner: requests.Session, tmp_path: Path) -> None:
     """The page that an audit makes of nasty samples, as the workspace serves it."""
     pandas = pytest.importorskip("pandas")
-    from spark_jobs.audit.checkpoint import run_checkpoint
-    from spark_jobs.audit.data_docs import render_data_docs
+    from spark_jobs.quality.checkpoint import run_checkpoint
+    from spark_jobs.quality.data_docs import render_data_docs
 
     rows = pandas.DataFrame(
         [

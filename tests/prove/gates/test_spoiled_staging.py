@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs.builds.record import Build
-from spark_jobs.publishing import delta
+from spark_jobs.storage import delta
+from spark_jobs.storage.build_record import Build
 from tests.prove.budget import minutes
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse, order_item

@@ -40,9 +40,9 @@ def copy_work_tree(folder: Path) -> None:
 
 def start_spark(state: Path, project_state: Path) -> Any:
     """A Spark Connect server of this run alone, and SPARK_REMOTE."""
-    from local_workspace.java import find_java_home
-    from local_workspace.ports import free_port
     from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
+    from machine.java import find_java_home
+    from machine.ports import free_port
 
     # Not as tests/shared_spark.py does: what is loaded here of the tests would not be loaded from the copy.
     server = SparkServer(

@@ -10,8 +10,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BooleanType, DataType, DateType, DecimalType, StringType, StructType, TimestampType
 
-from spark_jobs.audit.checkpoint import AuditResult, run_checkpoint
-from spark_jobs.bronze.schema import ORDER_ITEMS
+from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
+from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 
 DAY = date(2018, 1, 2)
 FILE = "dt=2018-01-02/orders.csv"

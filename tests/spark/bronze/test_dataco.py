@@ -11,12 +11,12 @@ from typing import Any
 def test_all_of_dataco_is_valid(compiling_spark: Any, dataco: Path, tmp_path: Path) -> None:
     from pyspark.sql import functions as F
 
-    from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines
-    from spark_jobs.bronze.source import read_lines
-    from spark_jobs.interval import Interval
-    from spark_jobs.landing import landed_files
-    from spark_jobs.replay import replay
-    from spark_jobs.row_rules import bronze_row_rules
+    from feeds.replay import replay
+    from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
+    from spark_jobs.layers.bronze.row_rules import bronze_row_rules
+    from spark_jobs.runtime.interval import Interval
+    from spark_jobs.storage.landed_text import read_lines
+    from spark_jobs.storage.landing import landed_files
 
     replayed = replay(dataco, tmp_path)
     assert (replayed.days, replayed.lines, replayed.undated) == (1127, 180_519, 0)

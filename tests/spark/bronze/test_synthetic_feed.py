@@ -18,13 +18,13 @@ class Bronze:
     """A feed with many faults, and bronze's judgement of all its lines."""
 
     def __init__(self, spark: Any, landing: Path) -> None:
-        from spark_jobs.bronze.landed_lines import BuildStamp, landed_lines
-        from spark_jobs.bronze.source import read_lines
-        from spark_jobs.interval import Interval
-        from spark_jobs.landing import landed_files
-        from spark_jobs.row_rules import bronze_row_rules
-        from spark_jobs.synthetic_feed.feed import generate
-        from spark_jobs.synthetic_feed.settings import FeedSettings
+        from feeds.synthetic.feed import generate
+        from feeds.synthetic.settings import FeedSettings
+        from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
+        from spark_jobs.layers.bronze.row_rules import bronze_row_rules
+        from spark_jobs.runtime.interval import Interval
+        from spark_jobs.storage.landed_text import read_lines
+        from spark_jobs.storage.landing import landed_files
 
         settings = FeedSettings(scale=500, late=30_000, repeated=20_000, corrupt=120_000, malformed=20_000)
         self.landing = landing
@@ -44,9 +44,9 @@ def bronze(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Bronze:
 
 
 def test_every_fault_is_in_quarantine_with_its_reasons_and_nothing_else_is(bronze: Bronze) -> None:
-    from spark_jobs.bronze.landed_lines import quarantine
-    from spark_jobs.bronze.schema import position
-    from spark_jobs.synthetic_feed.faults import corruptions, malformations, repetitions
+    from feeds.synthetic.faults import corruptions, malformations, repetitions
+    from spark_jobs.layers.bronze.landed_lines import quarantine
+    from spark_jobs.tables.source import position
 
     injected = feeds.truth(bronze.landing, "repeated", "corrupt", "malformed")
     named = {fault.name for kind in (repetitions, corruptions, malformations) for fault in kind()}
@@ -69,8 +69,8 @@ def test_every_fault_is_in_quarantine_with_its_reasons_and_nothing_else_is(bronz
 
 
 def test_every_change_is_in_the_dimensions_and_nothing_else_is(bronze: Bronze) -> None:
-    from spark_jobs.bronze.landed_lines import order_items
-    from spark_jobs.silver.dimensions import dim_customers, dim_products
+    from spark_jobs.layers.bronze.landed_lines import order_items
+    from spark_jobs.layers.silver.dimensions import dim_customers, dim_products
 
     items = order_items(bronze.lines)
     columns = ("customer_id", "product_card_id", "order_date_dateorders", "landing_date")

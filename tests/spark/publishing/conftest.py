@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs.secret_store import SECRETS_FOLDER
+from spark_jobs.runtime.secret_store import SECRETS_FOLDER
 from tests.spark.publishing.lakehouse import Lakehouse
 
 _numbers = itertools.count()

@@ -2,7 +2,7 @@
 
 from pyspark.sql import SparkSession
 
-from spark_jobs.silver.changes import changed_rows
+from spark_jobs.storage.changes import changed_rows
 
 SCHEMA = "id BIGINT, name STRING, amount INT"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spark_jobs.audit import suites
-from spark_jobs.audit.checkpoint import AuditResult, run_checkpoint
+from spark_jobs.quality import suites
+from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 
 
 def frame(**columns: list[Any]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.replay import ReplayRefused, main, replay
+from feeds.replay import ReplayRefused, main, replay
 
 HEADER = b"Order Id,order date (DateOrders),Note\r\n"
 LINES = [
@@ -80,7 +80,7 @@ def test_a_day_is_replaced_and_others_stay(tmp_path: Path) -> None:
 
 
 def test_line_ends_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spark_jobs.replay._CHUNK", 1)
+    monkeypatch.setattr("feeds.replay._CHUNK", 1)
     data = tmp_path / "data.csv"
     data.write_bytes(HEADER.replace(b"\r\n", b"\r") + LINES[0] + LINES[3].replace(b"\r\n", b"\r") + LINES[1])
     assert replay(data, tmp_path / "landing").lines == 3

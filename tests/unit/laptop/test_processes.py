@@ -13,7 +13,7 @@ import pytest
 from laptop import processes, services
 from laptop.problems import Problem
 from laptop.state import State
-from local_workspace.ports import free_port
+from machine.ports import free_port
 
 # A service that starts a child in its own session's group, one in another group, and one in another session.
 FAMILY = """

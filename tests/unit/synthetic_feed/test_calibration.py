@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spark_jobs.bronze.schema import SOURCE_NAMES
-from spark_jobs.synthetic_feed import calibrate
-from spark_jobs.synthetic_feed.lines import LineWriter
-from spark_jobs.synthetic_feed.parameters import parameters
-from spark_jobs.synthetic_feed.settings import FeedSettings
-from spark_jobs.synthetic_feed.text import body, float32_texts
+from feeds.synthetic.lines import LineWriter
+from feeds.synthetic.parameters import parameters
+from feeds.synthetic.settings import FeedSettings
+from feeds.synthetic.text import body, float32_texts
+from spark_jobs.tables.source import SOURCE_NAMES
+from tools import calibrate
 
 SOURCE_DAYS = 1127
 # Total variation distance: the share of lines (orders, customers) that would have to be otherwise. Prices and the mix
@@ -88,4 +88,4 @@ def test_numbers_without_the_source() -> None:
 
 
 def test_the_parameter_file_is_small() -> None:
-    assert (Path(calibrate.__file__).parent / calibrate.PARAMETERS_FILE).stat().st_size < 200_000
+    assert (calibrate.FOLDER / calibrate.PARAMETERS_FILE).stat().st_size < 200_000

@@ -1,0 +1,348 @@
+"""Replays one big file as a daily feed by order date (design, section 4).
+
+    python -m feeds.replay --data orders.csv.xz --landing /Volumes/.../landing/files
+
+Streaming: memory stays within a budget whatever the size and order of the file, and the standard library is all it
+needs. Every line arrives with exactly its bytes, below the file's own header:
+
+- A record with a quoted line break stays together. A quote that does not close within a hundred lines is a damaged
+  line, which goes its way alone.
+- A line whose date cannot be read goes with the line before it (at the start of the file, with the first readable
+  one): it is bronze that judges lines, so none may be lost here. Blank lines hold nothing and are left out.
+- All days are written under a hidden name first. Only when the last line was read are the finished folders renamed,
+  each replacing the folder of its day; an error before that leaves the landing root as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from spark_jobs.runtime.errors import LakehouseError
+from spark_jobs.storage.file_signatures import advice
+
+DATE_COLUMN = "order date (DateOrders)"
+FILE_NAME = "orders.csv"
+_CHUNK = 1 << 20
+_BUDGET = 64 << 20  # bytes of lines in memory before they are written
+_LONGEST_RECORD = 100  # lines that a quoted value may span
+_UTF8_BOM = b"\xef\xbb\xbf"
+_BLANKS = b" \t\r\n"
+_MONTH_FIRST = re.compile(rb'\s*"?\s*(\d{1,2})/(\d{1,2})/(\d{4})(?!\d)')
+_DAY_FIRST = re.compile(rb'\s*"?\s*(\d{2})-(\d{2})-(\d{4})(?!\d)')
+# Whole fields, plain or quoted, and then a quoted one that does not end on this line.
+_OPEN_QUOTE = re.compile(rb'(?:(?:"[^"]*+(?:""[^"]*+)*+"|(?!")[^,]*+),)*+"[^"]*+(?:""[^"]*+)*+\Z')
+_FIELD = re.compile(rb',("[^"]*+(?:""[^"]*+)*+"[^,]*+|[^,]*+)')
+
+
+class ReplayRefused(LakehouseError):
+    """A file that cannot be replayed."""
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """What a replay has delivered."""
+
+    days: int
+    lines: int
+    first: date
+    last: date
+    undated: int
+    """Lines without a readable date, delivered with a neighbour's day."""
+
+    def __str__(self) -> str:
+        undated = f" ({self.undated:,} of them without a readable date)" if self.undated else ""
+        return f"replayed {self.lines:,} lines{undated} into {self.days:,} days, {self.first} to {self.last}"
+
+
+def replay(
+    data: Path,
+    landing: Path,
+    *,
+    date_column: str = DATE_COLUMN,
+    encoding: str = "windows-1252",
+    manifest: bool = False,
+    budget: int = _BUDGET,
+) -> ReplayResult:
+    """Delivers the lines of `data` (plain, .xz, .gz or .zip) to <landing>/dt=YYYY-MM-DD/orders.csv.
+
+    Raises ReplayRefused.
+    """
+    try:
+        landing.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".replay-", dir=landing))
+    except OSError as error:
+        raise ReplayRefused(f"cannot write to the landing root {landing}: {error.strerror or error}") from error
+    try:
+        staging.chmod(0o755)
+        with _opened(data, _finds(date_column, encoding)) as stream:
+            result = _distribute(data, stream, staging, date_column, encoding, manifest, budget)
+    except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
+        raise ReplayRefused(f"{data} is damaged ({error}): nothing was delivered; get the file again") from error
+    # RuntimeError is zipfile's for an archive with a password, or packed in a way that it does not know.
+    except (OSError, UnicodeDecodeError, LookupError, RuntimeError) as error:
+        raise ReplayRefused(f"{data} could not be replayed: {error}; nothing was delivered") from error
+    else:
+        deliver(staging, landing)
+        return result
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _opened(data: Path, is_wanted: Callable[[BinaryIO], bool]) -> Iterator[BinaryIO]:
+    match data.suffix.lower():
+        case ".xz":
+            with lzma.open(data) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        case ".gz":
+            with gzip.open(data) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        case ".zip":
+            with zipfile.ZipFile(data) as archive, archive.open(_member(data, archive, is_wanted)) as member:
+                yield cast(BinaryIO, member)
+        case _:
+            with data.open("rb") as plain:
+                yield plain
+
+
+def _member(data: Path, archive: zipfile.ZipFile, is_wanted: Callable[[BinaryIO], bool]) -> str:
+    """The one file of an archive that has the date column; DataCo's publisher packs it with two others."""
+    names = [name for name in archive.namelist() if name.lower().endswith(".csv") and "__MACOSX" not in name]
+    wanted = []
+    for name in names:
+        with archive.open(name) as member:
+            if is_wanted(cast(BinaryIO, member)):
+                wanted.append(name)
+    if len(wanted) != 1:
+        raise ReplayRefused(
+            f"{data} must hold exactly one .csv file with the date column; of {names or 'no .csv file'},"
+            f" {wanted or 'none'} has it. Unpack the right one and name it"
+        )
+    return wanted[0]
+
+
+def _finds(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
+    def finds(stream: BinaryIO) -> bool:
+        header = next((line for line in _lines(stream) if line.strip(_BLANKS)), b"")
+        return _position(header, date_column, encoding)[0] is not None
+
+    return finds
+
+
+def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | None, list[str]]:
+    """Where the date column stands, from 0, and all names of the header."""
+    line = header.removeprefix(_UTF8_BOM).strip(b"\r\n").decode(encoding, "replace")
+    try:
+        names = next(csv.reader(io.StringIO(line)), [])
+    except csv.Error:
+        names = []  # no header: a line without end, or a line break of its own kind
+    normal = [" ".join(name.split()).casefold() for name in names]
+    wanted = " ".join(date_column.split()).casefold()
+    return (normal.index(wanted) if wanted in normal else None), names
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Physical lines with their ends: \\r\\n, \\n or a lone \\r."""
+    rest: list[bytes] = []
+    while chunk := stream.read(_CHUNK):
+        if b"\n" not in chunk and b"\r" not in chunk and not (rest and rest[-1].endswith(b"\r")):
+            rest.append(chunk)
+            continue
+        pieces = (b"".join(rest) + chunk).splitlines(keepends=True)
+        # The last one may go on in the next chunk, be it with the \n of a \r\n.
+        rest = [] if pieces[-1].endswith(b"\n") else [pieces.pop()]
+        yield from pieces
+    if rest:
+        yield from b"".join(rest).splitlines(keepends=True)
+
+
+def _records(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Physical lines, those of one record together."""
+    lines = _lines(stream)
+    ahead: deque[bytes] = deque()
+
+    def following() -> bytes | None:
+        return ahead.popleft() if ahead else next(lines, None)
+
+    while (line := following()) is not None:
+        record = [line]
+        if b'"' in line and _OPEN_QUOTE.match(line):
+            is_open = True
+            while is_open and len(record) < _LONGEST_RECORD and (more := following()) is not None:
+                record.append(more)
+                is_open ^= more.count(b'"') % 2 == 1
+            if is_open:
+                ahead.extendleft(reversed(record[1:]))
+                record = [line]
+        yield record
+
+
+class _Days:
+    """The day files under the hidden name: lines are gathered in memory and appended when the budget is spent."""
+
+    def __init__(self, folder: Path, header: bytes, budget: int) -> None:
+        self._folder, self._header, self._budget = folder, header, budget
+        self._pending: dict[date, list[bytes]] = {}
+        self._size = 0
+        self.lines: dict[date, int] = {}
+
+    def add(self, day: date, record: list[bytes]) -> None:
+        self._pending.setdefault(day, []).extend(record)
+        self._size += sum(map(len, record))
+        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if line.strip(_BLANKS))
+        if self._size > self._budget:
+            self.flush()
+
+    def flush(self) -> None:
+        for day, lines in self._pending.items():
+            path = self._folder / f"dt={day.isoformat()}" / FILE_NAME
+            if not path.exists():
+                path.parent.mkdir()
+                path.write_bytes(self._header)
+            with path.open("ab") as stream:
+                stream.writelines(lines)
+        self._pending.clear()
+        self._size = 0
+
+
+def _distribute(
+    data: Path, stream: BinaryIO, staging: Path, date_column: str, encoding: str, manifest: bool, budget: int
+) -> ReplayResult:
+    records = _records(stream)
+    header = next((b"".join(record) for record in records if record[0].strip(_BLANKS)), b"")
+    position, names = _position(header, date_column, encoding)
+    if position is None:
+        raise ReplayRefused(
+            f"{data} has no column {date_column!r} in its header ({len(names)} columns){advice(header)}, so its lines"
+            " cannot be told apart by day; name the column with --date-column"
+        )
+    days = _Days(staging, header, budget)
+    known: dict[bytes, date | None] = {}
+    current: date | None = None
+    undated = 0
+    # Lines before the first readable date wait in a file: nobody knows how many there are.
+    with tempfile.TemporaryFile(dir=staging) as waiting:
+        for record in records:
+            if len(record) == 1 and not record[0].strip(_BLANKS):
+                continue
+            day = _day(b"".join(record), position, len(names), known)
+            if day is None:
+                undated += len(record)
+                if current is None:
+                    waiting.writelines(record)
+                    continue
+            elif current is None:
+                current = day
+                waiting.seek(0)
+                for line in _lines(cast(BinaryIO, waiting)):
+                    days.add(day, [line])
+            current = current if day is None else day
+            days.add(current, record)
+    if not days.lines:
+        raise ReplayRefused(f"{data} has no line with a date that can be read (M/D/YYYY or DD-MM-YYYY)")
+    days.flush()
+    if manifest:
+        for day, lines in days.lines.items():
+            text = json.dumps({"files": {FILE_NAME: lines}}, indent=2) + "\n"
+            (staging / f"dt={day.isoformat()}" / "_manifest.json").write_text(text, encoding="utf-8")
+    return ReplayResult(len(days.lines), sum(days.lines.values()), min(days.lines), max(days.lines), undated)
+
+
+def _day(record: bytes, position: int, width: int, known: dict[bytes, date | None]) -> date | None:
+    """The day of a record; counted from the right end where the field from the left is no date."""
+    fields = _FIELD.findall(b"," + record) if b'"' in record else record.split(b",")
+    for place in dict.fromkeys((position, len(fields) - width + position)):
+        if 0 <= place < len(fields):
+            text = fields[place][:32]
+            if text not in known:
+                if len(known) > 1_000_000:
+                    known.clear()
+                known[text] = _read_day(text)
+            if (day := known[text]) is not None:
+                return day
+    return None
+
+
+def _read_day(text: bytes) -> date | None:
+    try:
+        if found := _MONTH_FIRST.match(text):
+            month, day, year = map(int, found.groups())
+            return date(year, month, day)
+        if found := _DAY_FIRST.match(text):
+            day, month, year = map(int, found.groups())
+            return date(year, month, day)
+    except ValueError:
+        pass
+    return None
+
+
+def deliver(staging: Path, landing: Path) -> None:
+    """Renames the finished folders of `staging`, a hidden folder in the landing root, to where they land.
+
+    Raises ReplayRefused.
+    """
+    replaced = staging / "replaced"
+    try:
+        replaced.mkdir()
+        for folder in sorted(staging.glob("dt=*")):
+            deliver_folder(folder, landing, replaced)
+    except OSError as error:
+        raise ReplayRefused(
+            f"cannot rename the finished folders into {landing}: {error}; some days may have been delivered, so repeat"
+            " the replay once the cause is mended"
+        ) from error
+
+
+def deliver_folder(folder: Path, landing: Path, replaced: Path) -> None:
+    """Renames one finished folder. The folder that it replaces steps aside first, into `replaced`: no call swaps two
+    folders at once. All three are in one file system."""
+    target = landing / folder.name
+    if target.exists():
+        target.rename(replaced / folder.name)
+    folder.rename(target)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m feeds.replay", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the source file: plain, .xz, .gz or .zip")
+    parser.add_argument("--landing", type=Path, required=True, help="the landing root to deliver to")
+    parser.add_argument("--date-column", default=DATE_COLUMN, help="the column with the day (default: %(default)s)")
+    parser.add_argument("--encoding", default="windows-1252", help="of the header (default: %(default)s)")
+    parser.add_argument("--manifest", action="store_true", help="write a _manifest.json into each folder")
+    options = parser.parse_args(arguments)
+    try:
+        result = replay(
+            options.data,
+            options.landing,
+            date_column=options.date_column,
+            encoding=options.encoding,
+            manifest=options.manifest,
+        )
+    except LakehouseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

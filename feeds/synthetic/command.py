@@ -1,0 +1,78 @@
+"""The command line of the feed, and the entry point of the job task: both know the same options."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import date
+from pathlib import Path
+from typing import NoReturn
+
+from feeds.synthetic.feed import FeedResult, generate
+from feeds.synthetic.settings import FAULTS, FeedSettings
+from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
+from spark_jobs.runtime.interval import Interval
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of ending the process: a job task must not exit by itself (design, section 1)."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ParameterRefused(f"{message}\n{self.format_usage().rstrip()}")
+
+
+def run(arguments: list[str]) -> FeedResult:
+    """Generates what the options say. Raises ParameterRefused and LandingRefused."""
+    parser = _Parser(
+        prog="python -m feeds.synthetic",
+        description="Generates landing folders of invented orders in the exact shape of the source.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--landing", type=Path, required=True, help="the landing root to deliver to")
+    parser.add_argument("--start", required=True, help="the first day, such as 2018-01-01")
+    span = parser.add_mutually_exclusive_group(required=True)
+    span.add_argument("--days", type=int, help="how many days")
+    span.add_argument("--end", help="or the day after the last one; both may be instants, which count in UTC")
+    parser.add_argument("--scale", default="1", help="multiples of the source's daily volume (default: %(default)s)")
+    parser.add_argument("--seed", default="7", help="other seeds, other orders (default: %(default)s)")
+    helps = {
+        "late": "share of orders that come days late",
+        "repeated": "share of lines that stand twice in their file",
+        "corrupt": "share of lines with a wrong value",
+        "malformed": "share of lines that are no 53 fields",
+    }
+    for name in FAULTS:
+        parser.add_argument(f"--{name}", default="0", help=f"{helps[name]}, 0 to 1 (default: %(default)s)")
+    parser.add_argument("--truth", type=Path, help="where the truth files go (default: _truth in the landing root)")
+    parser.add_argument("--processes", type=int, help="default: as many as are worth it, up to one a processor")
+    options = parser.parse_args(arguments)
+    if options.end:
+        interval = Interval.parse(options.start, options.end)
+        start, days = interval.start, (interval.end - interval.start).days
+    else:
+        start, days = _date(options.start), options.days
+    shares = {name: getattr(options, name) for name in FAULTS}
+    settings = FeedSettings.parse(options.seed, options.scale, **shares)
+    return generate(options.landing, start, days, settings, truth=options.truth, processes=options.processes)
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ParameterRefused(f"the first day is {text!r}, which is not a date such as 2018-01-31") from None
+
+
+def synthetic_feed() -> None:
+    """Entry point of the job task."""
+    print(run(sys.argv[1:]))
+
+
+def main() -> int:
+    """The command line."""
+    try:
+        print(run(sys.argv[1:]))
+    except (LakehouseError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,1 +1,0 @@
-"""Bronze: landed lines become typed order items, or lines in quarantine with their reasons (design, section 5)."""

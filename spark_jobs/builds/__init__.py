@@ -1,1 +1,0 @@
-"""The task `build` of each layer: reads published versions, writes staging (design, section 2)."""

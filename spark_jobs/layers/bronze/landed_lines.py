@@ -1,0 +1,262 @@
+"""Every landed line, parsed and judged: the whole of bronze as one pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark_jobs.layers.bronze import line_text, masking, values
+from spark_jobs.layers.bronze.bronze_tables import LANDED_LINES, ORDER_ITEMS, QUARANTINE
+from spark_jobs.layers.bronze.email import email_hmac, key_blocks
+from spark_jobs.layers.bronze.row_rules import RowRule
+from spark_jobs.storage.landing import UTF8_BOM, LandedFile
+from spark_jobs.tables import source
+from spark_jobs.tables.source import SourceFormat
+
+WRONG_ENCODING = "wrong encoding"
+CONTROL_CHARACTER = "control character"
+BROKEN_QUOTING = "broken quoting"
+MISPLACED_ADDRESS = "e-mail address outside its column"
+EXACT_DUPLICATE = "exact duplicate"
+REPEATED_ITEM = "order item occurs more than once in its file"
+VALID = "size(reasons) = 0"
+"""Holds for the lines that become order items. All others go to quarantine."""
+_WIDTH = len(source.COLUMNS)
+
+
+@dataclass(frozen=True)
+class BuildStamp:
+    """Which build a row comes from: audit columns, kept out of every comparison."""
+
+    build_id: str
+    job_run_id: str
+    code_version: str
+    built_at: datetime
+
+
+def landed_lines(
+    lines: DataFrame,
+    files: Sequence[LandedFile],
+    rules: Sequence[RowRule],
+    email_key: bytes,
+    stamp: BuildStamp,
+    source_format: SourceFormat = SourceFormat(),  # noqa: B008 - frozen
+) -> DataFrame:
+    """One row a landed line: the 61 columns of an order item, `line` and `reasons` (LANDED_LINES).
+
+    `lines` are as `read_lines` gives them, `files` the files that they come from. `reasons` is empty for a valid
+    row; `line`, the masked text, is NULL there. A row with reasons has its line instead of the 53 values and
+    their hash, as fields that have slipped out of place could hold private data.
+    """
+    split = _split(_with_layout(lines, files, email_key), source_format)
+    parsed = _parse(split, source_format)
+    return _without_repetitions(_judge(parsed, rules), stamp)
+
+
+def order_items(landed: DataFrame) -> DataFrame:
+    """`bronze.order_items`: the valid lines."""
+    return landed.where(VALID).select(*ORDER_ITEMS.columns)
+
+
+def quarantine(landed: DataFrame) -> DataFrame:
+    """`bronze.quarantine`: all other lines, masked, with their reasons."""
+    return landed.where(f"NOT {VALID}").select(*QUARANTINE.columns)
+
+
+def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes) -> DataFrame:
+    """Lines that are not blank, each beside its file's header, the places of the columns, and the key's blocks.
+
+    Few layouts serve many files. The key travels in the same small table, as data, which no plan shows.
+    """
+    spark = lines.sparkSession
+    inner, outer = key_blocks(email_key)
+    layouts: dict[tuple[bytes, tuple[int, ...]], int] = {}
+    of_file = [
+        (file.path, layouts.setdefault((file.header, file.positions), len(layouts)))
+        for file in files
+        if file.header is not None
+    ]
+    layout_rows = [(number, header, list(positions), inner, outer) for (header, positions), number in layouts.items()]
+    layout = spark.createDataFrame(of_file, "source_file STRING, layout INT").join(
+        F.broadcast(
+            spark.createDataFrame(
+                layout_rows,
+                "layout INT, header BINARY, positions ARRAY<INT>, hmac_inner BINARY, hmac_outer BINARY",
+            )
+        ),
+        "layout",
+    )
+    filled = lines.where(F.btrim("value", F.lit(" \t")) != "")
+    return filled.join(F.broadcast(layout), "source_file").drop("layout")
+
+
+def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
+    """Adds text, fields (NULL where there are not 53), and what is wrong with the line as a whole."""
+    decoded = line_text.decode(F.col("value"), source_format.encoding)
+    line_bytes = F.col("value").cast("binary")
+    found = F.size("found")
+    private = F.array(*(F.element_at("positions", source.position(name) + 1) for name in source.PRIVATE))
+    return (
+        lines.select(
+            "*",
+            # Spark drops the byte order mark of a file's first line; other readers may not.
+            (line_bytes.eqNullSafe(F.col("header")) | (line_bytes == F.concat(F.lit(UTF8_BOM), "header"))).alias(
+                "is_header"
+            ),
+            decoded.text.alias("text"),
+            decoded.wrong.alias("wrong_encoding"),
+        )
+        .withColumn("broken_quoting", line_text.broken_quoting(F.col("text")))
+        .withColumn("found", F.when(~F.col("broken_quoting"), line_text.fields(F.col("text"))))
+        .select(
+            "source_file",
+            "source_file_modified_at",
+            "is_header",
+            "text",
+            "positions",
+            private.alias("private"),
+            "hmac_inner",
+            "hmac_outer",
+            "broken_quoting",
+            F.when(found == _WIDTH, F.col("found")).alias("fields"),
+            values.needs_collapsing(F.col("text")).alias("collapse"),
+            F.array_compact(
+                F.array(
+                    F.when(F.col("wrong_encoding"), WRONG_ENCODING),
+                    F.when(F.col("text").rlike(line_text.CONTROL_CHARACTERS), CONTROL_CHARACTER),
+                    F.when(F.col("broken_quoting"), BROKEN_QUOTING),
+                    F.when(
+                        ~F.col("broken_quoting") & (found != _WIDTH),
+                        F.concat(F.lit("wrong number of fields: found "), found, F.lit(f" instead of {_WIDTH}")),
+                    ),
+                    F.when(
+                        (found == _WIDTH) & F.contains("text", F.lit("@")),
+                        F.when(masking.holds_address(F.col("found"), private), MISPLACED_ADDRESS),
+                    ),
+                )
+            ).alias("line_reasons"),
+        )
+    )
+
+
+def _parse(split: DataFrame, source_format: SourceFormat) -> DataFrame:
+    """Adds the 53 typed columns, `unparsed` (the names of those that do not parse) and the row hash."""
+    raw = split.select(
+        *("source_file", "source_file_modified_at", "is_header", "text", "private"),
+        *("hmac_inner", "hmac_outer", "broken_quoting", "line_reasons"),
+        *(
+            values.clean(F.element_at("fields", F.element_at("positions", number + 1) + 1), F.col("collapse")).alias(
+                _raw(column.name)
+            )
+            for number, column in enumerate(source.COLUMNS)
+        ),
+    )
+    typed: list[Column] = []
+    for column in source.COLUMNS:
+        field = F.col(_raw(column.name))
+        match column.name:
+            case source.EMAIL:
+                value = email_hmac(field, F.col("hmac_inner"), F.col("hmac_outer"))
+            case source.PASSWORD:
+                value = F.lit(None).cast(column.type)
+            case _:
+                value = values.parse(field, column, source_format.timestamp_formats)
+        typed.append(value.alias(column.name))
+    parsed = raw.select("*", *typed)
+    unparsed = F.array_compact(
+        F.array(
+            *(
+                F.when(F.col(_raw(column.name)).isNotNull() & F.col(column.name).isNull(), column.name)
+                for column in source.COLUMNS
+                if column.type != source.TEXT
+            )
+        )
+    )
+    return parsed.select(
+        *("source_file", "source_file_modified_at", "is_header", "text", "private"),
+        *("broken_quoting", "line_reasons"),
+        unparsed.alias("unparsed"),
+        *source.NAMES,
+        values.row_hash(source.NAMES).alias("row_hash"),
+    )
+
+
+def _raw(name: str) -> str:
+    return f"raw_{name}"
+
+
+def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
+    """Adds `reasons`, and `complete`: whether the line was parsed in full."""
+    type_names = F.create_map(*(F.lit(part) for column in source.COLUMNS for part in (column.name, column.type_name)))
+    does_not_parse = F.transform(
+        "unparsed", lambda name: F.concat(name, F.lit(" does not parse as "), F.element_at(type_names, name))
+    )
+    # What is not there because its line or its field could not be read has its reason already.
+    readable = F.size("line_reasons") == 0
+    broken = [
+        F.when(
+            readable & rule.broken() & ~F.arrays_overlap("unparsed", F.array(*map(F.lit, rule.columns))),
+            F.lit(rule.reason),
+        )
+        for rule in rules
+    ]
+    return parsed.select(
+        *("source_file", "source_file_modified_at", "is_header", "text", "private", "broken_quoting"),
+        *source.NAMES,
+        "row_hash",
+        (readable & (F.size("unparsed") == 0)).alias("complete"),
+        F.concat(F.col("line_reasons"), does_not_parse, F.array_compact(F.array(*broken))).alias("reasons"),
+    )
+
+
+def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
+    """Drops each file's header line, marks repetitions within a file, masks, and adds the audit columns.
+
+    Both windows share one partitioning, so there is one shuffle. All header lines of a file meet in one partition, as
+    their order item id does not parse; the text source numbers no lines, but which of several equal lines is the header
+    makes no difference. Of exact duplicates the line with the least text stays, whatever order they are read in.
+    """
+    item = Window.partitionBy("source_file", "order_item_id")
+    # Of several headers one without a byte order mark, which is the longer one.
+    header_length = F.when(F.col("is_header"), F.char_length("text"))
+    ordered = item.orderBy(F.desc("is_header"), header_length, "complete", "row_hash", "text")
+    duplicate = (
+        F.col("complete")
+        & F.lag("complete", 1, False).over(ordered)
+        & F.col("row_hash").eqNullSafe(F.lag("row_hash").over(ordered))
+    )
+    numbered = judged.select("*", F.row_number().over(ordered).alias("number"), duplicate.alias("is_duplicate")).where(
+        ~(F.col("is_header") & (F.col("number") == 1))
+    )
+    marked = numbered.withColumn(
+        "reasons",
+        F.when(F.col("is_duplicate"), F.array_append("reasons", F.lit(EXACT_DUPLICATE))).otherwise(F.col("reasons")),
+    )
+    passing = F.count(F.when(F.size("reasons") == 0, True)).over(item)
+    final = marked.withColumn("passing", passing).withColumn(
+        "reasons",
+        F.when((F.size("reasons") == 0) & (F.col("passing") > 1), F.array(F.lit(REPEATED_ITEM))).otherwise(
+            F.col("reasons")
+        ),
+    )
+    valid = F.size("reasons") == 0
+    # Columns of their own: masking looks at both for every field, and would split the line again for each.
+    quarantined = final.withColumn("raw", F.when(~valid, line_text.raw_fields(F.col("text")))).withColumn(
+        "surplus", F.size("raw") - _WIDTH
+    )
+    private = [F.element_at("private", number + 1) for number in range(len(source.PRIVATE))]
+    line = masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)
+    made = {
+        **{name: F.when(valid, F.col(name)) for name in (*source.NAMES, "row_hash")},
+        "landing_date": F.to_date(F.substring("source_file", 4, 10)),
+        "build_id": F.lit(stamp.build_id),
+        "job_run_id": F.lit(stamp.job_run_id),
+        "code_version": F.lit(stamp.code_version),
+        "built_at": F.lit(stamp.built_at),
+        "line": F.when(~valid, line),
+    }
+    return quarantined.select(*(made.get(name, F.col(name)).alias(name) for name in LANDED_LINES.names))

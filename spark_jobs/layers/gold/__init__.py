@@ -1,0 +1,1 @@
+"""Gold: enriched order items, and one row per customer and per product."""

@@ -1,1 +1,0 @@
-"""What is published, and how a build becomes so (design, section 9)."""

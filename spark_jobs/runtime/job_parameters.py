@@ -1,0 +1,183 @@
+"""The parameters of the job tasks, parsed once into typed fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Self
+
+from spark_jobs.runtime.errors import ParameterRefused
+from spark_jobs.runtime.interval import Interval, utc_date
+from spark_jobs.runtime.table_names import LAYERS, TableNames
+
+
+@dataclass(frozen=True)
+class TaskParameters:
+    """Base: each field is one option `--field-name VALUE` of the task, and every option is required."""
+
+    catalog: str
+    schema_prefix: str
+    ops_root: Path
+    staging_root: Path
+    job_run_id: str
+    repair_count: int
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Self:
+        """Reads a command line. Raises ParameterRefused, which names what is missing, unknown, doubled or unusable."""
+        known = {field.name for field in fields(cls)}
+        given: dict[str, str] = {}
+        if len(arguments) % 2:
+            raise ParameterRefused(f"parameters come in pairs (--name value), but {len(arguments)} were given")
+        for option, value in zip(arguments[::2], arguments[1::2], strict=True):
+            name = option.removeprefix("--").replace("-", "_")
+            if not option.startswith("--") or name not in known:
+                raise ParameterRefused(f"unknown parameter {option!r}; known: {', '.join(sorted(known))}")
+            if name in given:
+                raise ParameterRefused(f"parameter {option} is given twice")
+            given[name] = value
+        if missing := sorted(known - given.keys()):
+            raise ParameterRefused(f"parameters are missing: {', '.join(missing)}")
+        return cls.from_texts(given)
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Self:
+        """Of `as_texts` the parameters. Raises ParameterRefused and IntervalRefused."""
+        return cls(**{field.name: _PARSERS[str(field.type)](field.name, texts[field.name]) for field in fields(cls)})
+
+    def as_texts(self) -> dict[str, str]:
+        """Each field as the text that parses to it."""
+        texts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in texts.items()}
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+", self.job_run_id):
+            raise ParameterRefused(f"job_run_id is {self.job_run_id!r}, which is not a number")
+        _ = self.names
+
+    @property
+    def names(self) -> TableNames:
+        return TableNames(self.catalog, self.schema_prefix)
+
+
+@dataclass(frozen=True)
+class QuarantineLimits:
+    """The share and the number of quarantined lines over which the gate rejects a landing date."""
+
+    max_quarantined_percent: Decimal
+    """0 to 100."""
+    max_quarantined_lines: int
+    """For landing dates with fewer than 100 lines."""
+
+
+@dataclass(frozen=True)
+class BuildParameters(QuarantineLimits, TaskParameters):
+    """Parameters of the tasks `build` and `audit`: the same for all layers, so that publish can rebuild with them."""
+
+    layer: str
+    interval_start: date
+    interval_end: date
+    landing_root: Path
+    source_encoding: str
+    email_secret: str
+    allow_missing_dates: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_layer(self.layer)
+        _ = self.interval
+
+    @property
+    def interval(self) -> Interval:
+        return Interval(self.interval_start, self.interval_end)
+
+    @property
+    def build_id(self) -> str:
+        """Unique for every run and every repair of a run."""
+        return f"{self.job_run_id}_{self.repair_count}"
+
+    def data_parameters(self) -> dict[str, str]:
+        """Those that decide about data and verdict, and so belong to the fingerprint."""
+        run = {"ops_root", "staging_root", "job_run_id", "repair_count", "layer", "interval_start", "interval_end"}
+        return {name: text for name, text in self.as_texts().items() if name not in run}
+
+
+@dataclass(frozen=True)
+class PublishParameters(TaskParameters):
+    """Parameters of the task `publish`: which audited build to publish."""
+
+    layer: str
+    build_job_run_id: str
+    build_id: str
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_layer(self.layer)
+        if not re.fullmatch(r"\d+", self.build_job_run_id):
+            raise ParameterRefused(f"build_job_run_id is {self.build_job_run_id!r}, which is not a number")
+
+
+@dataclass(frozen=True)
+class MaintenanceParameters(QuarantineLimits, TaskParameters):
+    """Parameters of the task `maintenance`."""
+
+    as_of: datetime
+    """Stands for now. UTC where the text names no zone."""
+
+
+def _check_layer(layer: str) -> None:
+    if layer not in LAYERS:
+        raise ParameterRefused(f"layer is {layer!r}: one of {', '.join(LAYERS)}")
+
+
+def _path(name: str, text: str) -> Path:
+    if not text:
+        raise ParameterRefused(f"{name} is empty: it must be the path of a volume")
+    return Path(text)
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise ParameterRefused(f"{name} is {text!r}: it must be a whole number")
+    return int(text)
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ParameterRefused(f"{name} is {text!r}: true or false")
+    return text == "true"
+
+
+def _percent(name: str, text: str) -> Decimal:
+    try:
+        percent = Decimal(text)
+    except InvalidOperation:
+        percent = Decimal(-1)
+    if not (percent.is_finite() and 0 <= percent <= 100):
+        raise ParameterRefused(f"{name} is {text!r}: 0 to 100")
+    return percent
+
+
+def _instant(name: str, text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ParameterRefused(f"{name} is {text!r}, which is not a date-time") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+_PARSERS: dict[str, Callable[[str, str], Any]] = {
+    "str": lambda _, text: text,
+    "Path": _path,
+    "int": _whole_number,
+    "bool": _flag,
+    "Decimal": _percent,
+    "date": utc_date,
+    "datetime": _instant,
+}
+"""By the annotation of a field."""

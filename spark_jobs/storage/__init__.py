@@ -1,0 +1,1 @@
+"""Everything that touches Delta tables, the landing volume or the ops volume."""

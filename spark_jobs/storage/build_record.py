@@ -1,0 +1,104 @@
+"""The record of a build, on the ops volume, for its audit and its publish."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spark_jobs.runtime.errors import BuildMissing
+from spark_jobs.runtime.interval import Interval
+from spark_jobs.runtime.job_parameters import BuildParameters
+from spark_jobs.storage.ops_volume import OpsVolume, build_file
+from spark_jobs.storage.staging import StagedTable
+
+if TYPE_CHECKING:
+    from spark_jobs.storage.publications import Publication
+
+
+@dataclass(frozen=True)
+class PinnedPublication:
+    """A publication that a build reads: the Delta version and the number of rows of each table.
+
+    Seq 0 without tables: nothing was published yet.
+    """
+
+    seq: int
+    versions: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def pin(cls, publication: Publication | None) -> PinnedPublication:
+        if publication is None:
+            return cls(0)
+        tables = publication.tables
+        return cls(publication.seq, tables, {table: publication.row_counts[table] for table in tables})
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build of one layer.
+
+    `previous` is the newest publication of the layer itself, and `upstream` that of the layer that it is built from.
+    `previous_upstream` is the one that `previous` was built from: None where there is none that can be read, so that the
+    build is a full refresh.
+    """
+
+    layer: str
+    build_id: str
+    parameters: BuildParameters
+    previous: PinnedPublication
+    upstream: PinnedPublication | None
+    previous_upstream: PinnedPublication | None
+    full_refresh: bool
+    staged: dict[str, StagedTable]
+    rows: dict[str, Any]
+    """For people: numbers of rows by table and kind."""
+    notes: tuple[str, ...] = ()
+    missing_dates: tuple[str, ...] = ()
+    """Landing dates of the interval without a folder: their published rows stay."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes no table, since nothing upstream changed."""
+        tables = [table for table in self.staged if not table.endswith(".changed_keys")]
+        return not self.full_refresh and not tables
+
+    @property
+    def job_run_id(self) -> str:
+        return self.parameters.job_run_id
+
+    @property
+    def interval(self) -> Interval:
+        return self.parameters.interval
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"parameters": self.parameters.as_texts()}
+
+    def save(self, ops: OpsVolume) -> None:
+        ops.write_json(build_file(self.layer, self.job_run_id), self.as_dict())
+
+    @classmethod
+    def load(cls, ops: OpsVolume, layer: str, job_run_id: str) -> Build:
+        """The newest build of a job run. Raises BuildMissing."""
+        record = ops.read_json(build_file(layer, job_run_id))
+        if record is None:
+            raise BuildMissing(
+                f"no build of {layer} by job run {job_run_id} is recorded on the ops volume ({ops.root}):"
+                f" run the job {layer}_build"
+            )
+
+        def pinned(name: str) -> PinnedPublication | None:
+            return PinnedPublication(**record[name]) if record[name] else None
+
+        return cls(
+            **{
+                **record,
+                "parameters": BuildParameters.from_texts(record["parameters"]),
+                "previous": pinned("previous"),
+                "upstream": pinned("upstream"),
+                "previous_upstream": pinned("previous_upstream"),
+                "staged": {table: StagedTable.from_dict(staged) for table, staged in record["staged"].items()},
+                "notes": tuple(record["notes"]),
+                "missing_dates": tuple(record["missing_dates"]),
+            }
+        )

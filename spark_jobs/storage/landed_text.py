@@ -1,0 +1,34 @@
+"""Reading the lines of landed files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_jobs.storage.landing import LandedFile
+
+
+def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFile]) -> DataFrame:
+    """All lines of the files, headers and blank ones too: value, source_file, source_file_modified_at.
+
+    `value` holds the line's bytes as they are, which need not be valid UTF-8.
+    """
+    paths = [_glob_literal(f"{landing_root.as_posix()}/{file.path}") for file in files if file.header is not None]
+    if not paths:
+        return spark.createDataFrame([], "value STRING, source_file STRING, source_file_modified_at TIMESTAMP")
+    # The path comes as a URI. Its last two parts are the path relative to the landing root, however the root is
+    # spelled there; url_decode takes + for a blank, as in forms, which paths do not.
+    plain = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
+    return spark.read.text(paths).select(
+        "value",
+        F.regexp_extract(plain, "[^/]+/[^/]+$", 0).alias("source_file"),
+        F.col("_metadata.file_modification_time").alias("source_file_modified_at"),
+    )
+
+
+def _glob_literal(path: str) -> str:
+    """The path as Spark must be given it, which takes every path for a pattern."""
+    return "".join(f"\\{character}" if character in "\\{}[]*?" else character for character in path)

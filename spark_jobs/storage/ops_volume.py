@@ -1,0 +1,51 @@
+"""JSON files on the ops volume: records of builds, verdicts and publications, for other jobs and for Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from spark_jobs.runtime.errors import ParameterRefused
+
+
+class OpsVolume:
+    """Files below the root of the ops volume."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write_json(self, relative: str, content: dict[str, Any]) -> None:
+        """Writes a file whole or not at all: under a hidden name first, then renamed."""
+        file = self._file(relative)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f".{file.name}.unfinished")
+        unfinished.write_text(json.dumps(content, indent=1, sort_keys=True, default=str), encoding="utf-8")
+        unfinished.replace(file)
+
+    def read_json(self, relative: str) -> dict[str, Any] | None:
+        """The content of a file; None where there is no such file."""
+        try:
+            text = self._file(relative).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        content: dict[str, Any] = json.loads(text)
+        return content
+
+    def _file(self, relative: str) -> Path:
+        if not all(re.fullmatch(r"\w[\w.-]*", part) for part in relative.split("/")):
+            raise ParameterRefused(f"{relative!r} is not a plain path below the ops volume")
+        return self.root / relative
+
+
+def build_file(layer: str, job_run_id: str) -> str:
+    return f"builds/{layer}/{job_run_id}.json"
+
+
+def verdict_file(layer: str, job_run_id: str) -> str:
+    return f"verdicts/{layer}/{job_run_id}.json"
+
+
+def publication_file(job_run_id: str) -> str:
+    return f"publications/{job_run_id}.json"

@@ -1,0 +1,70 @@
+"""A published table overlaid with what a build staged: the table as its publication would leave it.
+
+Build and audit share it on purpose. What an audit checks independently are the rules, not how staged rows are applied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from spark_jobs.storage.changes import DELETED
+from spark_jobs.storage.key_filter import KeyFilter
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One table before its publication, and what a build would change in it."""
+
+    published: DataFrame | None
+    """None before the first publication."""
+    staged: DataFrame | None
+    """The table's columns and `_deleted`; None where the build stages nothing for the table."""
+    key: str
+    """The merge key."""
+    overwrites: bool = False
+    """Whether the staged rows are all rows that the table will have."""
+
+    def rows(self) -> DataFrame:
+        """The table as its publication would leave it. Raises ValueError where there is neither side."""
+        if self.staged is None:
+            if self.published is None:
+                raise ValueError("an overlay needs a published table or a staged one")
+            return self.published
+        upserts = self.upserts()
+        if self.published is None or self.overwrites:
+            return upserts
+        kept = self.published.join(self.staged.select(self.key), self.key, "left_anti")
+        return kept.unionByName(upserts)
+
+    def rows_of(self, keys: KeyFilter) -> DataFrame:
+        """The same, of these keys, and the staged rows that have NULL instead of one."""
+        if self.staged is None or self.published is None or self.overwrites:
+            rows = keys.rows(self.rows())
+        else:
+            kept = keys.rows(self.published).join(self.staged.select(self.key), self.key, "left_anti")
+            rows = kept.unionByName(keys.rows(self.upserts()))
+        if self.staged is None:
+            return rows
+        return rows.unionByName(self.upserts().where(F.col(keys.column).isNull()))
+
+    def upserts(self) -> DataFrame:
+        """The staged rows that the publication inserts or updates. Raises ValueError where nothing is staged."""
+        if self.staged is None:
+            raise ValueError("nothing is staged")
+        return self.staged.where(~F.col(DELETED)).drop(DELETED)
+
+    def changed_values(self, column: str) -> DataFrame:
+        """The distinct values of `column` in rows that are inserted, updated or deleted: as they are and as they were.
+
+        Runs a job. Raises ValueError unless changes are staged upon a published table.
+        """
+        if self.staged is None or self.published is None or self.overwrites:
+            raise ValueError("changed values need changes that are staged upon a published table")
+        before = KeyFilter.fetch(self.staged.select(self.key), self.key).rows(self.published)
+        return self.staged.select(column).unionByName(before.select(column)).distinct()

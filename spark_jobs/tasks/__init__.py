@@ -1,0 +1,1 @@
+"""The job tasks: build, audit, publish and maintenance."""

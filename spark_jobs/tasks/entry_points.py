@@ -1,0 +1,54 @@
+"""The entry points of the wheel: each reads sys.argv, returns None, and raises where its task fails."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from spark_jobs.layers.registry import TABLES
+from spark_jobs.runtime.job_parameters import (
+    BuildParameters,
+    MaintenanceParameters,
+    PublishParameters,
+    TaskParameters,
+)
+from spark_jobs.runtime.session import spark_session
+from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.lakehouse import Lakehouse
+from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.tasks.audit import audit_build
+from spark_jobs.tasks.build import build_layer
+from spark_jobs.tasks.maintenance import maintain
+from spark_jobs.tasks.publish import publish_build
+
+
+def build() -> None:
+    parameters = BuildParameters.parse(_arguments())
+    build_layer(_lakehouse(parameters), parameters)
+
+
+def audit() -> None:
+    """A verdict that rejects is a result of the task, not its failure."""
+    parameters = BuildParameters.parse(_arguments())
+    lakehouse = _lakehouse(parameters)
+    audit_build(lakehouse, Build.load(lakehouse.ops, parameters.layer, parameters.job_run_id))
+
+
+def publish() -> None:
+    parameters = PublishParameters.parse(_arguments())
+    publish_build(_lakehouse(parameters), parameters)
+
+
+def maintenance() -> None:
+    parameters = MaintenanceParameters.parse(_arguments())
+    maintain(_lakehouse(parameters), parameters)
+
+
+def _arguments() -> list[str]:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("spark_jobs").setLevel(logging.INFO)
+    return sys.argv[1:]
+
+
+def _lakehouse(parameters: TaskParameters) -> Lakehouse:
+    return Lakehouse(spark_session(), parameters.names, OpsVolume(parameters.ops_root), parameters.staging_root, TABLES)

@@ -1,0 +1,166 @@
+"""The task `maintenance`: audits whole tables, compacts and removes files, and removes old staging."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
+from spark_jobs.runtime.code_version import code_version
+from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.runtime.job_parameters import BuildParameters
+from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
+from spark_jobs.storage import delta, staging
+from spark_jobs.storage.build_record import Build, PinnedPublication
+from spark_jobs.storage.commit import restore_tables
+from spark_jobs.storage.pinned_tables import read_pinned
+from spark_jobs.storage.publications import Publication, Publications
+from spark_jobs.tasks.audit import audit_build
+
+if TYPE_CHECKING:
+    from spark_jobs.runtime.job_parameters import MaintenanceParameters
+    from spark_jobs.storage.lakehouse import Lakehouse
+
+log = logging.getLogger(__name__)
+KEPT = timedelta(days=90)
+STAGING_KEPT = timedelta(days=7)
+OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
+
+
+def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
+    """Audits whole tables, compacts their files, and removes those that no publication needs any more.
+
+    `as_of` stands for now, so that a run for a past week removes no more than that week's run would have. A layer that
+    its audit rejects keeps its files as they are. Raises GateRejected for it when all else is done.
+    """
+    publications = Publications(lakehouse)
+    publications.create()
+    rejected = []
+    for layer in LAYERS:
+        newest = publications.newest(layer)
+        if newest is None:
+            log.info("%s: nothing published yet", layer)
+            continue
+        if missing := sorted({spec.name for spec in lakehouse.tables_of(layer)} - set(newest.tables)):
+            log.info("%s: left until it is built again, since it got %s", layer, ", ".join(missing))
+            continue
+        verdict = audit_build(lakehouse, _whole_tables(lakehouse, newest, publications, parameters))
+        if verdict.success:
+            _maintain_layer(lakehouse, publications, newest, parameters)
+        else:
+            rejected += [f"publication {newest.seq} of {failure.message}" for failure in verdict.failures]
+    for build_id, changed in staging.builds_older_than(lakehouse, parameters.as_of - STAGING_KEPT):
+        staging.drop(lakehouse, build_id)
+        log.info("staging of build %s removed: it was written on %s", build_id, f"{changed:%Y-%m-%d}")
+    if rejected:
+        raise GateRejected(
+            f"published tables break their rules; their files are left as they are: {'; '.join(rejected)}"
+        )
+
+
+def _whole_tables(
+    lakehouse: Lakehouse, publication: Publication, publications: Publications, parameters: MaintenanceParameters
+) -> Build:
+    """A publication as a build that stages nothing, so that the audit judges whole tables."""
+    bronze = publications.newest("bronze")
+    if bronze is None:
+        raise LookupError(f"{publication.layer} is published, and bronze is not")
+    first, last = _landed_dates(lakehouse, bronze, parameters.as_of.date())
+    upstream = None
+    if publication.upstream_seq:
+        upstream = publications.get(UPSTREAM_LAYER[publication.layer], publication.upstream_seq)
+    common = ("catalog", "schema_prefix", "ops_root", "staging_root", "job_run_id", "repair_count")
+    limits = ("max_quarantined_percent", "max_quarantined_lines")
+    return Build(
+        layer=publication.layer,
+        build_id=f"publication_{publication.seq}",
+        parameters=BuildParameters(
+            **{name: getattr(parameters, name) for name in (*common, *limits)},
+            layer=publication.layer,
+            interval_start=first,
+            interval_end=last + timedelta(days=1),
+            landing_root=Path(),
+            source_encoding="",
+            email_secret="",
+            allow_missing_dates=True,
+        ),
+        previous=PinnedPublication.pin(publication),
+        upstream=PinnedPublication.pin(upstream) if upstream else None,
+        previous_upstream=None,
+        full_refresh=True,
+        staged={},
+        rows=dict(publication.row_counts),
+    )
+
+
+def _landed_dates(lakehouse: Lakehouse, bronze: Publication, otherwise: date) -> tuple[date, date]:
+    """The first and the last published landing date."""
+    landed = read_pinned(lakehouse, PinnedPublication.pin(bronze), LANDED_FILES.name)
+    first, last = landed.agg(F.min("landing_date"), F.max("landing_date")).collect()[0]
+    return (first, last) if first else (otherwise, otherwise)
+
+
+def _maintain_layer(
+    lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
+) -> None:
+    """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both commit."""
+    spark, versions = lakehouse.spark, {}
+    heads = restore_tables(lakehouse, newest.layer, newest)
+    for table in newest.tables:
+        name, expected = lakehouse.name(table), heads[table]
+        hours = _hours_needed(lakehouse, publications, newest.layer, table, parameters.as_of)
+        try:
+            spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
+            spark.sql(f"OPTIMIZE {name}").collect()
+        except PySparkException as error:
+            if delta.is_concurrency_conflict(error):
+                log.info("%s: another run commits to it now; left for the next maintenance", table)
+                return
+            raise
+        commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version") > expected).collect()
+        if foreign := sorted({row["operation"] for row in commits} - OWN_OPERATIONS):
+            log.info("%s: another run committed to it (%s); left for the next maintenance", table, ", ".join(foreign))
+            return
+        versions[table] = max((row["version"] for row in commits), default=expected)
+        log.info("%s: files kept that were needed in the last %d hours", table, hours)
+    if versions == newest.tables:
+        return
+    maintained = replace(
+        newest,
+        seq=newest.seq + 1,
+        base_seq=newest.seq,
+        interval_start=None,
+        interval_end=None,
+        tables=versions,
+        fingerprint=f"maintenance {newest.seq + 1} of {newest.fingerprint}",
+        gate_fingerprint=f"maintenance {newest.seq + 1} of {newest.gate_fingerprint}",
+        job_run_id=parameters.job_run_id,
+        code_version=code_version(),
+    )
+    if publications.append(maintained):
+        log.info("%s: publication %d is the same data in compacted files", newest.layer, maintained.seq)
+    else:
+        log.info("%s: another run published meanwhile; its files are left for the next maintenance", newest.layer)
+
+
+def _hours_needed(lakehouse: Lakehouse, publications: Publications, layer: str, table: str, as_of: datetime) -> int:
+    """How far back files are kept: 90 days, and what a newest publication, or an input of one, needs."""
+    needed = [publications.newest(layer)]
+    needed += [publications.inputs_of(layer_above) for layer_above, below in UPSTREAM_LAYER.items() if below == layer]
+    silver_behind_gold = publications.inputs_of("gold")
+    if layer == "bronze" and silver_behind_gold and silver_behind_gold.upstream_seq:
+        needed.append(publications.get("bronze", silver_behind_gold.upstream_seq))
+    versions = [one.tables[table] for one in needed if one and table in one.tables]
+    history = lakehouse.spark.sql(f"DESCRIBE HISTORY {lakehouse.name(table)}").select("version", "timestamp").collect()
+    written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
+    oldest = min((written[version] for version in versions if version in written), default=as_of)
+    now = datetime.now(UTC)  # VACUUM counts back from the clock
+    reach = max(KEPT, now - oldest + timedelta(days=1), now - (as_of - KEPT))
+    return math.ceil(reach.total_seconds() / 3600)
