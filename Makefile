@@ -19,7 +19,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test prove lint up down status run airflow replay feed query bench env lock clean
+.PHONY: help setup demo test prove lint up down status run airflow replay feed query bench docs env lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
@@ -76,6 +76,11 @@ prove: ## try to break the promises for MINUTES=60 (tests/prove; ARGS=tests/prov
 lint: ## ruff and mypy
 	@"$(PYTHON)" -m laptop.setup --only dev
 	@$(DEV) -m laptop.checks lint
+
+docs: ## the documentation as a site, in site/
+	@"$(PYTHON)" -m laptop.setup --only dev
+	@$(DEV) -m tools.generate_docs
+	@$(DEV) -m zensical build --clean --strict
 
 env: ## write .env with generated secrets, for docker compose and Astro
 	@"$(PYTHON)" -m laptop.compose_env

@@ -32,7 +32,7 @@ COPY --chown=lakehouse machine/ machine/
 COPY --chown=lakehouse gx/ gx/
 COPY --chown=lakehouse local_workspace/ local_workspace/
 COPY --chown=lakehouse resources/ resources/
-COPY --chown=lakehouse databricks.yml ./
+COPY --chown=lakehouse databricks.yml README.md LICENSE NOTICE ./
 RUN python docker/run_workspace.py wheel
 
 ENTRYPOINT ["/opt/lakehouse/setup/venv/workspace/bin/python", "/opt/lakehouse/docker/run_workspace.py"]

@@ -39,9 +39,9 @@ def main() -> int:
         if done.returncode:
             raise Problem("the services could not be stopped, so nothing was removed.")
     left = remove_state(state)
-    for folder in (REPO / "dist", REPO / "build"):
+    for folder in (REPO / "dist", REPO / "build", REPO / "site"):
         shutil.rmtree(folder, ignore_errors=True)
-    for cache in (".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"):
+    for cache in (".cache", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"):
         shutil.rmtree(REPO / cache, ignore_errors=True)
     print(f"Removed the state in {state.root}." + (f" Left alone: {', '.join(left)}." if left else ""))
     return 0

@@ -14,7 +14,7 @@ from laptop.problems import Problem
 from laptop.state import REPO, State
 
 PACKAGES = ("spark_jobs", "feeds", "gx")
-PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE")
+PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
 STAMP = ".built-from"
 
 

@@ -17,7 +17,17 @@ from tests.workspace.conftest import Workspace
 
 REPO = Path(__file__).resolve().parents[2]
 # All that a deployment reads: definitions, and what the wheel is built from and by.
-PARTS = ("databricks.yml", "resources", "pyproject.toml", "README.md", "spark_jobs", "gx", "laptop")
+PARTS = (
+    "databricks.yml",
+    "resources",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    "spark_jobs",
+    "gx",
+    "laptop",
+)
 GIVEN = {
     "dev": [],
     "prod": ["service_principal=jobs-app-id", "airflow_principal=airflow-app-id"],

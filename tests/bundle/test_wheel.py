@@ -17,7 +17,7 @@ import pytest
 from laptop.environments import uv_environment
 from laptop.state import State
 from laptop.wheel import ensure_wheel
-from tests.bundle.conftest import REPO
+from tests.bundle.conftest import PROJECT_FILES, REPO
 
 # Spark is the platform's: another one beside it would be loaded instead, or break it.
 SPARK = {"pyspark", "pyspark-client", "pyspark-connect", "databricks-connect", "delta-spark", "py4j"}
@@ -41,7 +41,7 @@ print(json.dumps(told))
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the sources as they are, in a folder of its own."""
     folder = tmp_path_factory.mktemp("sources")
-    for name in ("pyproject.toml", "README.md"):
+    for name in PROJECT_FILES:
         copy(REPO / name, folder / name)
     for name in ("spark_jobs", "gx"):
         copytree(REPO / name, folder / name)

@@ -1,11 +1,10 @@
-"""README, "Configure": every setting that there is, with its default, and none that there is not."""
+"""The page about configuration: every setting with its default, and none that does not exist."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import fields
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,11 @@ from laptop import compose_env
 from laptop.checks import FOR_TESTS
 from laptop.services import DAG_SETTINGS
 from laptop.state import PORT_VARIABLES
+from tests.docs.pages import DOCS, MARKDOWN, REPO
+from tools.generate_docs import setting_texts
 
-REPO = Path(__file__).resolve().parents[2]
-README = (REPO / "README.md").read_text(encoding="utf-8")
-CONFIGURE = README.split("\n## Configure\n")[1].split("\n## ")[0]
-CODE = ("include", "dags", "plugins", "spark_jobs", "laptop", "local_workspace", "docker")
+PAGE = (DOCS / "configuration.md").read_text(encoding="utf-8")
+CODE = ("include", "dags", "plugins", "spark_jobs", "feeds", "laptop", "machine", "local_workspace", "docker")
 # Between the project's own processes, for nobody to set.
 INTERNAL = {"LAKEHOUSE_SERVICES_OF", "LAKEHOUSE_SECRETS_DIR"}
 
@@ -28,7 +27,7 @@ INTERNAL = {"LAKEHOUSE_SERVICES_OF", "LAKEHOUSE_SECRETS_DIR"}
 def rows() -> dict[str, str]:
     """The first cell's names of every row of the tables, each with its second cell."""
     found: dict[str, str] = {}
-    for line in CONFIGURE.splitlines():
+    for line in PAGE.splitlines():
         if line.startswith("| `"):
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
             for name in re.findall(r"`(\w+)`", cells[0]):
@@ -54,23 +53,31 @@ def test_a_setting_of_the_dags(name: str) -> None:
     assert rows().get(variable) == expected
 
 
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+def test_the_default_that_a_docstring_gives(name: str) -> None:
+    found = re.search(r"\(default ([^,:)]+)", setting_texts()[name])
+    assert found, "the docstring names a default"
+    default = shown(getattr(load({}), name)).strip("`")
+    assert found[1] == default.removesuffix(".0")
+
+
 BUNDLE = yaml.safe_load((REPO / "databricks.yml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(BUNDLE["variables"]))
 def test_a_variable_of_the_bundle(name: str) -> None:
-    said, variable = rows().get(name), BUNDLE["variables"][name]
-    assert said, f"{name} has no row"
+    row, variable = rows().get(name), BUNDLE["variables"][name]
+    assert row, f"{name} has no row"
     default = variable.get("default")
     if isinstance(default, str):
-        assert said.startswith(shown(re.sub(r"^\$\{var\.(\w+)\}$", r"\1", default)))
+        assert row.startswith(shown(re.sub(r"^\$\{var\.(\w+)\}$", r"\1", default)))
     for target, settings in BUNDLE["targets"].items():
         value = settings.get("variables", {}).get(name)
         if value and "${" not in value:
-            assert f"`{value}`" in said
-            assert f"`{target}`" in said
+            assert f"`{value}`" in row
+            assert f"`{target}`" in row
         elif target == "prod" and value is None and "default" not in variable:
-            assert said == "required in `prod`"
+            assert row == "required in `prod`"
 
 
 def test_ports_and_what_the_tests_read() -> None:
@@ -89,4 +96,6 @@ def test_no_variable_is_missing_and_none_is_made_up() -> None:
     text += "".join(path.read_text(encoding="utf-8") for path in REPO.glob("docker-compose*.y*ml"))
     used = set(re.findall(r"\bLAKEHOUSE_[A-Z][A-Z_]*[A-Z]\b", text)) - INTERNAL
     assert {name for name in rows() if name.startswith("LAKEHOUSE_")} == used
-    assert set(re.findall(r"\bLAKEHOUSE_[A-Z][A-Z_]*[A-Z]\b", README)) <= used
+    for page in MARKDOWN:
+        named = set(re.findall(r"\bLAKEHOUSE_[A-Z][A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))
+        assert named <= used, page
