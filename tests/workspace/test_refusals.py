@@ -86,11 +86,11 @@ def test_faulty_jobs_are_refused(workspace: Workspace, change: dict[str, Any], m
 def test_faulty_requests_are_refused(workspace: Workspace) -> None:
     job = workspace.create(task("ok"))
     for body, message in (
-        ({"job_id": "x"}, "whole number"),
+        ({"job_id": "x"}, "valid integer"),
         ({}, "job_id is missing"),
         ({"job_id": job, "notebook_params": {}}, "notebook_params"),
-        ({"job_id": job, "job_parameters": {"a": [1]}}, "must be a string"),
-        ({"job_id": job, "only": ["main"]}, "'only'"),
+        ({"job_id": job, "job_parameters": {"a": [1]}}, "job_parameters.a must be a valid string"),
+        ({"job_id": job, "only": ["main"]}, "the argument only"),
     ):
         with pytest.raises(BadRequest, match=message):
             workspace.call("POST", "/api/2.2/jobs/run-now", body)

@@ -1,4 +1,4 @@
-"""One attempt of one task: its process, its log, its end."""
+"""One attempt of a task: start its process, copy its log, and derive its result."""
 
 import contextlib
 import json
@@ -11,50 +11,48 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from local_workspace.entities import Result, TaskRun
 from local_workspace.redaction import Redactor
-from local_workspace.spark_watch import SparkWatch
+from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.task_launcher import TaskLauncher, TaskProcess
 from machine.processes import ProcessIdentity, end_group, signal_group
 from machine.state_folder import private_file, private_folder
 
 log = logging.getLogger(__name__)
-_LONGEST_LINE = 64 * 1024
+_LINE_LIMIT = 64 * 1024
+"""Bytes: a longer line is copied to the log in parts."""
 SPARK_DIED = (
     "Spark died while this task ran (it may have run out of memory). It is being restarted; run the task again. "
-    "What Spark said last is in logs/spark-died-*.log of the state folder."
+    "The end of Spark's log is in logs/spark-died-*.log of the state folder."
 )
 
 
-class Stop:
-    """Why a task is to end before its time."""
-
-    def __init__(self, result: str, message: str) -> None:
-        self.result = result
-        self.message = message
-
-
 class TaskAttempt:
-    """Runs one task to its end in a thread of its own. `result`, `message` and so on are set when it is over."""
+    """Runs one task to its end in a thread of its own.
+
+    `result`, `message`, `error`, `trace` and `entered` (when the entry point was called, in milliseconds since 1970)
+    are set when `when_over` is called.
+    """
 
     def __init__(
         self,
         *,
-        task_run_id: int,
+        task_run: TaskRun,
         folder: Path,
         launcher: TaskLauncher,
         command: list[str],
         path: list[Path],
-        session_id: str,
         timeout: float,
         grace: float,
         redactor: Redactor,
-        spark: SparkWatch | None,
-        when_started: Callable[[int, ProcessIdentity], None],
-        when_stopping: Callable[[int], None],
-        when_over: Callable[["TaskAttempt"], None],
+        spark: SparkSupervisor | None,
+        when_started: Callable[[TaskRun, ProcessIdentity], object],
+        when_stopping: Callable[[TaskRun], object],
+        when_over: Callable[["TaskAttempt"], object],
     ) -> None:
-        self.task_run_id = task_run_id
-        self.result = "FAILED"
+        """`timeout` (0 for none) and `grace` are seconds."""
+        self.task_run = task_run
+        self.result = Result.FAILED
         self.message = ""
         self.error: str | None = None
         self.trace: str | None = None
@@ -63,7 +61,6 @@ class TaskAttempt:
         self._launcher = launcher
         self._command = command
         self._path = path
-        self._session_id = session_id
         self._timeout = timeout
         self._grace = grace
         self._redactor = redactor
@@ -71,36 +68,36 @@ class TaskAttempt:
         self._when_started = when_started
         self._when_stopping = when_stopping
         self._when_over = when_over
-        self._stop: Stop | None = None
-        self._changed = threading.Event()
-        self.thread = threading.Thread(target=self._run, name=f"task-{task_run_id}", daemon=True)
+        self._stop_reason: tuple[Result, str] | None = None
+        self._stop_or_end = threading.Event()
+        self.thread = threading.Thread(target=self._run, name=f"task-{task_run.run_id}", daemon=True)
 
-    def stop(self, result: str, message: str) -> None:
+    def stop(self, result: Result, message: str) -> None:
         """End the task before its time; the first reason stays."""
-        self._stop = self._stop or Stop(result, message)
-        self._changed.set()
+        self._stop_reason = self._stop_reason or (result, message)
+        self._stop_or_end.set()
 
     def _run(self) -> None:
         try:
             if self._wait_for_spark():
                 self._run_process()
-        except Exception as error:  # a fault here must fail the task, not leave it running for ever
-            log.exception("task run %s", self.task_run_id)
-            self.result, self.message = "FAILED", f"The workspace could not run the task: {error}"
+        except Exception as error:  # a fault here must fail the task, not leave it active for ever
+            log.exception("Task run %s", self.task_run.run_id)
+            self.result, self.message = Result.FAILED, f"The workspace could not run the task: {error}"
             self.error = self.message
         self._when_over(self)
 
     def _wait_for_spark(self) -> bool:
-        while self._spark is not None and self._stop is None and not self._spark.is_ready():
+        while self._spark is not None and self._stop_reason is None and not self._spark.is_ready():
             self._spark.wait_until_ready(0.2)
             time.sleep(0.01)
-        if self._stop is not None:
-            self.result, self.message = self._stop.result, self._stop.message
-        return self._stop is None
+        if self._stop_reason is not None:
+            self.result, self.message = self._stop_reason
+        return self._stop_reason is None
 
     def _run_process(self) -> None:
         generation = self._spark.generation if self._spark else 0
-        environment = {"SPARK_REMOTE": self._spark.remote_url(self._session_id)} if self._spark else {}
+        environment = {"SPARK_REMOTE": self._spark.remote_url(self.task_run.session_id)} if self._spark else {}
         private_folder(self._folder)
         self._redactor.refresh()
         process = self._launcher.launch(
@@ -108,44 +105,49 @@ class TaskAttempt:
             folder=self._folder,
             path=self._path,
             environment=environment,
-            when_started=lambda process: self._when_started(self.task_run_id, process),
+            when_started=lambda process: self._when_started(self.task_run, process),
         )
         reader = threading.Thread(target=self._copy_log, args=(process.stdout,), daemon=True)
         reader.start()
         threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
-        if not self._changed.wait(self._timeout or None):
-            self.stop("TIMEDOUT", f"The task was stopped: it ran longer than its timeout of {self._timeout:.0f} s.")
+        if not self._stop_or_end.wait(self._timeout or None):
+            self.stop(
+                Result.TIMEDOUT, f"The task was stopped: it ran longer than its timeout of {self._timeout:.0f} s."
+            )
         interruption: threading.Thread | None = None
-        if self._stop is not None and process.poll() is None:
-            self._when_stopping(self.task_run_id)
+        if self._stop_reason is not None and process.poll() is None:
+            self._when_stopping(self.task_run)
             if self._spark:
-                # Beside the grace of the process: its Spark work goes on at full load until told otherwise.
+                # At the same time as the grace of the process: its work in Spark goes on until it is interrupted.
                 interruption = threading.Thread(
-                    target=self._spark.end_session, args=(self._session_id,), kwargs={"interrupt": True}, daemon=True
+                    target=self._spark.end_session,
+                    args=(self.task_run.session_id,),
+                    kwargs={"interrupt": True},
+                    daemon=True,
                 )
                 interruption.start()
             end_group(process.pid, self._grace)
         code = process.wait()
-        signal_group(process.pid, signal.SIGKILL)  # what the task left behind
+        signal_group(process.pid, signal.SIGKILL)  # child processes that the task left behind
         reader.join(timeout=2)
         if interruption:
             interruption.join(timeout=30)
         elif self._spark:
-            self._spark.end_session(self._session_id, interrupt=code != 0)
-        self._judge(code, generation)
+            self._spark.end_session(self.task_run.session_id, interrupt=code != 0)
+        self._set_result(code, generation)
 
     def _await_end(self, process: TaskProcess) -> None:
         process.wait()
-        self._changed.set()
+        self._stop_or_end.set()
 
     def _copy_log(self, output: IO[bytes]) -> None:
         """Write what the task prints, line by line, without secrets."""
         with private_file(self._folder / "log.txt") as target:
-            for line in iter(lambda: output.readline(_LONGEST_LINE), b""):
+            for line in iter(lambda: output.readline(_LINE_LIMIT), b""):
                 target.write(self._redactor.text(line.decode("utf-8", "replace")).encode())
                 target.flush()
 
-    def _judge(self, code: int, generation: int) -> None:
+    def _set_result(self, exit_code: int, generation: int) -> None:
         outcome: dict[str, Any] = {}
         path = self._folder / "outcome.json"
         with contextlib.suppress(OSError, ValueError):
@@ -154,27 +156,27 @@ class TaskAttempt:
             self.entered = outcome["entered_ms"]
         if outcome.get("ok") is True:
             # It had finished before the request to stop it reached it.
-            self.result, self.message = "SUCCESS", ""
+            self.result, self.message = Result.SUCCESS, ""
             return
-        if self._stop is not None:
-            self.result, self.message = self._stop.result, self._stop.message
-            self.error = self.message if self.result == "FAILED" else None
+        if self._stop_reason is not None:
+            self.result, self.message = self._stop_reason
+            self.error = self.message if self.result == Result.FAILED else None
             return
-        self.result = "FAILED"
+        self.result = Result.FAILED
         if outcome:
             self.error = self._redactor.text(str(outcome.get("error")))
             self.trace = self._redactor.text(str(outcome.get("trace")))
-        elif code < 0:
-            self.error = f"The task's process was killed by signal {-code} (out of memory, or by hand)."
+        elif exit_code < 0:
+            self.error = f"The task's process was killed by signal {-exit_code} (out of memory, or by hand)."
         else:
-            self.error = f"The task's process ended with exit code {code} before its entry point returned."
+            self.error = f"The task's process ended with exit code {exit_code} before its entry point returned."
         if self._spark and (self._spark.generation != generation or not self._spark.is_ready()):
             self.error = f"{SPARK_DIED} The task's own error: {self.error}"
         self.message = "Workload failed, see run output for details"
 
 
 def task_environment(secrets: Path) -> dict[str, str]:
-    """All that a task's process inherits: nothing of the workspace's own environment by accident."""
+    """The whole environment of a task's process: it inherits nothing else of the workspace's."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("LANG", "C.UTF-8")
