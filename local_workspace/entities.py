@@ -3,7 +3,7 @@
 Moments are milliseconds since 1970, as in the API.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from local_workspace.job_settings import JobSettings
@@ -20,10 +20,6 @@ class LifeCycle(StrEnum):
     TERMINATED = "TERMINATED"
     SKIPPED = "SKIPPED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
-
-    @property
-    def is_terminal(self) -> bool:
-        return self in TERMINAL
 
 
 TERMINAL = (LifeCycle.TERMINATED, LifeCycle.SKIPPED, LifeCycle.INTERNAL_ERROR)
@@ -69,7 +65,7 @@ class Execution:
 
     @property
     def is_over(self) -> bool:
-        return self.life_cycle.is_terminal
+        return self.life_cycle in TERMINAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,28 +77,13 @@ class RunParameter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunState:
-    life_cycle_state: LifeCycle
-    result_state: Result | None
-    state_message: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ending:
-    """How a run had ended when it was repaired."""
-
-    state: RunState
-    end_time: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Repair:
     """The tasks of a run that were run again, and how the run had ended before."""
 
     id: int
     start_time: int
     task_run_ids: list[int]
-    before: Ending
+    before: Execution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +101,10 @@ class Run(Execution):
     timed_out: bool = False
     repair_count: int = 0
     repairs: list[Repair] = field(default_factory=list)
+
+    def execution(self) -> Execution:
+        """A copy of the state and the times alone."""
+        return Execution(**{item.name: getattr(self, item.name) for item in fields(Execution)})
 
 
 @dataclass(frozen=True, kw_only=True)

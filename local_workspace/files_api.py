@@ -2,7 +2,6 @@
 
 import mimetypes
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from local_workspace.api_errors import ApiError, invalid, no_such_path
 from local_workspace.arguments import Arguments, Number, page_of
-from local_workspace.paths import path_in_volumes, shown_name
+from local_workspace.paths import path_in_volumes, shown_name, written
 from local_workspace.request_body import save_body
 from machine.state_folder import StateFolder
 
@@ -47,20 +46,12 @@ def files_router(state: StateFolder) -> APIRouter:
         if target.is_dir():
             raise invalid(f"{path} is a directory.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        path_in_volumes(state, path)
-        descriptor, draft = tempfile.mkstemp(prefix=".upload-", dir=target.parent)
+        path_in_volumes(state, path)  # the new folders change what it checks
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with written(target, overwrite=overwrite) as file:
                 await save_body(request, file)
-            if overwrite:
-                Path(draft).replace(target)
-            else:
-                try:
-                    os.link(draft, target)
-                except FileExistsError as error:
-                    raise ApiError(409, "ALREADY_EXISTS", f"The file {path} exists already.") from error
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        except FileExistsError as error:
+            raise ApiError(409, "ALREADY_EXISTS", f"The file {path} exists already.") from error
         return Response(status_code=204)
 
     @router.delete("/2.0/fs/files{path:path}", status_code=204)

@@ -4,7 +4,7 @@ from typing import Any
 
 from local_workspace import wheels
 from local_workspace.api_errors import ApiError, invalid, invalid_state, no_such_job, no_such_run, unsupported
-from local_workspace.entities import Ending, Job, LifeCycle, Repair, Result, Run, RunParameter, RunState, TaskRun
+from local_workspace.entities import Job, LifeCycle, Repair, Result, Run, RunParameter, TaskRun
 from local_workspace.job_settings import JobSettings, TaskSettings
 from local_workspace.runner import Runner
 from local_workspace.store import Store, now_ms
@@ -202,12 +202,11 @@ class Jobs:
                 for previous in [attempts.get(task.task_key)]
                 if task.task_key in chosen or previous is None
             ]
-            state = RunState(life_cycle_state=run.life_cycle, result_state=run.result, state_message=run.message)
             repair = Repair(
                 id=repair_id,
                 start_time=now_ms(),
                 task_run_ids=[task_run.run_id for task_run in task_runs],
-                before=Ending(state=state, end_time=run.ended),
+                before=run.execution(),
             )
             values = {parameter.name: parameter.value for parameter in run.parameters}
             self._store.update(

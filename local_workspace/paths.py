@@ -1,7 +1,11 @@
 """Map paths of the API (`/Volumes/...`, `/Workspace/...`) to files, never outside of their folders."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from local_workspace.api_errors import ApiError, invalid
 from machine.state_folder import StateFolder
@@ -26,6 +30,22 @@ def path_in_files(state: StateFolder, api_path: str) -> Path:
 def shown_name(path: Path) -> str:
     """The name of a file, with replacement characters for bytes that are not UTF-8, which JSON cannot carry."""
     return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+@contextmanager
+def written(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
+    """Open a draft for writing, which takes the place of the file if nothing fails.
+
+    Raises FileExistsError if the file exists and may not be overwritten.
+    """
+    with tempfile.NamedTemporaryFile(prefix=".upload-", dir=path.parent, delete=False) as file:
+        draft = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            draft.replace(path) if overwrite else os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _parts(api_path: str) -> list[str]:

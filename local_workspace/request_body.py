@@ -1,7 +1,7 @@
 """Read the body of a request up to a limit: a larger one is refused before it fills memory or disk."""
 
 from collections.abc import AsyncIterator
-from typing import BinaryIO
+from typing import IO
 
 from fastapi import Request
 
@@ -35,7 +35,7 @@ async def read_body(request: Request, limit: int = JSON_LIMIT) -> bytes:
     return b"".join([chunk async for chunk in _chunks(request, limit)])
 
 
-async def save_body(request: Request, file: BinaryIO, limit: int = FILE_LIMIT) -> None:
+async def save_body(request: Request, file: IO[bytes], limit: int = FILE_LIMIT) -> None:
     """Write the body to an open file as it arrives. Raises ApiError if it exceeds the limit (bytes)."""
     async for chunk in _chunks(request, limit):
         file.write(chunk)

@@ -176,8 +176,8 @@ class Runner:
             launcher=self._launcher,
             command=[wheel_task.package_name, wheel_task.entry_point, *parameters],
             path=[self._state.wheels / digest for digest in run.wheels[task.environment_key]],
-            timeout=task.timeout_seconds,
-            grace=self._grace,
+            timeout_seconds=task.timeout_seconds,
+            grace_seconds=self._grace,
             redactor=self._redactor,
             spark=self.spark,
             when_started=self._task_started,
@@ -193,7 +193,7 @@ class Runner:
     def _task_over(self, attempt: TaskAttempt) -> None:
         with self._store.transaction():
             task_run = self._store.update(
-                attempt.task_run, error=attempt.error, error_trace=attempt.trace, process_started=attempt.entered
+                attempt.task_run, error=attempt.error, error_trace=attempt.trace, process_started=attempt.entered_ms
             )
             self._end_task(task_run, attempt.result, attempt.message)
             self._attempts.pop(task_run.run_id, None)

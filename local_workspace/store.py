@@ -67,6 +67,8 @@ class Store:
         # A crash of the machine may lose the last instant, never the file; fsyncs would cost latency.
         self._execute("pragma synchronous = normal")
         self._connection.executescript(_SCHEMA)
+        # Earlier versions wrote repairs in another format; only the history of those runs' repairs is lost.
+        self._execute("update runs set repairs = '[]' where repairs like '%life_cycle_state%'")
         if not self._execute("select next from sequence"):
             # Build ids are made from run ids and must never be reused, even if this file was deleted and the
             # tables were not: so ids start from the present second.

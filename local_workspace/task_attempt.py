@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,50 +28,34 @@ SPARK_DIED = (
 )
 
 
+@dataclass(kw_only=True, eq=False)
 class TaskAttempt:
-    """Runs one task to its end in a thread of its own.
+    """Runs one task to its end in a thread of its own, and calls `when_over` then. The timeout may be 0, for none."""
 
-    `result`, `message`, `error`, `trace` and `entered` (when the entry point was called, in milliseconds since 1970)
-    are set when `when_over` is called.
-    """
+    task_run: TaskRun
+    folder: Path
+    launcher: TaskLauncher
+    command: list[str]
+    path: list[Path]
+    timeout_seconds: float
+    grace_seconds: float
+    redactor: Redactor
+    spark: SparkSupervisor | None
+    when_started: Callable[[TaskRun, ProcessIdentity], object]
+    when_stopping: Callable[[TaskRun], object]
+    when_over: Callable[["TaskAttempt"], object]
 
-    def __init__(
-        self,
-        *,
-        task_run: TaskRun,
-        folder: Path,
-        launcher: TaskLauncher,
-        command: list[str],
-        path: list[Path],
-        timeout: float,
-        grace: float,
-        redactor: Redactor,
-        spark: SparkSupervisor | None,
-        when_started: Callable[[TaskRun, ProcessIdentity], object],
-        when_stopping: Callable[[TaskRun], object],
-        when_over: Callable[["TaskAttempt"], object],
-    ) -> None:
-        """`timeout` (0 for none) and `grace` are seconds."""
-        self.task_run = task_run
-        self.result = Result.FAILED
-        self.message = ""
-        self.error: str | None = None
-        self.trace: str | None = None
-        self.entered: int | None = None
-        self._folder = folder
-        self._launcher = launcher
-        self._command = command
-        self._path = path
-        self._timeout = timeout
-        self._grace = grace
-        self._redactor = redactor
-        self._spark = spark
-        self._when_started = when_started
-        self._when_stopping = when_stopping
-        self._when_over = when_over
+    result: Result = field(default=Result.FAILED, init=False)
+    message: str = field(default="", init=False)
+    error: str | None = field(default=None, init=False)
+    trace: str | None = field(default=None, init=False)
+    entered_ms: int | None = field(default=None, init=False)
+    """When the entry point was called, in milliseconds since 1970."""
+
+    def __post_init__(self) -> None:
         self._stop_reason: tuple[Result, str] | None = None
         self._stop_or_end = threading.Event()
-        self.thread = threading.Thread(target=self._run, name=f"task-{task_run.run_id}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"task-{self.task_run.run_id}", daemon=True)
 
     def stop(self, result: Result, message: str) -> None:
         """End the task before its time; the first reason stays."""
@@ -85,55 +70,56 @@ class TaskAttempt:
             log.exception("Task run %s", self.task_run.run_id)
             self.result, self.message = Result.FAILED, f"The workspace could not run the task: {error}"
             self.error = self.message
-        self._when_over(self)
+        self.when_over(self)
 
     def _wait_for_spark(self) -> bool:
-        while self._spark is not None and self._stop_reason is None and not self._spark.is_ready():
-            self._spark.wait_until_ready(0.2)
+        while self.spark is not None and self._stop_reason is None and not self.spark.is_ready():
+            self.spark.wait_until_ready(0.2)
             time.sleep(0.01)
         if self._stop_reason is not None:
             self.result, self.message = self._stop_reason
         return self._stop_reason is None
 
     def _run_process(self) -> None:
-        generation = self._spark.generation if self._spark else 0
-        environment = {"SPARK_REMOTE": self._spark.remote_url(self.task_run.session_id)} if self._spark else {}
-        private_folder(self._folder)
-        self._redactor.refresh()
-        process = self._launcher.launch(
-            self._command,
-            folder=self._folder,
-            path=self._path,
+        generation = self.spark.generation if self.spark else 0
+        environment = {"SPARK_REMOTE": self.spark.remote_url(self.task_run.session_id)} if self.spark else {}
+        private_folder(self.folder)
+        self.redactor.refresh()
+        process = self.launcher.launch(
+            self.command,
+            folder=self.folder,
+            path=self.path,
             environment=environment,
-            when_started=lambda process: self._when_started(self.task_run, process),
+            when_started=lambda process: self.when_started(self.task_run, process),
         )
         reader = threading.Thread(target=self._copy_log, args=(process.stdout,), daemon=True)
         reader.start()
         threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
-        if not self._stop_or_end.wait(self._timeout or None):
+        if not self._stop_or_end.wait(self.timeout_seconds or None):
             self.stop(
-                Result.TIMEDOUT, f"The task was stopped: it ran longer than its timeout of {self._timeout:.0f} s."
+                Result.TIMEDOUT,
+                f"The task was stopped: it ran longer than its timeout of {self.timeout_seconds:.0f} s.",
             )
         interruption: threading.Thread | None = None
         if self._stop_reason is not None and process.poll() is None:
-            self._when_stopping(self.task_run)
-            if self._spark:
+            self.when_stopping(self.task_run)
+            if self.spark:
                 # At the same time as the grace of the process: its work in Spark goes on until it is interrupted.
                 interruption = threading.Thread(
-                    target=self._spark.end_session,
+                    target=self.spark.end_session,
                     args=(self.task_run.session_id,),
                     kwargs={"interrupt": True},
                     daemon=True,
                 )
                 interruption.start()
-            end_group(process.pid, self._grace)
+            end_group(process.pid, self.grace_seconds)
         code = process.wait()
         signal_group(process.pid, signal.SIGKILL)  # child processes that the task left behind
         reader.join(timeout=2)
         if interruption:
             interruption.join(timeout=30)
-        elif self._spark:
-            self._spark.end_session(self.task_run.session_id, interrupt=code != 0)
+        elif self.spark:
+            self.spark.end_session(self.task_run.session_id, interrupt=code != 0)
         self._set_result(code, generation)
 
     def _await_end(self, process: TaskProcess) -> None:
@@ -142,18 +128,18 @@ class TaskAttempt:
 
     def _copy_log(self, output: IO[bytes]) -> None:
         """Write what the task prints, line by line, without secrets."""
-        with private_file(self._folder / "log.txt") as target:
+        with private_file(self.folder / "log.txt") as target:
             for line in iter(lambda: output.readline(_LINE_LIMIT), b""):
-                target.write(self._redactor.text(line.decode("utf-8", "replace")).encode())
+                target.write(self.redactor.text(line.decode("utf-8", "replace")).encode())
                 target.flush()
 
     def _set_result(self, exit_code: int, generation: int) -> None:
         outcome: dict[str, Any] = {}
-        path = self._folder / "outcome.json"
+        path = self.folder / "outcome.json"
         with contextlib.suppress(OSError, ValueError):
             outcome = json.loads(path.read_text(encoding="utf-8"))
             path.unlink()
-            self.entered = outcome["entered_ms"]
+            self.entered_ms = outcome["entered_ms"]
         if outcome.get("ok") is True:
             # It had finished before the request to stop it reached it.
             self.result, self.message = Result.SUCCESS, ""
@@ -164,13 +150,13 @@ class TaskAttempt:
             return
         self.result = Result.FAILED
         if outcome:
-            self.error = self._redactor.text(str(outcome.get("error")))
-            self.trace = self._redactor.text(str(outcome.get("trace")))
+            self.error = self.redactor.text(str(outcome.get("error")))
+            self.trace = self.redactor.text(str(outcome.get("trace")))
         elif exit_code < 0:
             self.error = f"The task's process was killed by signal {-exit_code} (out of memory, or by hand)."
         else:
             self.error = f"The task's process ended with exit code {exit_code} before its entry point returned."
-        if self._spark and (self._spark.generation != generation or not self._spark.is_ready()):
+        if self.spark and (self.spark.generation != generation or not self.spark.is_ready()):
             self.error = f"{SPARK_DIED} The task's own error: {self.error}"
         self.message = "Workload failed, see run output for details"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from local_workspace.entities import Execution, Job, LifeCycle, Result, Run, RunParameter, RunState, TaskRun
+from local_workspace.entities import Execution, Job, LifeCycle, Result, Run, RunParameter, TaskRun
 from local_workspace.users import USER_NAME
 
 Json = dict[str, Any]
@@ -131,27 +131,14 @@ def _status_view(execution: Execution) -> Json:
 
 def _history(run: Run, task_runs: list[TaskRun]) -> list[Json]:
     """The original attempt and each repair. Each ended as the next repair found it, the last as the run is now."""
-    endings = [(_past_state_view(repair.before.state), repair.before.end_time) for repair in run.repairs]
-    endings.append((_state_view(run), run.ended))
+    executions: list[Execution] = [*(repair.before for repair in run.repairs), run]
     original = [task_run.run_id for task_run in task_runs if task_run.repair_id is None]
-    history: list[Json] = [
-        {"type": "ORIGINAL", "start_time": run.started or run.created, "task_run_ids": original},
-        *(
-            {
-                "type": "REPAIR",
-                "id": repair.id,
-                "start_time": repair.start_time,
-                "task_run_ids": repair.task_run_ids,
-            }
-            for repair in run.repairs
-        ),
+    attempts: list[Json] = [{"type": "ORIGINAL", "start_time": run.started or run.created, "task_run_ids": original}]
+    attempts += [
+        {"type": "REPAIR", "id": repair.id, "start_time": repair.start_time, "task_run_ids": repair.task_run_ids}
+        for repair in run.repairs
     ]
     return [
-        attempt | {"state": state, "end_time": ended or 0}
-        for attempt, (state, ended) in zip(history, endings, strict=True)
+        attempt | {"state": _state_view(execution), "end_time": execution.ended or 0}
+        for attempt, execution in zip(attempts, executions, strict=True)
     ]
-
-
-def _past_state_view(state: RunState) -> Json:
-    view: Json = {"life_cycle_state": state.life_cycle_state, "state_message": state.state_message}
-    return view | ({"result_state": state.result_state} if state.result_state else {})

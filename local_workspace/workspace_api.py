@@ -3,17 +3,14 @@
 import base64
 import binascii
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from local_workspace.api_errors import ApiError, invalid, no_such_path, unsupported
 from local_workspace.arguments import Arguments, Flag
-from local_workspace.paths import path_in_files, shown_name
+from local_workspace.paths import path_in_files, shown_name, written
 from local_workspace.request_body import save_body
 from local_workspace.users import USER_NAME
 from machine.state_folder import StateFolder
@@ -55,9 +52,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
         modified = int(details.st_mtime * 1000)
         return view | {"object_type": "FILE", "size": details.st_size, "modified_at": modified, "created_at": modified}
 
-    @contextmanager
-    def written(api_path: str, overwrite: bool) -> Iterator[BinaryIO]:
-        """Open a draft for writing, which replaces the file at the end."""
+    def writable(api_path: str, overwrite: bool) -> Path:
         path = path_in_files(state, api_path)
         if path.is_dir():
             raise invalid(f"{api_path} is a directory.")
@@ -65,14 +60,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
             raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Path ({api_path}) already exists.")
         if not path.parent.is_dir():
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder of {api_path} doesn't exist.")
-        with tempfile.NamedTemporaryFile(prefix=".upload-", dir=path.parent, delete=False) as file:
-            draft = Path(file.name)
-            try:
-                yield file  # type: ignore[misc]
-                file.flush()
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+        return path
 
     @router.get("/2.0/preview/scim/v2/Me")
     async def me() -> dict[str, Any]:
@@ -139,7 +127,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
             content = base64.b64decode(arguments.content, validate=True)
         except (binascii.Error, ValueError) as error:
             raise invalid(f"content is not base64: {error}.") from error
-        with written(arguments.path, arguments.overwrite) as file:
+        with written(writable(arguments.path, arguments.overwrite)) as file:
             file.write(content)
         return {}
 
@@ -147,7 +135,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
     async def import_file(path: str, request: Request) -> dict[str, Any]:
         overwrite = request.query_params.get("overwrite", "false").lower() == "true"
         api_path = "/" + path.lstrip("/")
-        with written(api_path, overwrite) as file:
+        with written(writable(api_path, overwrite)) as file:
             await save_body(request, file)
         return {}
 

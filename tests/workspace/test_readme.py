@@ -1,4 +1,4 @@
-"""The README lists the endpoints that there are."""
+"""The README lists the endpoints that the workspace serves."""
 
 from __future__ import annotations
 
