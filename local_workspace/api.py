@@ -61,7 +61,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
         except ApiError as error:
             return JSONResponse(error.body(), error.status)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it any more
+            return Response(status_code=400)  # the client has gone
         except Exception:
             log.exception("%s %s", request.method, path)
             message = "The local workspace failed; its log (logs/workspace.log) says why."

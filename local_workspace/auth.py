@@ -46,12 +46,12 @@ def is_local_host(request: Request) -> bool:
     return name in _LOCAL_NAMES or name.endswith(".localhost")
 
 
-def local_path(wanted: str) -> str:
+def local_path(target: str) -> str:
     """The path to go to after the login if it is one of this server, otherwise the front page."""
     try:
-        parts = urlsplit(wanted)
+        parts = urlsplit(target)
     except ValueError:
         return "/"
-    harmless = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-    clean = not any(ord(character) < 32 or character == "\\" for character in wanted)
-    return wanted if harmless and clean and not parts.netloc and not parts.scheme else "/"
+    harmless = target.startswith("/") and not target.startswith(("//", "/\\"))
+    clean = not any(ord(character) < 32 or character == "\\" for character in target)
+    return target if harmless and clean and not parts.netloc and not parts.scheme else "/"

@@ -24,7 +24,7 @@ class Bundle:
     The effects of a target's `mode` and `run_as` on resources are left out.
     """
 
-    def __init__(self, path: Path, target: str | None, given: list[str]) -> None:
+    def __init__(self, path: Path, target: str | None, overrides: list[str]) -> None:
         self.root = path.resolve().parent
         whole = _read(path)
         files = {path.resolve(): whole}
@@ -45,7 +45,7 @@ class Bundle:
         for file, content in files.items():
             self._add(file, content.get("resources") or {})
         self._resources = _merged(self._resources, settings.get("resources") or {})
-        self._values = self._variables(whole, settings, given)
+        self._values = self._variables(whole, settings, overrides)
 
     def _add(self, file: Path, resources: dict[str, Any]) -> None:
         for kind, named in resources.items():
@@ -57,7 +57,7 @@ class Bundle:
                 self._origin[kind, key] = file
                 self._resources.setdefault(kind, {})[key] = resource
 
-    def _variables(self, whole: dict[str, Any], settings: dict[str, Any], given: list[str]) -> dict[str, Any]:
+    def _variables(self, whole: dict[str, Any], settings: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         declared = whole.get("variables") or {}
         values: dict[str, Any] = {}
         for name, variable in declared.items():
@@ -68,7 +68,7 @@ class Bundle:
         for name in declared:
             if f"BUNDLE_VAR_{name}" in os.environ:
                 values[name] = _typed(os.environ[f"BUNDLE_VAR_{name}"], declared[name])
-        for item in given:
+        for item in overrides:
             name, equals, value = item.partition("=")
             if not equals or name not in declared:
                 raise BundleError(f"--var {item}: write NAME=VALUE, with a variable that the bundle declares.")

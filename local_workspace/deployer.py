@@ -30,14 +30,14 @@ _NOT_LOCAL = (
 )
 
 
-def deploy(path: Path, target: str | None, given: list[str], host: str, token: str) -> Iterator[str]:
+def deploy(path: Path, target: str | None, variables: list[str], host: str, token: str) -> Iterator[str]:
     """Create or reset each job of the bundle, and yield a line for each. Other jobs are not touched.
 
-    `given` are variables, each as `NAME=VALUE`. Raises BundleError.
+    `variables` are overrides, each as `NAME=VALUE`. Raises BundleError.
     """
     if not path.is_file():
         raise BundleError(f"There is no bundle at {path}.")
-    bundle = Bundle(path, target, given)
+    bundle = Bundle(path, target, variables)
     others = [kind for kind in bundle.kinds if kind != "jobs"]
     if bundle.mode or others:
         feature = f"mode {bundle.mode}" if bundle.mode else ", ".join(others)

@@ -86,7 +86,7 @@ def files_router(state: StateFolder) -> APIRouter:
         try:
             target.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ApiError(409, "ALREADY_EXISTS", f"{path}: there is a file in the way.") from error
+            raise ApiError(409, "ALREADY_EXISTS", f"{path}: a file is in the way.") from error
         return Response(status_code=204)
 
     @router.delete("/2.0/fs/directories{path:path}", status_code=204)

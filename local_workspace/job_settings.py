@@ -1,5 +1,6 @@
 """The settings of a job. What the local workspace does not know or cannot do, it refuses by name."""
 
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -200,9 +201,7 @@ def _check_order(upstream: dict[str, set[str]]) -> None:
     for task_key, dependencies in upstream.items():
         for missing in sorted(dependencies - set(upstream)):
             raise invalid(f"Task {task_key!r} depends on {missing!r}, which is no task of this job.")
-    ordered: set[str] = set()
-    while len(ordered) < len(upstream):
-        ready = {key for key, dependencies in upstream.items() if key not in ordered and dependencies <= ordered}
-        if not ready:
-            raise invalid(f"The tasks depend on each other in a circle: {', '.join(sorted(set(upstream) - ordered))}.")
-        ordered |= ready
+    try:
+        TopologicalSorter(upstream).prepare()
+    except CycleError as error:
+        raise invalid(f"The tasks depend on each other in a circle: {', '.join(error.args[1])}.") from error

@@ -81,10 +81,12 @@ class Jobs:
             raise no_such_run(run_id)
         return run
 
-    def run_now(self, job_id: int, given: dict[str, str], token: str | None = None, queue: bool | None = None) -> int:
+    def run_now(
+        self, job_id: int, job_parameters: dict[str, str], token: str | None = None, queue: bool | None = None
+    ) -> int:
         """The id of a new run, or of the run that this idempotency token started.
 
-        `given` are job parameters; `queue`, unless None, is used in place of the job's own setting.
+        `queue`, unless None, overrides the job's own setting.
         """
         with self._store.transaction():
             if token and (used := self._store.token(token)):
@@ -103,7 +105,7 @@ class Jobs:
                 job_name=job.name,
                 settings=job.settings,
                 wheels=job.wheels,
-                parameters=_merged_parameters(job.settings, given),
+                parameters=_merged_parameters(job.settings, job_parameters),
                 life_cycle=life_cycle,
                 result=result,
                 message=message,
@@ -185,7 +187,7 @@ class Jobs:
         rerun_all_failed_tasks: bool,
         rerun_dependent_tasks: bool,
         latest_repair_id: int | None,
-        given: dict[str, str],
+        job_parameters: dict[str, str],
     ) -> int:
         """Run tasks of a finished run again, with the job's present settings. Returns the repair's id."""
         with self._store.transaction():
@@ -213,7 +215,7 @@ class Jobs:
                 run,
                 settings=job.settings,
                 wheels=job.wheels,
-                parameters=_merged_parameters(job.settings, values | given),
+                parameters=_merged_parameters(job.settings, values | job_parameters),
                 life_cycle=LifeCycle.PENDING,
                 result=None,
                 message="",
@@ -285,7 +287,7 @@ def _downstream(
         found |= more
 
 
-def _merged_parameters(settings: JobSettings, given: dict[str, str]) -> list[RunParameter]:
+def _merged_parameters(settings: JobSettings, job_parameters: dict[str, str]) -> list[RunParameter]:
     """The declared parameters, with their defaults where the caller gave nothing, and those that are not declared.
 
     The real API accepts parameters that the job does not declare too, and shows them with the run: OpenLineage's
@@ -294,8 +296,8 @@ def _merged_parameters(settings: JobSettings, given: dict[str, str]) -> list[Run
     declared = settings.default_parameters
     return [
         *(
-            RunParameter(name=name, default=default, value=given.get(name, default))
+            RunParameter(name=name, default=default, value=job_parameters.get(name, default))
             for name, default in declared.items()
         ),
-        *(RunParameter(name=name, value=value) for name, value in given.items() if name not in declared),
+        *(RunParameter(name=name, value=value) for name, value in job_parameters.items() if name not in declared),
     ]

@@ -151,7 +151,7 @@ def jobs_router(jobs: Jobs, store: Store, runner: Runner) -> APIRouter:
             active=arguments.active_only,
             completed=arguments.completed_only,
         )
-        if arguments.run_type != "JOB_RUN":  # there are no others
+        if arguments.run_type != "JOB_RUN":  # no other type exists here
             found = []
         page, token = page_of(found[arguments.offset :], arguments.limit, arguments.page_token)
         views = [
@@ -214,7 +214,7 @@ def jobs_router(jobs: Jobs, store: Store, runner: Runner) -> APIRouter:
             rerun_all_failed_tasks=arguments.rerun_all_failed_tasks,
             rerun_dependent_tasks=arguments.rerun_dependent_tasks,
             latest_repair_id=arguments.latest_repair_id,
-            given=arguments.job_parameters,
+            job_parameters=arguments.job_parameters,
         )
         return {"repair_id": repair_id}
 

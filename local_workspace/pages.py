@@ -70,15 +70,15 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
 
     def with_login(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
         async def inner(request: Request) -> Response:
-            wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             if not auth.may_see_pages(request):
-                return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
+                return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
             try:
                 return await handler(request, **request.path_params)
             except (ApiError, ValueError, OverflowError) as error:
                 return page("message.html", getattr(error, "status", 404), title="Not found", message=str(error))
             except OSError as error:
-                return page("message.html", 404, title="Not found", message=f"{wanted}: {error.strerror}.")
+                return page("message.html", 404, title="Not found", message=f"{target}: {error.strerror}.")
 
         return inner
 
@@ -88,10 +88,10 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
     async def login(request: Request) -> Response:
         body = (await read_body(request, FORM_LIMIT)).decode("utf-8", "replace")
         fields = parse_qs(body)
-        wanted = local_path((fields.get("next") or ["/"])[0])
+        target = local_path((fields.get("next") or ["/"])[0])
         if not auth.is_token((fields.get("token") or [""])[0].strip()):
-            return page("login.html", 403, next=wanted, wrong=True)
-        answer = RedirectResponse(wanted, 303)
+            return page("login.html", 403, next=target, wrong=True)
+        answer = RedirectResponse(target, 303)
         answer.set_cookie(COOKIE, auth.cookie, httponly=True, samesite="strict", max_age=30 * 86400, path="/")
         return answer
 

@@ -204,7 +204,7 @@ class SparkServer:
         try:
             text = self.log_file.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return "(there is no log)"
+            return "(no log)"
         return "\n".join(text.strip().splitlines()[-lines:]) or "(the log is empty)"
 
     def _write_settings(self, jars: list[Path]) -> Path:

@@ -30,7 +30,7 @@ SPARK_DIED = (
 
 @dataclass(kw_only=True, eq=False)
 class TaskAttempt:
-    """Runs one task to its end in a thread of its own, and calls `when_over` then. The timeout may be 0, for none."""
+    """Runs one task to its end in its own thread, and calls `when_over` then. A timeout of 0 is none."""
 
     task_run: TaskRun
     folder: Path
@@ -104,7 +104,7 @@ class TaskAttempt:
         if self._stop_reason is not None and process.poll() is None:
             self.when_stopping(self.task_run)
             if self.spark:
-                # At the same time as the grace of the process: its work in Spark goes on until it is interrupted.
+                # At the same time as the grace of the process: its work in Spark continues until it is interrupted.
                 interruption = threading.Thread(
                     target=self.spark.end_session,
                     args=(self.task_run.session_id,),

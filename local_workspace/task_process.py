@@ -54,7 +54,7 @@ def run(package: str, name: str, parameters: list[str]) -> dict[str, object]:
         return {"ok": False, "error": message, "trace": traceback.format_exc(), "entered_ms": entered_ms}
     except BaseException as error:  # noqa: BLE001 - whatever it was, the task has failed
         message = "".join(traceback.format_exception_only(error)).strip()
-        # The frames of this file are of no use to anybody.
+        # The frames of this file would not help the reader.
         frames = error.__traceback__
         while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
             frames = frames.tb_next

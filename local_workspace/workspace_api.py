@@ -21,7 +21,7 @@ class FilePath(Arguments):
 
 
 class GetStatus(FilePath):
-    return_export_info: Any = None  # there is none
+    return_export_info: Any = None  # files have none
 
 
 class Delete(FilePath):
@@ -85,7 +85,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
         try:
             path_in_files(state, api_path).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{api_path}: there is a file in the way.") from error
+            raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{api_path}: a file is in the way.") from error
         return {}
 
     @router.post("/2.0/workspace/delete")
