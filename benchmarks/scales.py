@@ -36,7 +36,8 @@ from laptop.run import run_interval
 from laptop.services import down, up
 from laptop.state import REPO, State, beside
 from machine.ports import free_port
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.layers.registry import tables_of
+from spark_jobs.runtime.table_names import LAYERS
 
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)
 INCREMENTS = 3
@@ -106,7 +107,7 @@ class Watch:
 def files_of(state: State) -> dict[str, dict[str, float]]:
     """Of each published table the files on the disk, old versions included: how many, their bytes, the median size."""
     found = {}
-    for name in (name for layer in LAYERS for name in LAYER_TABLES[layer]):
+    for name in (name for layer in LAYERS for name in [spec.name for spec in tables_of(layer)]):
         schema, _, short = name.partition(".")
         sizes = [path.stat().st_size for path in (state.root / "warehouse" / f"{schema}.db" / short).rglob("*.parquet")
                  if "_delta_log" not in path.parts]  # fmt: skip

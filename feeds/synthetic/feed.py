@@ -34,7 +34,7 @@ from feeds.synthetic.orders import LONGEST_LAG
 from feeds.synthetic.parameters import parameters
 from feeds.synthetic.settings import FeedSettings, date_of, day_number
 from feeds.synthetic.text import ENCODING, body, ends
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
+from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.runtime.errors import LandingRefused, ParameterRefused
 from spark_jobs.storage.landing import folder_name
 

@@ -16,7 +16,7 @@ from databricks.bundles.volumes import Volume
 
 from include.settings import load
 from local_workspace.bundle import Bundle, BundleError
-from spark_jobs.tables.names import LAYERS
+from spark_jobs.runtime.table_names import LAYERS
 from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
 
 JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance", "synthetic_feed"}

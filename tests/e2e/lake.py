@@ -22,20 +22,21 @@ import psutil
 from feeds.replay import replay
 from laptop import processes
 from laptop.airflow_client import AirflowClient
-from laptop.follow import RunResult, TaskProgress, follow
+from laptop.follow import RunResult, TaskProgress, follow, reasons
 from laptop.keys import ensure_secrets, private_folder, write_private
 from laptop.services import DAG, down, up
 from laptop.spark import spark_session
 from laptop.state import State, beside
 from laptop.wheel import ensure_wheel
 from machine.ports import free_port
-from spark_jobs.layers.bronze.schema import AUDIT_ONLY
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
+from spark_jobs.layers.registry import tables_of
+from spark_jobs.runtime.table_names import LAYERS
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")
 EMAIL_KEY = "6b6579206f662074657374206c616b65686f7573657320616c6f6e6521212121"
-TABLES = tuple(table for layer in LAYERS for table in LAYER_TABLES[layer])
+TABLES = tuple(table for layer in LAYERS for table in [spec.name for spec in tables_of(layer)])
 
 
 class Silent:
@@ -89,6 +90,9 @@ class Lake:
     def run(self, start: date, end: date) -> RunResult:
         return self.follow(self.trigger(start, end))
 
+    def run_to_success(self, start: date, end: date) -> RunResult:
+        return self.follow_to_success(self.trigger(start, end))
+
     def trigger(self, start: date, end: date) -> str:
         first, after = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (start, end))
         return self.client.trigger(DAG, first, after, "end-to-end test")
@@ -105,6 +109,11 @@ class Lake:
 
     def follow(self, run_id: str) -> RunResult:
         return follow(self.client, DAG, run_id, Silent(), timeout=900)
+
+    def follow_to_success(self, run_id: str) -> RunResult:
+        result = self.follow(run_id)
+        assert result.ok, "\n".join(reasons(self.client, result))
+        return result
 
     def job_runs(self, result: RunResult) -> list[Any]:
         """The ids of the job runs that built and published each layer; None where there was none."""

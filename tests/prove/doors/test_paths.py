@@ -134,7 +134,8 @@ def test_odd_files_on_a_volume_break_no_listing(house: Workspace, owner: request
     for name, goal in (("loop", "loop"), ("nowhere", "gone"), ("out", "/etc")):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(goal)
-    os.mkfifo(folder / "pipe") if not (folder / "pipe").exists() else None
+    if not (folder / "pipe").exists():
+        os.mkfifo(folder / "pipe")
     listed = owner.get(f"{house.host}/api/2.0/fs/directories{VOLUME}/odd", timeout=5)
     assert listed.status_code == 200
     names = {entry["name"] for entry in listed.json()["contents"]}

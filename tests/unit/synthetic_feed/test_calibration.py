@@ -15,7 +15,7 @@ from feeds.synthetic.lines import LineWriter
 from feeds.synthetic.parameters import parameters
 from feeds.synthetic.settings import FeedSettings
 from feeds.synthetic.text import body, float32_texts
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
+from spark_jobs.tables.source import SOURCE_NAMES
 from tools import calibrate
 
 SOURCE_DAYS = 1127

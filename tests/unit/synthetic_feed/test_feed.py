@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,10 @@ from feeds.synthetic.command import run
 from feeds.synthetic.feed import generate
 from feeds.synthetic.lines import LineWriter
 from feeds.synthetic.settings import EPOCH, FeedSettings
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
 from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
+from spark_jobs.tables.source import SOURCE_NAMES
 from tests.unit.model import oracle
 from tests.unit.synthetic_feed import feeds
 
@@ -181,7 +182,8 @@ def test_the_truth_says_where_the_damaged_lines_are(tmp_path: Path) -> None:
 
 def test_the_dimensions_show_the_truth(tmp_path: Path) -> None:
     generate(tmp_path, START, 200, FeedSettings(seed=3, late=30_000))
-    bronze, seen = [], {"customer": defaultdict(list), "product": defaultdict(list)}
+    bronze: list[dict[str, Any]] = []
+    seen: dict[str, dict[Any, list[Any]]] = {"customer": defaultdict(list), "product": defaultdict(list)}
     for row in feeds.lines(tmp_path):
         order_date = feeds.order_date(row)
         landing_date = date.fromisoformat(row["landing_date"])
