@@ -112,8 +112,8 @@ class TaskLauncher:
     ) -> TaskProcess:
         """Start the process of one task in `folder`, with `path` in front of its search path for modules.
 
-        `environment` is added to the common one. The task begins when `when_started` has returned. Raises OSError, and
-        ValueError for a parameter that no process can have.
+        `environment` is added to the common one. A forked task begins when `when_started` has returned. Raises OSError,
+        and ValueError for a parameter that no process can have.
         """
         environment = self._environment | dict(environment)
         if not self._fork:
