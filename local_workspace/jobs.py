@@ -26,14 +26,7 @@ class Jobs:
         digests = wheels.snapshot(self._state, parsed)
         job_id = self._store.new_id()
         self._store.insert(
-            Job(
-                job_id=job_id,
-                name=parsed.name,
-                settings=parsed,
-                wheels=digests,
-                creator=USER_NAME,
-                created=now_ms(),
-            )
+            Job(job_id=job_id, name=parsed.name, settings=parsed, wheels=digests, creator=USER_NAME, created=now_ms())
         )
         return job_id
 
