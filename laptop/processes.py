@@ -159,7 +159,7 @@ def is_job_task(process: psutil.Process) -> bool:
     """Whether a job's task runs in it: forked by the workspace, or where there is no forking, a new interpreter."""
     command = process.cmdline()
     return process.name() == task_process.NAME or (
-        task_process.FORKS not in command and "task_process.py" in " ".join(command)
+        task_process.FORK_SERVER not in command and "task_process.py" in " ".join(command)
     )
 
 

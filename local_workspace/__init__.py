@@ -1,1 +1,1 @@
-"""The stand-in for a Databricks workspace on one machine (design section 10)."""
+"""A stand-in for a Databricks workspace on one machine (README, "The local workspace")."""

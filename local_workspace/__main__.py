@@ -1,4 +1,4 @@
-"""`python -m local_workspace`: run the workspace, or deploy a bundle to it."""
+"""Run the local workspace, or deploy a bundle to it."""
 
 import argparse
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 from machine.state_folder import StateFolder
 
 
-def _port(name: str, default: int) -> int:
+def _port_setting(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
-        raise SystemExit(f"error: {name}={text}: it must be the number of a port")
+        raise SystemExit(f"error: {name}={text}: it must be a port number")
     return int(text)
 
 
-def _yes_or_no(name: str) -> bool:
+def _flag_setting(name: str) -> bool:
     text = os.environ.get(name, "false")
     if text not in ("true", "false"):
         raise SystemExit(f"error: {name}={text}: it must be true or false")
@@ -28,57 +28,58 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
 
     serve = commands.add_parser("serve", help="run the workspace in the foreground until TERM or Ctrl-C")
-    serve.add_argument("--port", type=int, default=_port("LAKEHOUSE_WORKSPACE_PORT", 8765))
+    serve.add_argument("--port", type=int, default=_port_setting("LAKEHOUSE_WORKSPACE_PORT", 8765))
     serve.add_argument(
         "--bind",
         default=os.environ.get("LAKEHOUSE_WORKSPACE_BIND", "127.0.0.1"),
         metavar="ADDRESS",
-        help="the address to listen on; in a container, whose port is published, 0.0.0.0 (default: 127.0.0.1)",
+        help="the address to listen on (default: 127.0.0.1); 0.0.0.0 in a container whose port is published",
     )
-    serve.add_argument("--spark-port", type=int, default=_port("LAKEHOUSE_SPARK_PORT", 15002))
+    serve.add_argument("--spark-port", type=int, default=_port_setting("LAKEHOUSE_SPARK_PORT", 15002))
     serve.add_argument("--spark-memory", default=os.environ.get("LAKEHOUSE_SPARK_MEMORY", "4g"))
     serve.add_argument(
         "--spark-few-rows",
         action="store_true",
-        default=_yes_or_no("LAKEHOUSE_SPARK_FEW_ROWS"),
-        help="Spark interprets its plans instead of compiling them: quicker for some thousand rows, slow for more",
+        default=_flag_setting("LAKEHOUSE_SPARK_FEW_ROWS"),
+        help="let Spark interpret its plans instead of compiling them: faster up to some thousand rows, slower beyond",
     )
     serve.add_argument("--no-spark", action="store_true", help="run tasks without a Spark server (tests)")
 
-    deploy = commands.add_parser("deploy", help="define the bundle's jobs in a running workspace")
+    deploy = commands.add_parser("deploy", help="create or reset the bundle's jobs in a running workspace")
     deploy.add_argument("--bundle", type=Path, default=Path("databricks.yml"))
     deploy.add_argument("--target", help="a target of the bundle (default: its default target)")
     deploy.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
-    deploy.add_argument("--host", default=f"http://127.0.0.1:{_port('LAKEHOUSE_WORKSPACE_PORT', 8765)}")
+    deploy.add_argument("--host", default=f"http://127.0.0.1:{_port_setting('LAKEHOUSE_WORKSPACE_PORT', 8765)}")
 
     commands.add_parser("end-orphans", help="end a Spark server whose workspace was killed")
-    chosen = parser.parse_args(arguments)
-    state = StateFolder(chosen.state.resolve()) if chosen.state else StateFolder.from_environment()
+    options = parser.parse_args(arguments)
+    state = StateFolder(options.state.resolve()) if options.state else StateFolder.from_environment()
     try:
-        return _run(chosen, state)
+        return _run(options, state)
     except (RuntimeError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-def _run(chosen: argparse.Namespace, state: StateFolder) -> int:
-    if chosen.command == "serve":
+def _run(options: argparse.Namespace, state: StateFolder) -> int:
+    if options.command == "serve":
         from local_workspace.serve import serve_forever
 
-        spark_port = None if chosen.no_spark else chosen.spark_port
-        return serve_forever(
+        spark_port = None if options.no_spark else options.spark_port
+        serve_forever(
             state,
-            chosen.port,
+            options.port,
             spark_port,
-            chosen.spark_memory,
-            few_rows=chosen.spark_few_rows,
-            address=chosen.bind,
+            options.spark_memory,
+            few_rows=options.spark_few_rows,
+            address=options.bind,
         )
-    if chosen.command == "deploy":
+        return 0
+    if options.command == "deploy":
         from local_workspace.deployer import deploy
 
         token = os.environ.get("DATABRICKS_TOKEN") or state.secret("workspace_token")
-        for line in deploy(chosen.bundle, chosen.target, chosen.var, chosen.host, token):
+        for line in deploy(options.bundle, options.target, options.var, options.host, token):
             print(line)
         return 0
     from local_workspace.spark_server import SparkServer

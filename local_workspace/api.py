@@ -1,4 +1,4 @@
-"""The application: routes, who may use them, and every failure in the real API's shape."""
+"""The application: routes, access to them, and every failure in the shape of the real API."""
 
 import errno
 import logging
@@ -12,8 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
-from local_workspace.errors import ApiError
 from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs
 from local_workspace.jobs_api import jobs_router
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _FILE_ERRORS = {
     errno.ENOENT: (404, "RESOURCE_DOES_NOT_EXIST"),
     errno.EEXIST: (409, "ALREADY_EXISTS"),
-    errno.ENOTDIR: (409, "ALREADY_EXISTS"),  # a file where a folder is wanted
+    errno.ENOTDIR: (409, "ALREADY_EXISTS"),  # a file where a folder is needed
     errno.EISDIR: (400, "INVALID_PARAMETER_VALUE"),
     errno.ENAMETOOLONG: (400, "INVALID_PARAMETER_VALUE"),
     errno.ELOOP: (400, "INVALID_PARAMETER_VALUE"),
@@ -43,12 +43,12 @@ _JOBS_VERSION = re.compile(r"/api/([^/]+)/jobs/")
 def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redactor) -> FastAPI:
     auth = Auth(state.secret("workspace_token"))
     jobs = Jobs(state, store, runner)
-    # The generated documentation pages load their scripts from a CDN: none of that here.
+    # The generated documentation pages load their scripts from a CDN, which is not wanted here.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        path = request.scope["path"]  # as it is routed by; the request's URL is made of what the client says
+        path = request.scope["path"]  # the path that is routed; the request's URL is made of the client's headers
         try:
             if not is_local_host(request):
                 raise ApiError(403, "PERMISSION_DENIED", "This workspace answers to 127.0.0.1 and localhost only.")
@@ -61,7 +61,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
         except ApiError as error:
             return JSONResponse(error.body(), error.status)
         except ClientDisconnect:
-            return Response(status_code=400)  # which nobody reads any more
+            return Response(status_code=400)  # the client has gone
         except Exception:
             log.exception("%s %s", request.method, path)
             message = "The local workspace failed; its log (logs/workspace.log) says why."
@@ -73,32 +73,31 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
 
     @app.exception_handler(OSError)
     async def file_error(request: Request, error: OSError) -> JSONResponse:
-        """What the file system refuses is an answer; what else goes wrong with it is a fault of ours."""
-        found = _FILE_ERRORS.get(error.errno or 0)
-        if found is None:
+        """Answer what the file system refuses; any other of its errors is a fault of the workspace."""
+        if error.errno not in _FILE_ERRORS:
             raise error
-        status, code = found
-        message = f"{request.method} {request.scope['path']}: {os.strerror(error.errno or 0)}."
+        status, code = _FILE_ERRORS[error.errno]
+        message = f"{request.method} {request.scope['path']}: {os.strerror(error.errno)}."
         return JSONResponse(ApiError(status, code, message).body(), status)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        found = _unknown_endpoint(request)
-        return JSONResponse(found.body(), error.status_code if error.status_code != 405 else 404)
+        status = error.status_code if error.status_code != 405 else 404
+        return JSONResponse(_unknown_endpoint(request).body(), status)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        """For scripts that wait; it tells nothing that a stranger could use."""
+        """For scripts that wait for the workspace. It needs no token, so it reveals nothing else."""
         spark = runner.spark
         return {"status": "ok", "spark": spark.state if spark else "off"}
 
     @app.get("/.well-known/databricks-config")
     async def discovery(request: Request) -> dict[str, Any]:
         base = str(request.base_url).rstrip("/")
-        # Clients warn at every call if no endpoint is named; who asks it is told that OAuth is not supported.
+        # Clients warn at every call if no OAuth endpoint is named. The named one answers that it is not supported.
         return {"host_type": "workspace", "workspace_id": "1", "workspace_url": base, "oidc_endpoint": f"{base}/oidc"}
 
-    app.include_router(jobs_router(jobs, store, runner, redactor), prefix="/api")
+    app.include_router(jobs_router(jobs, store, runner), prefix="/api")
     app.include_router(files_router(state), prefix="/api")
     app.include_router(workspace_router(state), prefix="/api")
     app.include_router(pages_router(state, store, runner, redactor, auth))

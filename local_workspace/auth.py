@@ -1,4 +1,4 @@
-"""Who may ask: the bearer token for programs, a cookie made from it for people's browsers."""
+"""Access: the bearer token for programs, and a cookie derived from it for browsers."""
 
 import hashlib
 import hmac
@@ -7,25 +7,25 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from local_workspace.errors import ApiError
+from local_workspace.api_errors import ApiError
 
 COOKIE = "lakehouse_workspace"
 _LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
-# Nothing but a name and a port: URLs are made of this header, and what comes behind a `/` in it would move into paths.
+# A name and a port, nothing else: URLs are made of this header, so a `/` in it would change their paths.
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII)
 
 
 class Auth:
     def __init__(self, token: str) -> None:
         self._token = token.encode()
-        # The cookie is not the token, so that a browser never holds what opens the API.
+        # The cookie is not the token: a browser must not hold what opens the API.
         self.cookie = hmac.new(self._token, b"run pages", hashlib.sha256).hexdigest()
 
     def is_token(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), self._token)
 
     def check_api(self, request: Request) -> None:
-        """Raise what the real API answers without a token, or with a wrong one."""
+        """Raise ApiError, as the real API does, without a token or with a wrong one."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise ApiError(401, "401", "Credential was not sent or was of an unsupported type for this API.")
@@ -37,21 +37,21 @@ class Auth:
 
 
 def is_local_host(request: Request) -> bool:
-    """Whether the Host header names this machine: a foreign site must not reach us by a name of its own.
+    """Whether the Host header names this machine. It protects against DNS rebinding by another site.
 
-    Names below `localhost` are never a foreign site's (RFC 6761, section 6.3); containers know each other by them.
+    Names below `localhost` never belong to another site (RFC 6761, section 6.3); containers have such names.
     """
-    found = _HOST.fullmatch(request.headers.get("host", ""))
-    name = found.group(1).lower() if found else ""
+    match = _HOST.fullmatch(request.headers.get("host", ""))
+    name = match.group(1).lower() if match else ""
     return name in _LOCAL_NAMES or name.endswith(".localhost")
 
 
-def local_path(wanted: str) -> str:
-    """A path on this server to go to after the log-in, or the front page: never another site."""
+def local_path(target: str) -> str:
+    """The path to go to after the login if it is one of this server, otherwise the front page."""
     try:
-        parts = urlsplit(wanted)
+        parts = urlsplit(target)
     except ValueError:
         return "/"
-    harmless = wanted.startswith("/") and not wanted.startswith(("//", "/\\"))
-    clean = not any(ord(character) < 32 or character == "\\" for character in wanted)
-    return wanted if harmless and clean and not parts.netloc and not parts.scheme else "/"
+    harmless = target.startswith("/") and not target.startswith(("//", "/\\"))
+    clean = not any(ord(character) < 32 or character == "\\" for character in target)
+    return target if harmless and clean and not parts.netloc and not parts.scheme else "/"

@@ -1,4 +1,4 @@
-"""A bundle as one of its targets sees it: the YAML files put together, variables filled in."""
+"""A bundle for one of its targets: the YAML files merged, and the variables resolved."""
 
 import glob
 import os
@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
+from local_workspace.users import USER_NAME
+
 _VARIABLE = re.compile(r"\$\{([^${}]+)\}")
-_USER = "local@localhost"
 
 
 class BundleError(RuntimeError):
@@ -18,12 +19,12 @@ class BundleError(RuntimeError):
 
 
 class Bundle:
-    """What `databricks bundle validate -t target` shows, for the part of a bundle that this project uses.
+    """What `databricks bundle validate -t target` shows, for the features of bundles that this project uses.
 
-    Without what a target's `mode` or `run_as` does to resources.
+    The effects of a target's `mode` and `run_as` on resources are left out.
     """
 
-    def __init__(self, path: Path, target: str | None, given: list[str]) -> None:
+    def __init__(self, path: Path, target: str | None, overrides: list[str]) -> None:
         self.root = path.resolve().parent
         whole = _read(path)
         files = {path.resolve(): whole}
@@ -32,7 +33,7 @@ class Bundle:
                 files.setdefault(Path(name), _read(Path(name)))
         targets: dict[str, Any] = {}
         for content in files.values():
-            targets = _overlaid(targets, content.get("targets") or {})
+            targets = _merged(targets, content.get("targets") or {})
         self.name = str(whole.get("bundle", {}).get("name", "bundle"))
         self.target = target or next((name for name, t in targets.items() if (t or {}).get("default")), "default")
         if targets and self.target not in targets:
@@ -43,20 +44,20 @@ class Bundle:
         self._resources: dict[str, dict[str, Any]] = {}
         for file, content in files.items():
             self._add(file, content.get("resources") or {})
-        self._resources = _overlaid(self._resources, settings.get("resources") or {})
-        self._values = self._variables(whole, settings, given)
+        self._resources = _merged(self._resources, settings.get("resources") or {})
+        self._values = self._variables(whole, settings, overrides)
 
     def _add(self, file: Path, resources: dict[str, Any]) -> None:
         for kind, named in resources.items():
             for key, resource in (named or {}).items():
                 if (kind, key) in self._origin:
                     raise BundleError(
-                        f"{file}: {kind}.{key} is defined in {self._origin[kind, key]} too: one of them must go."
+                        f"{file}: {kind}.{key} is defined in {self._origin[kind, key]} too: remove one of them."
                     )
                 self._origin[kind, key] = file
                 self._resources.setdefault(kind, {})[key] = resource
 
-    def _variables(self, whole: dict[str, Any], settings: dict[str, Any], given: list[str]) -> dict[str, Any]:
+    def _variables(self, whole: dict[str, Any], settings: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         declared = whole.get("variables") or {}
         values: dict[str, Any] = {}
         for name, variable in declared.items():
@@ -67,14 +68,17 @@ class Bundle:
         for name in declared:
             if f"BUNDLE_VAR_{name}" in os.environ:
                 values[name] = _typed(os.environ[f"BUNDLE_VAR_{name}"], declared[name])
-        for item in given:
+        for item in overrides:
             name, equals, value = item.partition("=")
             if not equals or name not in declared:
                 raise BundleError(f"--var {item}: write NAME=VALUE, with a variable that the bundle declares.")
             values[name] = _typed(value, declared[name])
         known: dict[str, Any] = {"bundle.name": self.name, "bundle.target": self.target}
-        known |= {"workspace.current_user.userName": _USER, "workspace.current_user.short_name": _USER.split("@")[0]}
-        known["workspace.root_path"] = f"/Workspace/Users/{_USER}/.bundle/{self.name}/{self.target}"
+        known |= {
+            "workspace.current_user.userName": USER_NAME,
+            "workspace.current_user.short_name": USER_NAME.split("@")[0],
+        }
+        known["workspace.root_path"] = f"/Workspace/Users/{USER_NAME}/.bundle/{self.name}/{self.target}"
         for field, value in {**(whole.get("workspace") or {}), **(settings.get("workspace") or {})}.items():
             known[f"workspace.{field}"] = value
         known |= {f"var.{name}": value for name, value in values.items()}
@@ -82,48 +86,48 @@ class Bundle:
 
     @property
     def remote_root(self) -> str:
-        """The deployment's folder in the workspace."""
-        return str(self._filled(self._values["workspace.root_path"], "workspace.root_path", ()))
+        """The folder of the deployment in the workspace."""
+        return str(self._resolved(self._values["workspace.root_path"], "workspace.root_path", ()))
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of resources that there are, such as jobs."""
+        """The kinds of resources that the bundle has, such as jobs."""
         return sorted(kind for kind, named in self._resources.items() if named)
 
     def resources(self, kind: str) -> Iterator[tuple[str, dict[str, Any], Path]]:
-        """Each resource's key, its settings, and the folder of the file that defines it."""
+        """The key and the settings of each resource, and the folder of the file that defines it."""
         for key in sorted(self._resources.get(kind) or {}):
-            filled = self._filled(self._resources[kind][key], f"{kind}.{key}", ())
-            yield key, _without_empty(filled), self._origin.get((kind, key), self.root / "databricks.yml").parent
+            settings = self._resolved(self._resources[kind][key], f"{kind}.{key}", ())
+            yield key, _without_empty(settings), self._origin.get((kind, key), self.root / "databricks.yml").parent
 
-    def _filled(self, value: Any, where: str, inside: tuple[str, ...]) -> Any:
+    def _resolved(self, value: Any, where: str, inside: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
-            return {key: self._filled(item, f"{where}.{key}", inside) for key, item in value.items()}
+            return {key: self._resolved(item, f"{where}.{key}", inside) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._filled(item, f"{where}[{place}]", inside) for place, item in enumerate(value)]
+            return [self._resolved(item, f"{where}[{position}]", inside) for position, item in enumerate(value)]
         if not isinstance(value, str):
             return value
         whole = _VARIABLE.fullmatch(value)
-        if whole:  # alone it keeps its type: a number stays a number
+        if whole:  # the whole value: it keeps its type, such as a number
             return self._value(whole.group(1), where, inside)
-        return _VARIABLE.sub(lambda found: str(self._value(found.group(1), where, inside)), value)
+        return _VARIABLE.sub(lambda match: str(self._value(match.group(1), where, inside)), value)
 
     def _value(self, name: str, where: str, inside: tuple[str, ...]) -> Any:
         if name in inside:
             raise BundleError(f"{where}: ${{{name}}} refers to itself.")
         if name in self._values:
-            return self._filled(self._values[name], where, (*inside, name))
+            return self._resolved(self._values[name], where, (*inside, name))
         parent, _, field = name.rpartition(".")
-        if parent.startswith("var."):  # a part of a variable of type complex
-            found = self._value(parent, where, inside)
-            if isinstance(found, dict) and field in found:
-                return found[field]
+        if parent.startswith("var."):  # a field of a complex variable
+            value = self._value(parent, where, inside)
+            if isinstance(value, dict) and field in value:
+                return value[field]
         hint = " (give it a default, or --var)" if name.startswith("var.") else ""
         raise BundleError(f"{where}: ${{{name}}} has no value{hint}.")
 
 
 def _without_empty(value: Any) -> Any:
-    """Without fields that are an empty text or list, as the CLI leaves them out: a variable may have made them so."""
+    """Leave out fields that are an empty string or list, as the CLI does: variables may resolve to them."""
     if isinstance(value, list):
         return [_without_empty(item) for item in value]
     if not isinstance(value, dict):
@@ -133,7 +137,7 @@ def _without_empty(value: Any) -> Any:
 
 
 def _typed(text: str, variable: dict[str, Any] | None) -> Any:
-    """A value from the command line, as a number or truth value where the variable's default is one."""
+    """A value from the command line or environment, with the type of the variable's default: number, bool or string."""
     default = (variable or {}).get("default")
     return yaml.safe_load(text) if isinstance(default, bool | int | float) else text
 
@@ -148,8 +152,8 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _overlaid(base: Any, change: Any) -> Any:
-    """A target's changes over the bundle's own values: mappings merge, everything else replaces."""
+def _merged(base: Any, change: Any) -> Any:
+    """The base with a target's changes: mappings are merged, everything else is replaced."""
     if isinstance(base, dict) and isinstance(change, dict):
-        return base | {key: _overlaid(base.get(key), value) for key, value in change.items()}
+        return base | {key: _merged(base.get(key), value) for key, value in change.items()}
     return change

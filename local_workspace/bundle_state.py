@@ -1,7 +1,7 @@
-"""The record of what a bundle's deployment made, where and as the Databricks CLI keeps it.
+"""The deployment state of a bundle, in the place and format of the Databricks CLI.
 
-So either of the two can go on from what the other has deployed. The format is version 2 of the CLI's direct engine
-(`bundle/direct/dstate` in its sources).
+So the deployer and the CLI can each update what the other has deployed. The format is version 2 of the CLI's direct
+deployment engine (`bundle/direct/dstate` in its sources).
 """
 
 import json
@@ -16,22 +16,22 @@ class BundleState:
     """`resources.json`: a lineage, a serial number that grows with every deployment, and each resource's id."""
 
     def __init__(self, remote: bytes | None, local: Path) -> None:
-        """`remote` is the file in the workspace; `local` the CLI's copy, which may be there or not.
+        """`remote` is the content of the file in the workspace, `local` the path of the CLI's copy, if it has one.
 
-        The CLI keeps its copy when it destroys a deployment and demands one lineage, so a new record continues that.
+        The CLI keeps its copy when it destroys a deployment, and refuses another lineage, so a new state continues it.
         """
-        here = json.loads(local.read_bytes()) if local.is_file() else {}
-        there = json.loads(remote) if remote else {}
-        newest = max(here, there, key=lambda record: record.get("serial", 0))
-        self._lineage = newest.get("lineage") or str(uuid.uuid4())
-        self._serial = newest.get("serial", 0)
-        self._resources: dict[str, Any] = dict(there.get("state") or {})
+        local_state = json.loads(local.read_bytes()) if local.is_file() else {}
+        remote_state = json.loads(remote) if remote else {}
+        latest = max(local_state, remote_state, key=lambda state: state.get("serial", 0))
+        self._lineage = latest.get("lineage") or str(uuid.uuid4())
+        self._serial = latest.get("serial", 0)
+        self._resources: dict[str, Any] = dict(remote_state.get("state") or {})
 
     def set(self, key: str, job_id: int, settings: dict[str, Any]) -> None:
-        """Record a job; resources that are not in the bundle any more stay, so that the CLI can delete them."""
+        """Record a job. Resources that the bundle no longer has stay, so that the CLI can delete them."""
         self._resources[f"resources.jobs.{key}"] = {"__id__": str(job_id), "state": settings}
 
     def content(self) -> bytes:
-        """The next record."""
-        record = {"state_version": _VERSION, "cli_version": "", "lineage": self._lineage, "serial": self._serial + 1}
-        return json.dumps({**record, "state": self._resources}, indent=1).encode()
+        """The next version of the file."""
+        header = {"state_version": _VERSION, "cli_version": "", "lineage": self._lineage, "serial": self._serial + 1}
+        return json.dumps({**header, "state": self._resources}, indent=1).encode()

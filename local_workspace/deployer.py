@@ -1,6 +1,6 @@
-"""Deploy a bundle's jobs: upload the wheels, create or reset each job.
+"""Deploy the jobs of a bundle: upload the wheels, create or reset each job.
 
-It does through the API what `databricks bundle deploy` does, for the part of a bundle that this project uses.
+This is what `databricks bundle deploy` does, for the features of bundles that this project uses.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Any
 from local_workspace.bundle import Bundle, BundleError
 from local_workspace.bundle_state import BundleState
 
-# Fields of a job that say who may do what, and where: without meaning for the one user of one machine.
+# Fields of a job that mean nothing to the only user of one machine.
 _NOT_LOCAL = (
     "permissions",
     "run_as",
@@ -30,16 +30,19 @@ _NOT_LOCAL = (
 )
 
 
-def deploy(path: Path, target: str | None, given: list[str], host: str, token: str) -> Iterator[str]:
-    """Create or reset each job of the bundle; yields a line for each. Jobs of others stay as they are."""
+def deploy(path: Path, target: str | None, variables: list[str], host: str, token: str) -> Iterator[str]:
+    """Create or reset each job of the bundle, and yield a line for each. Other jobs are not touched.
+
+    `variables` are overrides, each as `NAME=VALUE`. Raises BundleError.
+    """
     if not path.is_file():
         raise BundleError(f"There is no bundle at {path}.")
-    bundle = Bundle(path, target, given)
+    bundle = Bundle(path, target, variables)
     others = [kind for kind in bundle.kinds if kind != "jobs"]
     if bundle.mode or others:
-        what = f"mode {bundle.mode}" if bundle.mode else f"{', '.join(others)}"
+        feature = f"mode {bundle.mode}" if bundle.mode else ", ".join(others)
         raise BundleError(
-            f"Target {bundle.target} has {what}, which only the Databricks CLI deploys: "
+            f"Target {bundle.target} has {feature}, which only the Databricks CLI deploys: "
             f"`databricks bundle deploy -t {bundle.target}`."
         )
     client = _Client(host, token)
@@ -54,19 +57,21 @@ def deploy(path: Path, target: str | None, given: list[str], host: str, token: s
             spec["dependencies"] = [
                 remote
                 for pattern in spec.get("dependencies", [])
-                for remote in _wheel(bundle, pattern, folder, client, uploaded)
+                for remote in _uploaded_wheel(bundle, pattern, folder, client, uploaded)
             ]
         name = settings["name"]
         settings["deployment"] = {"kind": "BUNDLE", "metadata_file_path": f"{bundle.remote_root}/state/metadata.json"}
         query = urllib.parse.urlencode({"name": name, "limit": 2})
-        same = client.call("GET", f"/api/2.2/jobs/list?{query}").get("jobs", [])
-        same = [job for job in same if job["settings"]["name"] == name]
-        if len(same) > 1:
+        listed = client.call("GET", f"/api/2.2/jobs/list?{query}").get("jobs", [])
+        existing = [job for job in listed if job["settings"]["name"] == name]
+        if len(existing) > 1:
             raise BundleError(f"The workspace has more than one job named {name}: delete all but one.")
-        if same and same[0]["settings"].get("deployment", {}).get("kind") != "BUNDLE":
-            raise BundleError(f"Job {name} was made by hand ({same[0]['job_id']}): delete or rename it first.")
-        if same:
-            job_id = same[0]["job_id"]
+        if existing and existing[0]["settings"].get("deployment", {}).get("kind") != "BUNDLE":
+            raise BundleError(
+                f"Job {name} was not created by a bundle ({existing[0]['job_id']}): delete or rename it first."
+            )
+        if existing:
+            job_id = existing[0]["job_id"]
             client.call("POST", "/api/2.2/jobs/reset", {"job_id": job_id, "new_settings": settings})
             yield f"reset    {name} ({job_id})"
         else:
@@ -76,15 +81,17 @@ def deploy(path: Path, target: str | None, given: list[str], host: str, token: s
     client.upload(state_file, state.content())
 
 
-def _wheel(bundle: Bundle, pattern: str, folder: Path, client: "_Client", uploaded: dict[Path, str]) -> Iterator[str]:
+def _uploaded_wheel(
+    bundle: Bundle, pattern: str, folder: Path, client: "_Client", uploaded: dict[Path, str]
+) -> Iterator[str]:
     if pattern.startswith(("/Workspace/", "/Volumes/")):
         yield pattern
         return
-    found = sorted(glob.glob(str(folder / pattern))) or sorted(glob.glob(str(bundle.root / pattern)))  # noqa: PTH207
-    if len(found) != 1:
-        what = "no file fits it: build the wheel first" if not found else f"{len(found)} files fit it: keep one"
-        raise BundleError(f"The dependency {pattern} (in {folder}): {what}.")
-    file = Path(found[0]).resolve()
+    matches = sorted(glob.glob(str(folder / pattern))) or sorted(glob.glob(str(bundle.root / pattern)))  # noqa: PTH207
+    if len(matches) != 1:
+        fault = f"{len(matches)} files match: keep one" if matches else "no file matches: build the wheel first"
+        raise BundleError(f"The dependency {pattern} (in {folder}): {fault}.")
+    file = Path(matches[0]).resolve()
     if file not in uploaded:
         content = file.read_bytes()
         remote = f"{bundle.remote_root}/artifacts/{hashlib.sha256(content).hexdigest()[:16]}/{file.name}"
@@ -109,19 +116,19 @@ class _Client:
             raise BundleError(f"--host {host}: it must begin with http:// or https://.")
 
     def upload(self, path: str, content: bytes) -> None:
-        """Put a file into the workspace's tree, over what is there."""
+        """Write a file of the workspace, and replace an existing one."""
         self.call("POST", "/api/2.0/workspace/mkdirs", {"path": path.rpartition("/")[0]})
         self.call("POST", f"/api/2.0/workspace-files/import-file{urllib.parse.quote(path)}?overwrite=true", content)
 
     def download(self, path: str) -> bytes | None:
-        """A file of the workspace's tree; None if it is not there."""
+        """The content of a file of the workspace; None if it does not exist."""
         try:
-            found = self.call("GET", f"/api/2.0/workspace/export?{urllib.parse.urlencode({'path': path})}")
+            exported = self.call("GET", f"/api/2.0/workspace/export?{urllib.parse.urlencode({'path': path})}")
         except _Refused as error:
             if error.status == 404:
                 return None
             raise
-        return base64.b64decode(found["content"])
+        return base64.b64decode(exported["content"])
 
     def call(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
         data = json.dumps(body).encode() if isinstance(body, dict) else body

@@ -2,18 +2,23 @@
 
 import mimetypes
 import os
-import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import Field
 
-from local_workspace.arguments import Arguments, page_of
-from local_workspace.bodies import save_body
-from local_workspace.errors import ApiError, invalid, no_such_path
-from local_workspace.paths import path_in_volumes, shown_name
+from local_workspace.api_errors import ApiError, invalid, no_such_path
+from local_workspace.arguments import Arguments, Number, page_of
+from local_workspace.paths import path_in_volumes, shown_name, written
+from local_workspace.request_body import save_body
 from machine.state_folder import StateFolder
+
+
+class ListDirectory(Arguments):
+    page_size: Annotated[Number, Field(ge=1, le=1000)] = 1000
+    page_token: str = ""
 
 
 def files_router(state: StateFolder) -> APIRouter:
@@ -31,7 +36,7 @@ def files_router(state: StateFolder) -> APIRouter:
     async def download(path: str) -> Response:
         file = existing_file(path)
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        # Answers to Range requests, and HEAD, are Starlette's.
+        # Starlette answers Range and HEAD requests.
         return FileResponse(file, media_type=kind)
 
     @router.put("/2.0/fs/files{path:path}", status_code=204)
@@ -41,20 +46,12 @@ def files_router(state: StateFolder) -> APIRouter:
         if target.is_dir():
             raise invalid(f"{path} is a directory.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        path_in_volumes(state, path)
-        descriptor, draft = tempfile.mkstemp(prefix=".upload-", dir=target.parent)
+        path_in_volumes(state, path)  # the new folders change what it checks
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with written(target, overwrite=overwrite) as file:
                 await save_body(request, file)
-            if overwrite:
-                Path(draft).replace(target)
-            else:
-                try:
-                    os.link(draft, target)
-                except FileExistsError as error:
-                    raise ApiError(409, "ALREADY_EXISTS", f"The file {path} exists already.") from error
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        except FileExistsError as error:
+            raise ApiError(409, "ALREADY_EXISTS", f"The file {path} exists already.") from error
         return Response(status_code=204)
 
     @router.delete("/2.0/fs/files{path:path}", status_code=204)
@@ -76,14 +73,12 @@ def files_router(state: StateFolder) -> APIRouter:
     @router.get("/2.0/fs/directories{path:path}")
     async def list_directory(path: str, request: Request) -> dict[str, Any]:
         directory = existing_directory(path)
-        arguments = await Arguments.of(request)
-        limit = arguments.integer("page_size", 1000, 1, 1000) or 1000
-        token = arguments.text("page_token")
-        arguments.done()
-        names, more = page_of(sorted(os.listdir(directory)), limit, token)  # noqa: PTH208 - names alone are wanted
-        entries = [_entry(directory / name, path) for name in names]
-        answer: dict[str, Any] = {"contents": [entry for entry in entries if entry]}
-        return answer | ({"next_page_token": more} if more else {})
+        arguments = await ListDirectory.read(request)
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - only names are needed
+        page, token = page_of(names, arguments.page_size, arguments.page_token)
+        entries = [_entry(directory / name, path) for name in page]
+        view: dict[str, Any] = {"contents": [entry for entry in entries if entry]}
+        return view | ({"next_page_token": token} if token else {})
 
     @router.put("/2.0/fs/directories{path:path}", status_code=204)
     async def create_directory(path: str) -> Response:
@@ -91,7 +86,7 @@ def files_router(state: StateFolder) -> APIRouter:
         try:
             target.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ApiError(409, "ALREADY_EXISTS", f"{path}: there is a file in the way.") from error
+            raise ApiError(409, "ALREADY_EXISTS", f"{path}: a file is in the way.") from error
         return Response(status_code=204)
 
     @router.delete("/2.0/fs/directories{path:path}", status_code=204)
@@ -106,7 +101,7 @@ def files_router(state: StateFolder) -> APIRouter:
 
 
 def _entry(path: Path, parent: str) -> dict[str, Any] | None:
-    """What the listing says of a file or folder; None if it has gone in the meantime."""
+    """The listing's entry for a file or folder; None if it was deleted in the meantime."""
     try:
         details = path.lstat()
     except FileNotFoundError:

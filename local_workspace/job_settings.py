@@ -1,202 +1,207 @@
-"""Check a job's settings: what the local workspace does not know or cannot do, it refuses by name."""
+"""The settings of a job. What the local workspace does not know or cannot do, it refuses by name."""
 
-import re
-from collections.abc import Callable
-from typing import Any
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from local_workspace import references
-from local_workspace.errors import invalid, unsupported
-
-Check = Callable[[str, Any], None]
-_KEY = re.compile(r"[\w\-]{1,100}", re.ASCII)
+from local_workspace.api_errors import from_validation, invalid, unsupported
 
 
-def _text(where: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise invalid(f"{where} must be a string, not {type(value).__name__}.")
+def _only(supported: object, reason: str) -> AfterValidator:
+    """Refuse every other value of a field, since it would be ignored."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        if value != supported:
+            raise unsupported(f"{info.field_name} = {value!r}: {reason}")
+        return value
+
+    return AfterValidator(check)
 
 
-def _flag(where: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise invalid(f"{where} must be true or false.")
-
-
-def _number(least: int, most: int) -> Check:
-    def check(where: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise invalid(f"{where} must be a whole number from {least} to {most}, not {value!r}.")
-
-    return check
-
-
-def _one_of(*choices: str) -> Check:
-    def check(where: str, value: Any) -> None:
-        if value not in choices:
-            raise invalid(f"{where} must be one of {', '.join(choices)}, not {value!r}.")
-
-    return check
-
-
-def _only(value_supported: Any, what: str) -> Check:
-    def check(where: str, value: Any) -> None:
-        if value != value_supported or isinstance(value, bool) != isinstance(value_supported, bool):
-            raise unsupported(f"{where} = {value!r}: {what}")
-
-    return check
-
-
-def _strings(where: str, value: Any) -> None:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise invalid(f"{where} must be a list of strings.")
-
-
-def _tags(where: str, value: Any) -> None:
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise invalid(f"{where} must map names to strings.")
-    if len(value) > 25:
-        raise invalid(f"{where} has {len(value)} tags; a job may have 25.")
-
-
-def _record(**fields: Check) -> Check:
-    def check(where: str, value: Any) -> None:
-        if not isinstance(value, dict):
-            raise invalid(f"{where} must be an object.")
-        for name, item in value.items():
-            inside = f"{where}.{name}" if where else name
-            if name not in fields:
-                raise unsupported(f"the field {inside}")
-            fields[name](inside, item)
-
-    return check
-
-
-def _items(check_item: Check) -> Check:
-    def check(where: str, value: Any) -> None:
-        if not isinstance(value, list):
-            raise invalid(f"{where} must be a list.")
-        for position, item in enumerate(value):
-            check_item(f"{where}[{position}]", item)
-
-    return check
-
-
-def _nothing(where: str, value: Any) -> None:
-    """Notifications go nowhere on one machine: an empty setting is harmless, another would be ignored."""
+def _without_content(value: Any, info: ValidationInfo) -> Any:
     if any(value.values()) if isinstance(value, dict) else value:
-        raise unsupported(f"{where}: nothing is sent from one machine")
+        raise unsupported(f"{info.field_name}: nothing is sent from one machine")
+    return value
 
 
-_DAY = 86400
-_HEALTH = _record(
-    rules=_items(
-        _record(
-            metric=_one_of(
-                "RUN_DURATION_SECONDS",
-                "STREAMING_BACKLOG_BYTES",
-                "STREAMING_BACKLOG_FILES",
-                "STREAMING_BACKLOG_RECORDS",
-                "STREAMING_BACKLOG_SECONDS",
-            ),
-            op=_one_of("GREATER_THAN"),
-            value=_number(0, 10**15),
-        )
-    )
-)
-_PARAMETER = _record(name=_text, default=_text)
-_TASK = _record(
-    task_key=_text,
-    description=_text,
-    depends_on=_items(_record(task_key=_text)),
-    run_if=_only("ALL_SUCCESS", "only tasks whose dependencies all succeeded are run"),
-    max_retries=_only(0, "retries belong to the scheduler that started the run; say max_retries: 0"),
-    min_retry_interval_millis=_number(0, 10**9),
-    retry_on_timeout=_only(False, "a task is not retried here"),
-    disable_auto_optimization=_flag,
-    timeout_seconds=_number(0, 30 * _DAY),
-    environment_key=_text,
-    python_wheel_task=_record(package_name=_text, entry_point=_text, parameters=_strings),
-    health=_HEALTH,
-    email_notifications=_nothing,
-    webhook_notifications=_nothing,
-    notification_settings=_nothing,
-)
-_SETTINGS = _record(
-    name=_text,
-    description=_text,
-    tags=_tags,
-    tasks=_items(_TASK),
-    environments=_items(
-        _record(
-            environment_key=_text,
-            spec=_record(environment_version=_text, client=_text, dependencies=_strings),
-        )
-    ),
-    parameters=_items(_PARAMETER),
-    max_concurrent_runs=_number(0, 1000),
-    queue=_record(enabled=_flag),
-    timeout_seconds=_number(0, 30 * _DAY),
-    health=_HEALTH,
-    performance_target=_one_of("STANDARD", "PERFORMANCE_OPTIMIZED"),
-    format=_one_of("MULTI_TASK"),
-    edit_mode=_one_of("EDITABLE", "UI_LOCKED"),
-    deployment=_record(kind=_one_of("BUNDLE"), metadata_file_path=_text),
-    run_as=_record(user_name=_text, service_principal_name=_text),
-    access_control_list=_items(
-        _record(user_name=_text, group_name=_text, service_principal_name=_text, permission_level=_text)
-    ),
-    email_notifications=_nothing,
-    webhook_notifications=_nothing,
-    notification_settings=_nothing,
-)
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+NotEmpty = Annotated[str, StringConstraints(min_length=1)]
+Seconds = Annotated[int, Field(ge=0, le=30 * 86400)]
+Notifications = Annotated[Any, AfterValidator(_without_content)]
+"""Notifications go nowhere on one machine: an empty setting is harmless, another would be ignored."""
 
 
-def checked(settings: Any) -> dict[str, Any]:
-    """The settings with the real API's defaults filled in, or an error that names the first fault."""
-    _SETTINGS("", settings)
-    filled = {"name": "Untitled", "max_concurrent_runs": 1, "timeout_seconds": 0, "format": "MULTI_TASK", **settings}
-    _check_names(filled)
-    tasks = filled.get("tasks") or []
-    if not tasks:
-        raise invalid("The job has no tasks: give it at least one.")
-    environments = {item.get("environment_key") for item in filled.get("environments", [])}
-    for task in tasks:
-        where = f"Task {task.get('task_key')!r}"
-        wheel_task = task.get("python_wheel_task")
-        if wheel_task is None:
-            raise unsupported(f"the type of task {task.get('task_key')!r}: only python_wheel_task is there")
-        for name in ("package_name", "entry_point"):
-            if not wheel_task.get(name):
-                raise invalid(f"{where}: python_wheel_task.{name} is missing.")
-        if task.get("environment_key") not in environments:
-            raise invalid(f"{where}: environment_key {task.get('environment_key')!r} is not among `environments`.")
-        declared = {parameter["name"] for parameter in filled.get("parameters", [])}
-        for parameter in wheel_task.get("parameters", []):
-            references.check(parameter, declared, where)
-    _check_order(tasks)
-    return filled
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _check_names(settings: dict[str, Any]) -> None:
-    for kind, key in (("tasks", "task_key"), ("environments", "environment_key"), ("parameters", "name")):
-        names = [item.get(key) for item in settings.get(kind, [])]
-        for name in names:
-            if not isinstance(name, str) or not _KEY.fullmatch(name):
-                raise invalid(f"{kind}: {key} {name!r} must be letters, digits, - and _ (at most 100).")
-            if names.count(name) > 1:
-                raise invalid(f"{kind}: {key} {name!r} occurs more than once.")
-    for parameter in settings.get("parameters", []):
-        if "default" not in parameter:
-            raise invalid(f"parameters: {parameter['name']!r} has no default.")
+class HealthRule(_Settings):
+    metric: Literal[
+        "RUN_DURATION_SECONDS",
+        "STREAMING_BACKLOG_BYTES",
+        "STREAMING_BACKLOG_FILES",
+        "STREAMING_BACKLOG_RECORDS",
+        "STREAMING_BACKLOG_SECONDS",
+    ]
+    op: Literal["GREATER_THAN"]
+    value: Annotated[int, Field(ge=0, le=10**15)]
 
 
-def _check_order(tasks: list[dict[str, Any]]) -> None:
-    waits_for = {task["task_key"]: {d.get("task_key") for d in task.get("depends_on", [])} for task in tasks}
-    for task_key, others in waits_for.items():
-        for other in sorted(others - set(waits_for), key=str):
-            raise invalid(f"Task {task_key!r} depends on {other!r}, which is no task of this job.")
-    done: set[str] = set()
-    while len(done) < len(waits_for):
-        ready = {key for key, others in waits_for.items() if key not in done and others <= done}
-        if not ready:
-            raise invalid(f"The tasks depend on each other in a circle: {', '.join(sorted(set(waits_for) - done))}.")
-        done |= ready
+class Health(_Settings):
+    rules: list[HealthRule] = []
+
+
+class Dependency(_Settings):
+    task_key: str
+
+
+class PythonWheelTask(_Settings):
+    package_name: NotEmpty
+    entry_point: NotEmpty
+    parameters: list[str] = []
+
+
+class TaskSettings(_Settings):
+    task_key: Name
+    description: str = ""
+    depends_on: list[Dependency] = []
+    run_if: Annotated[str, _only("ALL_SUCCESS", "a task runs only if all its dependencies succeeded")] = "ALL_SUCCESS"
+    max_retries: Annotated[int, _only(0, "the scheduler that started the run retries; set max_retries: 0")] = 0
+    min_retry_interval_millis: Annotated[int, Field(ge=0, le=10**9)] = 0
+    retry_on_timeout: Annotated[bool, _only(False, "a task is not retried here")] = False
+    disable_auto_optimization: bool = False
+    timeout_seconds: Seconds = 0
+    environment_key: str
+    python_wheel_task: PythonWheelTask
+    health: Health = Health()
+    email_notifications: Notifications = None
+    webhook_notifications: Notifications = None
+    notification_settings: Notifications = None
+
+    @property
+    def upstream(self) -> set[str]:
+        return {dependency.task_key for dependency in self.depends_on}
+
+
+class EnvironmentSpec(_Settings):
+    environment_version: str = ""
+    client: str = ""
+    dependencies: list[str] = []
+
+
+class Environment(_Settings):
+    environment_key: Name
+    spec: EnvironmentSpec = EnvironmentSpec()
+
+
+class Parameter(_Settings):
+    name: Name
+    default: str
+
+
+class Queue(_Settings):
+    enabled: bool = False
+
+
+class Deployment(_Settings):
+    kind: Literal["BUNDLE"]
+    metadata_file_path: str = ""
+
+
+class RunAs(_Settings):
+    user_name: str = ""
+    service_principal_name: str = ""
+
+
+class AccessControl(_Settings):
+    user_name: str = ""
+    group_name: str = ""
+    service_principal_name: str = ""
+    permission_level: str = ""
+
+
+class JobSettings(_Settings):
+    name: str = "Untitled"
+    description: str = ""
+    tags: Annotated[dict[str, str], Field(max_length=25)] = {}
+    tasks: list[TaskSettings] = []
+    environments: list[Environment] = []
+    parameters: list[Parameter] = []
+    max_concurrent_runs: Annotated[int, Field(ge=0, le=1000)] = 1
+    queue: Queue = Queue()
+    timeout_seconds: Seconds = 0
+    health: Health = Health()
+    performance_target: Literal["STANDARD", "PERFORMANCE_OPTIMIZED"] = "STANDARD"
+    format: Literal["MULTI_TASK"] = "MULTI_TASK"
+    edit_mode: Literal["EDITABLE", "UI_LOCKED"] = "EDITABLE"
+    deployment: Deployment | None = None
+    run_as: RunAs = RunAs()
+    access_control_list: list[AccessControl] = []
+    email_notifications: Notifications = None
+    webhook_notifications: Notifications = None
+    notification_settings: Notifications = None
+
+    @classmethod
+    def parse(cls, settings: dict[str, Any]) -> Self:
+        """The settings, with the defaults that the real API fills in. Raises ApiError, which names the first fault."""
+        defaults = {"name": "Untitled", "max_concurrent_runs": 1, "timeout_seconds": 0, "format": "MULTI_TASK"}
+        try:
+            return cls.model_validate(defaults | settings)
+        except ValidationError as error:
+            raise from_validation(error, "field") from error
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings as they were given, with the defaults that `parse` filled in."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def task(self, task_key: str) -> TaskSettings | None:
+        """None for a task that the job no longer has."""
+        return next((task for task in self.tasks if task.task_key == task_key), None)
+
+    @property
+    def default_parameters(self) -> dict[str, str]:
+        return {parameter.name: parameter.default for parameter in self.parameters}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.tasks:
+            raise invalid("The job has no tasks: give it at least one.")
+        _check_unique("tasks: task_key", [task.task_key for task in self.tasks])
+        _check_unique("environments: environment_key", [item.environment_key for item in self.environments])
+        _check_unique("parameters: name", [parameter.name for parameter in self.parameters])
+        environments = {environment.environment_key for environment in self.environments}
+        for task in self.tasks:
+            where = f"Task {task.task_key!r}"
+            if task.environment_key not in environments:
+                raise invalid(f"{where}: environment_key {task.environment_key!r} is not among `environments`.")
+            for text in task.python_wheel_task.parameters:
+                references.check(text, set(self.default_parameters), where)
+        _check_order({task.task_key: task.upstream for task in self.tasks})
+        return self
+
+
+def _check_unique(place: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid(f"{place} {name!r} occurs more than once.")
+
+
+def _check_order(upstream: dict[str, set[str]]) -> None:
+    for task_key, dependencies in upstream.items():
+        for missing in sorted(dependencies - set(upstream)):
+            raise invalid(f"Task {task_key!r} depends on {missing!r}, which is no task of this job.")
+    try:
+        TopologicalSorter(upstream).prepare()
+    except CycleError as error:
+        raise invalid(f"The tasks depend on each other in a circle: {', '.join(error.args[1])}.") from error

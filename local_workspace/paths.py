@@ -1,14 +1,18 @@
-"""From the paths of the API (`/Volumes/...`, `/Workspace/...`) to files, and never out of their folders."""
+"""Map paths of the API (`/Volumes/...`, `/Workspace/...`) to files, never outside of their folders."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from local_workspace.errors import ApiError, invalid
+from local_workspace.api_errors import ApiError, invalid
 from machine.state_folder import StateFolder
 
 
 def path_in_volumes(state: StateFolder, api_path: str) -> Path:
-    """`/Volumes/<catalog>/<schema>/<volume>/...` on this machine."""
+    """The file of `/Volumes/<catalog>/<schema>/<volume>/...`. Raises ApiError."""
     parts = _parts(api_path)
     if parts[:1] != ["Volumes"] or len(parts) < 4:
         raise invalid(
@@ -18,14 +22,30 @@ def path_in_volumes(state: StateFolder, api_path: str) -> Path:
 
 
 def path_in_files(state: StateFolder, api_path: str) -> Path:
-    """A path of the workspace's tree; `/Workspace` in front may be left out, as in the real API."""
+    """The file of a workspace path. The prefix `/Workspace` may be left out, as in the real API."""
     parts = _parts(api_path)
     return _inside(state.files, parts[1:] if parts[:1] == ["Workspace"] else parts, api_path)
 
 
 def shown_name(path: Path) -> str:
-    """A file's name as text: what is not UTF-8 in it cannot be sent, and shows as a replacement character."""
+    """The name of a file, with replacement characters for bytes that are not UTF-8, which JSON cannot carry."""
     return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+@contextmanager
+def written(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
+    """Open a draft for writing, which takes the place of the file if nothing fails.
+
+    Raises FileExistsError if the file exists and may not be overwritten.
+    """
+    with tempfile.NamedTemporaryFile(prefix=".upload-", dir=path.parent, delete=False) as file:
+        draft = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            draft.replace(path) if overwrite else os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _parts(api_path: str) -> list[str]:
@@ -38,7 +58,7 @@ def _parts(api_path: str) -> list[str]:
 def _inside(root: Path, parts: list[str], api_path: str) -> Path:
     base = root.resolve()
     path = base.joinpath(*parts)
-    # Symbolic links are followed first: they must not lead out either.
+    # Resolved first: symbolic links must not lead outside either.
     if not Path(os.path.realpath(path)).is_relative_to(base):
-        raise ApiError(403, "PERMISSION_DENIED", f"{api_path!r} leads out of its folder.")
+        raise ApiError(403, "PERMISSION_DENIED", f"{api_path!r} leads outside of its folder.")
     return path

@@ -1,5 +1,6 @@
-"""Blank out secrets in what people and programs get to read."""
+"""Replace secrets in texts that people and programs read."""
 
+import math
 import time
 
 from machine.state_folder import StateFolder
@@ -8,16 +9,16 @@ HIDDEN = "[REDACTED]"
 
 
 class Redactor:
-    """Knows every value in the secrets folder; looks again now and then, since secrets are added while it runs."""
+    """Replaces every value in the secrets folder, which it reads again every two seconds, since secrets are added."""
 
     def __init__(self, state: StateFolder) -> None:
         self._state = state
         self._values: list[str] = []
-        self._read_at = -1e9
+        self._read_at = -math.inf
 
     def refresh(self) -> None:
-        """Look for new secrets before the next text: a task is about to start, and may read them."""
-        self._read_at = -1e9
+        """Read the secrets again before the next text, because a task that starts now may read new ones."""
+        self._read_at = -math.inf
 
     def text(self, text: str) -> str:
         if time.monotonic() - self._read_at > 2:

@@ -1,9 +1,9 @@
-"""Databricks' dynamic value references (`{{job.run_id}}`) in task parameters."""
+"""Dynamic value references of Databricks (`{{job.run_id}}`) in the parameters of tasks."""
 
 import re
 from collections.abc import Mapping
 
-from local_workspace.errors import invalid, unsupported
+from local_workspace.api_errors import invalid, unsupported
 
 _REFERENCE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _JOB_PARAMETER = "job.parameters."
@@ -22,7 +22,7 @@ KNOWN = (
 
 
 def check(text: str, declared: set[str], where: str) -> None:
-    """Refuse a reference that could never be filled in."""
+    """Raise ApiError for an unknown reference, or one to a job parameter that is not declared."""
     for name in _REFERENCE.findall(text):
         if name.startswith(_JOB_PARAMETER):
             if name.removeprefix(_JOB_PARAMETER) not in declared:
@@ -32,5 +32,5 @@ def check(text: str, declared: set[str], where: str) -> None:
 
 
 def resolved(text: str, values: Mapping[str, str]) -> str:
-    """Fill in the references, once: a value that looks like a reference stays as it is."""
-    return _REFERENCE.sub(lambda found: values.get(found.group(1), found.group(0)), text)
+    """The text with each reference replaced by its value. A value that looks like a reference is not replaced again."""
+    return _REFERENCE.sub(lambda match: values.get(match.group(1), match.group(0)), text)

@@ -1,4 +1,4 @@
-"""Decide which runs and tasks may go on, and start, stop and finish them."""
+"""Decide which runs and tasks may start, and start, stop and finish them."""
 
 import logging
 import shutil
@@ -7,25 +7,27 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from local_workspace import references
+from local_workspace.entities import LifeCycle, Result, Run, TaskRun
+from local_workspace.job_settings import TaskSettings
 from local_workspace.redaction import Redactor
-from local_workspace.spark_watch import SparkWatch
-from local_workspace.store import TERMINAL, Row, Store, now_ms
+from local_workspace.spark_supervisor import SparkSupervisor
+from local_workspace.store import Store, now_ms
+from local_workspace.task_attempt import SPARK_DIED, TaskAttempt, task_environment
 from local_workspace.task_launcher import TaskLauncher
-from local_workspace.task_run import SPARK_DIED, TaskAttempt, task_environment
 from machine.processes import ProcessIdentity, end_group
 from machine.state_folder import StateFolder
 
 log = logging.getLogger(__name__)
 RESTARTED = "The workspace was restarted while this task ran, and its process was ended; run it again."
+STOPPED = "The workspace was stopped while this task ran; run it again."
 
 
 class Runner:
     """One thread looks at all unfinished runs whenever something changed; each task has a thread that waits for it.
 
-    `modules` are imported once for all tasks.
+    `modules` are imported once for all tasks. `grace` is how many seconds a task has to end when it is asked to.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Runner:
         self._redactor = redactor
         self._grace = grace
         self._launcher = TaskLauncher(task_environment(state.secrets), modules)
-        self.spark: SparkWatch | None = None
+        self.spark: SparkSupervisor | None = None
         self._attempts: dict[int, TaskAttempt] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -49,13 +51,13 @@ class Runner:
         self.wake()
 
     def stop(self) -> None:
-        """End all processes. Their runs are marked at the next start; queued runs go on then."""
+        """End all task processes. The next start marks their runs as failed, and starts the queued runs."""
         self._stopping = True
         self.wake()
         self._thread.join(timeout=10)
         attempts = list(self._attempts.values())
         for attempt in attempts:
-            attempt.stop("FAILED", "The workspace was stopped while this task ran; run it again.")
+            attempt.stop(Result.FAILED, STOPPED)
         for attempt in attempts:
             attempt.thread.join(timeout=self._grace + 20)
         self._launcher.stop()
@@ -64,24 +66,23 @@ class Runner:
         self._wake.set()
 
     def spark_lost(self) -> None:
-        """Fail at once what used the dead server."""
+        """Fail the tasks that used the dead server, without waiting for their own time-outs."""
         for attempt in list(self._attempts.values()):
-            attempt.stop("FAILED", SPARK_DIED)
+            attempt.stop(Result.FAILED, SPARK_DIED)
 
-    def log_file(self, task: Row) -> Path:
-        return self._folder(task) / "log.txt"
+    def read_log(self, task_run: TaskRun, limit: int) -> tuple[str, bool]:
+        """The last bytes of a task's log without secrets, and whether an earlier part was left out."""
+        try:
+            with (self._folder(task_run) / "log.txt").open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - limit))
+                return self._redactor.text(file.read().decode("utf-8", "replace")), size > limit
+        except FileNotFoundError:  # the task has not started
+            return "", False
 
     def forget(self, run_id: int) -> None:
         """Remove what a deleted run left on disk."""
         shutil.rmtree(self._state.runs / str(run_id), ignore_errors=True)
-
-    def active_count(self, job_id: int) -> int:
-        return len(
-            self._store.all(
-                "select run_id from runs where job_id = ? and life_cycle in ('PENDING', 'RUNNING', 'TERMINATING')",
-                job_id,
-            )
-        )
 
     def _loop(self) -> None:
         while not self._stopping:
@@ -93,182 +94,165 @@ class Runner:
                     return
                 try:
                     with self._store.transaction():
-                        self._advance(run["run_id"])
+                        self._advance(run.run_id)
                 except Exception:  # one broken run must not hold up the others
-                    log.exception("run %s cannot go on", run["run_id"])
+                    log.exception("Run %s cannot be advanced", run.run_id)
 
     def _advance(self, run_id: int) -> None:
         run = self._store.run(run_id)
-        if run is None or run["life_cycle"] in TERMINAL:
+        if run is None or run.is_over:
             return
-        if run["life_cycle"] == "QUEUED" and not run["cancel_requested"]:
-            job = self._store.job(run["job_id"])
-            limit = (job or run)["settings"]["max_concurrent_runs"]
-            if self.active_count(run["job_id"]) >= limit:
+        if run.life_cycle in (LifeCycle.QUEUED, LifeCycle.PENDING) and not run.cancel_requested:
+            if run.life_cycle == LifeCycle.QUEUED and not self._may_leave_queue(run):
                 return
-        if run["life_cycle"] in ("QUEUED", "PENDING") and not run["cancel_requested"]:
-            started = now_ms()
-            self._store.update(
-                "runs", run_id, life_cycle="RUNNING", started=run["started"] or started, attempt_started=started
-            )
-            run = self._store.run(run_id) or run
-        limit = run["settings"]["timeout_seconds"]
-        if limit and run["attempt_started"] and now_ms() - run["attempt_started"] > limit * 1000:
-            self._store.update("runs", run_id, timed_out=1)
-            run["timed_out"] = 1
-        tasks = self._store.latest_attempts(run_id)
-        if run["cancel_requested"] or run["timed_out"]:
-            self._wind_down(run, tasks)
+            now = now_ms()
+            run = self._store.update(run, life_cycle=LifeCycle.RUNNING, started=run.started or now, attempt_started=now)
+        limit = run.settings.timeout_seconds
+        if limit and run.attempt_started and now_ms() - run.attempt_started > limit * 1000:
+            run = self._store.update(run, timed_out=True)
+        attempts = self._store.latest_attempts(run_id)
+        if run.cancel_requested:
+            run = self._terminate(run, attempts, Result.CANCELED, "Run cancelled.")
+        elif run.timed_out:
+            message = f"The run was stopped: it ran longer than its timeout of {limit} s."
+            run = self._terminate(run, attempts, Result.TIMEDOUT, message)
         else:
-            self._start_ready_tasks(run, tasks)
-        tasks = self._store.latest_attempts(run_id)
-        if all(task["life_cycle"] in TERMINAL for task in tasks.values()):
-            self._finish(run, tasks)
+            self._start_ready_tasks(run, attempts)
+        attempts = self._store.latest_attempts(run_id)
+        if all(task_run.is_over for task_run in attempts.values()):
+            self._finish(run, attempts)
 
-    def _wind_down(self, run: Row, tasks: dict[str, Row]) -> None:
-        if run["cancel_requested"]:
-            result, message = "CANCELED", "Run cancelled."
-        else:
-            result = "TIMEDOUT"
-            message = f"The run was stopped: it ran longer than its timeout of {run['settings']['timeout_seconds']} s."
-        for task in tasks.values():
-            if task["life_cycle"] in TERMINAL:
+    def _may_leave_queue(self, run: Run) -> bool:
+        job = self._store.job(run.job_id)
+        return self._store.active_run_count(run.job_id) < (job or run).settings.max_concurrent_runs
+
+    def _terminate(self, run: Run, attempts: dict[str, TaskRun], result: Result, message: str) -> Run:
+        """Stop the tasks that run, and end those that do not."""
+        for task_run in attempts.values():
+            if task_run.is_over:
                 continue
-            attempt = self._attempts.get(task["run_id"])
-            if attempt is None:
-                self._end_task(task["run_id"], result, message)
-            else:
+            if attempt := self._attempts.get(task_run.run_id):
                 attempt.stop(result, message)
-        if run["life_cycle"] != "TERMINATING":
-            self._store.update("runs", run["run_id"], life_cycle="TERMINATING", message=message)
+            else:
+                self._end_task(task_run, result, message)
+        if run.life_cycle == LifeCycle.TERMINATING:
+            return run
+        return self._store.update(run, life_cycle=LifeCycle.TERMINATING, message=message)
 
-    def _start_ready_tasks(self, run: Row, tasks: dict[str, Row]) -> None:
+    def _start_ready_tasks(self, run: Run, attempts: dict[str, TaskRun]) -> None:
         changed = True
-        while changed:  # an upstream failure reaches the tasks behind it in the same pass
+        while changed:  # a failure reaches all downstream tasks in the same pass
             changed = False
-            for settings in run["settings"]["tasks"]:
-                task = tasks[settings["task_key"]]
-                if task["life_cycle"] in TERMINAL or task["run_id"] in self._attempts:
+            for task in run.settings.tasks:
+                task_run = attempts[task.task_key]
+                if task_run.is_over or task_run.run_id in self._attempts:
                     continue
-                before = [tasks[needed["task_key"]] for needed in settings.get("depends_on", [])]
-                if all(other["result"] == "SUCCESS" for other in before):
-                    self._start_task(run, task, settings)
-                elif all(other["life_cycle"] in TERMINAL for other in before):
-                    canceled = any(other["result"] in ("CANCELED", "UPSTREAM_CANCELED") for other in before)
-                    result = "UPSTREAM_CANCELED" if canceled else "UPSTREAM_FAILED"
-                    failed = ", ".join(sorted(o["task_key"] for o in before if o["result"] != "SUCCESS"))
-                    self._end_task(task["run_id"], result, f"Not run, because {failed} did not succeed.")
-                    tasks[settings["task_key"]] = self._store.task_run(task["run_id"]) or task
+                upstream = [attempts[task_key] for task_key in task.upstream]
+                not_succeeded = [other for other in upstream if other.result != Result.SUCCESS]
+                if not not_succeeded:
+                    self._start_task(run, task_run, task)
+                elif all(other.is_over for other in upstream):
+                    canceled = {Result.CANCELED, Result.UPSTREAM_CANCELED} & {other.result for other in upstream}
+                    result = Result.UPSTREAM_CANCELED if canceled else Result.UPSTREAM_FAILED
+                    names = ", ".join(sorted(other.task_key for other in not_succeeded))
+                    message = f"Not run, because {names} did not succeed."
+                    attempts[task.task_key] = self._end_task(task_run, result, message)
                     changed = True
 
-    def _start_task(self, run: Row, task: Row, settings: dict[str, Any]) -> None:
-        values = _reference_values(run, task)
-        wheel = settings["python_wheel_task"]
-        parameters = [references.resolved(text, values) for text in wheel.get("parameters", [])]
-        session_id = str(uuid.uuid4())
-        unpacked = [self._state.wheels / digest for digest in run["wheels"][settings["environment_key"]]]
-        self._store.update(
-            "task_runs",
-            task["run_id"],
-            life_cycle="PENDING",
+    def _start_task(self, run: Run, task_run: TaskRun, task: TaskSettings) -> None:
+        values = _reference_values(run, task_run)
+        wheel_task = task.python_wheel_task
+        parameters = [references.resolved(text, values) for text in wheel_task.parameters]
+        task_run = self._store.update(
+            task_run,
+            life_cycle=LifeCycle.PENDING,
             started=now_ms(),
-            session_id=session_id,
+            session_id=str(uuid.uuid4()),
             parameters=parameters,
         )
         attempt = TaskAttempt(
-            task_run_id=task["run_id"],
-            folder=self._folder(task),
+            task_run=task_run,
+            folder=self._folder(task_run),
             launcher=self._launcher,
-            command=[wheel["package_name"], wheel["entry_point"], *parameters],
-            path=unpacked,
-            session_id=session_id,
-            timeout=settings.get("timeout_seconds") or 0,
-            grace=self._grace,
+            command=[wheel_task.package_name, wheel_task.entry_point, *parameters],
+            path=[self._state.wheels / digest for digest in run.wheels[task.environment_key]],
+            timeout_seconds=task.timeout_seconds,
+            grace_seconds=self._grace,
             redactor=self._redactor,
             spark=self.spark,
             when_started=self._task_started,
-            when_stopping=lambda run_id: self._store.update("task_runs", run_id, life_cycle="TERMINATING"),
+            when_stopping=lambda task_run: self._store.update(task_run, life_cycle=LifeCycle.TERMINATING),
             when_over=self._task_over,
         )
-        self._attempts[task["run_id"]] = attempt
+        self._attempts[task_run.run_id] = attempt
         attempt.thread.start()
 
-    def _task_started(self, run_id: int, process: ProcessIdentity) -> None:
-        self._store.update(
-            "task_runs",
-            run_id,
-            life_cycle="RUNNING",
-            pid=process.pid,
-            pid_started=process.started,
-        )
+    def _task_started(self, task_run: TaskRun, process: ProcessIdentity) -> None:
+        self._store.update(task_run, life_cycle=LifeCycle.RUNNING, pid=process.pid, pid_started=process.started)
 
     def _task_over(self, attempt: TaskAttempt) -> None:
-        known = {"error": attempt.error, "error_trace": attempt.trace, "process_started": attempt.entered}
         with self._store.transaction():
-            self._store.update("task_runs", attempt.task_run_id, **known)
-            self._end_task(attempt.task_run_id, attempt.result, attempt.message)
-            self._attempts.pop(attempt.task_run_id, None)
+            task_run = self._store.update(
+                attempt.task_run, error=attempt.error, error_trace=attempt.trace, process_started=attempt.entered_ms
+            )
+            self._end_task(task_run, attempt.result, attempt.message)
+            self._attempts.pop(task_run.run_id, None)
         self.wake()
 
-    def _end_task(self, run_id: int, result: str, message: str, life_cycle: str = "TERMINATED") -> None:
-        values = {"life_cycle": life_cycle, "result": result, "message": message, "ended": now_ms()}
-        self._store.update("task_runs", run_id, **values)
+    def _end_task(
+        self, task_run: TaskRun, result: Result, message: str, life_cycle: LifeCycle = LifeCycle.TERMINATED
+    ) -> TaskRun:
+        return self._store.update(task_run, life_cycle=life_cycle, result=result, message=message, ended=now_ms())
 
-    def _finish(self, run: Row, tasks: dict[str, Row]) -> None:
-        """The run's result from its tasks' (as the real API: a failed task makes the run an INTERNAL_ERROR)."""
-        results = {key: task["result"] for key, task in tasks.items()}
-        life_cycle, message = "TERMINATED", ""
-        failed = sorted(key for key, result in results.items() if result == "FAILED")
-        if all(result == "SUCCESS" for result in results.values()):
-            result = "SUCCESS"
-        elif run["cancel_requested"]:
-            result, message = "CANCELED", "Run cancelled."
-        elif run["timed_out"] or ("TIMEDOUT" in results.values() and not failed):
-            result = "TIMEDOUT"
-            message = next(task["message"] for task in tasks.values() if task["result"] == "TIMEDOUT")
+    def _finish(self, run: Run, attempts: dict[str, TaskRun]) -> None:
+        """Derive the run's result from its tasks' (as the real API: a failed task makes it an INTERNAL_ERROR)."""
+        results = {task_run.result for task_run in attempts.values()}
+        life_cycle, message = LifeCycle.TERMINATED, ""
+        failed = sorted(task_key for task_key, task_run in attempts.items() if task_run.result == Result.FAILED)
+        if results == {Result.SUCCESS}:
+            result = Result.SUCCESS
+        elif run.cancel_requested:
+            result, message = Result.CANCELED, "Run cancelled."
+        elif run.timed_out or (Result.TIMEDOUT in results and not failed):
+            result = Result.TIMEDOUT
+            messages = [task_run.message for task_run in attempts.values() if task_run.result == result]
+            message = messages[0] if messages else run.message
         elif failed:
-            life_cycle, result = "INTERNAL_ERROR", "FAILED"
-            message = f"Task {failed[0]} failed with message: {tasks[failed[0]]['message']}."
-            if any(value in ("UPSTREAM_FAILED", "UPSTREAM_CANCELED") for value in results.values()):
+            life_cycle, result = LifeCycle.INTERNAL_ERROR, Result.FAILED
+            message = f"Task {failed[0]} failed with message: {attempts[failed[0]].message}."
+            if results & {Result.UPSTREAM_FAILED, Result.UPSTREAM_CANCELED}:
                 message += " This caused all downstream tasks to get skipped."
         else:
-            result = "CANCELED" if "CANCELED" in results.values() else "FAILED"
-        ended = now_ms()
-        repairs = run["repairs"]
-        if repairs:
-            repairs[-1] |= {"end_time": ended, "state": {"life_cycle_state": life_cycle, "result_state": result}}
-        self._store.update(
-            "runs", run["run_id"], life_cycle=life_cycle, result=result, message=message, ended=ended, repairs=repairs
-        )
+            result = Result.CANCELED if Result.CANCELED in results else Result.FAILED
+        self._store.update(run, life_cycle=life_cycle, result=result, message=message, ended=now_ms())
         self.wake()  # a queued run may start now
 
     def _end_orphans(self) -> None:
-        """After a crash or a restart: end what the last workspace left running, and say so in its runs."""
-        for task in self._store.all(
-            "select * from task_runs where pid is not null and life_cycle in ('PENDING', 'RUNNING', 'TERMINATING')"
-        ):
-            process = ProcessIdentity(task["pid"], task["pid_started"])
+        """End the task processes that a workspace which crashed or was stopped left running, and fail their runs."""
+        for task_run in self._store.task_runs_with_process():
+            process = ProcessIdentity(task_run.pid or 0, task_run.pid_started or 0.0)
             if process.is_alive():
                 end_group(process.pid, grace=1.0)
-            self._store.update("task_runs", task["run_id"], error=RESTARTED)
-            self._end_task(task["run_id"], "FAILED", RESTARTED, life_cycle="INTERNAL_ERROR")
+            task_run = self._store.update(task_run, error=RESTARTED)
+            self._end_task(task_run, Result.FAILED, RESTARTED, LifeCycle.INTERNAL_ERROR)
 
-    def _folder(self, task: Row) -> Path:
-        return self._state.runs / str(task["parent_run_id"]) / str(task["run_id"])
+    def _folder(self, task_run: TaskRun) -> Path:
+        return self._state.runs / str(task_run.parent_run_id) / str(task_run.run_id)
 
 
-def _reference_values(run: Row, task: Row) -> dict[str, str]:
-    started = datetime.fromtimestamp(run["started"] / 1000, UTC)
+def _reference_values(run: Run, task_run: TaskRun) -> dict[str, str]:
+    started_ms = run.started or run.created
+    started = datetime.fromtimestamp(started_ms / 1000, UTC)
     values = {
-        "job.id": str(run["job_id"]),
-        "job.name": run["job_name"],
-        "job.run_id": str(run["run_id"]),
-        "job.repair_count": str(run["repair_count"]),
+        "job.id": str(run.job_id),
+        "job.name": run.job_name,
+        "job.run_id": str(run.run_id),
+        "job.repair_count": str(run.repair_count),
         "job.start_time.iso_date": started.date().isoformat(),
         "job.start_time.iso_datetime": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "job.start_time.timestamp_ms": str(run["started"]),
-        "task.name": task["task_key"],
-        "task.run_id": str(task["run_id"]),
-        "task.execution_count": str(task["attempt"] + 1),
+        "job.start_time.timestamp_ms": str(started_ms),
+        "task.name": task_run.task_key,
+        "task.run_id": str(task_run.run_id),
+        "task.execution_count": str(task_run.attempt + 1),
     }
-    return values | {f"job.parameters.{item['name']}": item["value"] for item in run["parameters"]}
+    return values | {f"job.parameters.{parameter.name}": parameter.value for parameter in run.parameters}

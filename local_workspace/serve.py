@@ -1,4 +1,4 @@
-"""Put the workspace together and run it."""
+"""Assemble the workspace and run it."""
 
 import errno
 import logging
@@ -14,14 +14,14 @@ from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
 from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
-from local_workspace.spark_watch import SparkWatch
+from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.store import Store
 from local_workspace.task_launcher import IMPORTED_BY_ALL
 from machine.state_folder import StateFolder, private_folder
 
 
 def listening_socket(port: int, address: str) -> socket.socket:
-    """Bound before anything else is started, so that a port in use costs nobody a Spark start."""
+    """Bind before anything else is started: a port that is in use is reported before Spark starts, which takes long."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -45,8 +45,9 @@ def serve_forever(
     *,
     few_rows: bool = False,
     address: str = "127.0.0.1",
-) -> int:
-    os.umask(0o077)  # what the workspace and its tasks write is its owner's alone
+) -> None:
+    """Serve until TERM or Ctrl-C; without a `spark_port`, without Spark. Raises RuntimeError if it cannot start."""
+    os.umask(0o077)  # only its owner may read what the workspace and its tasks write
     for folder in (state.root, state.workspace, state.files, state.volumes, state.runs, state.logs, state.pids):
         private_folder(folder)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -57,19 +58,19 @@ def serve_forever(
     if spark_port is not None:
         more_settings = FEW_ROWS_SETTINGS if few_rows else {}
         server = SparkServer(state.root, spark_port, driver_memory=spark_memory, more_settings=more_settings)
-        runner.spark = SparkWatch(server, runner.spark_lost)
+        runner.spark = SparkSupervisor(server, runner.spark_lost)
     app = build_app(state, store, runner, redactor)
     # h11 limits headers (64 KiB); httptools, which uvicorn prefers where it is installed, does not.
     config = uvicorn.Config(app, http="h11", log_level="warning", access_log=False, timeout_graceful_shutdown=3)
     http = uvicorn.Server(config)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn repeats a signal that it got once it has ended: by then the handler below must stand, or the
-        # process would die before it ended Spark and the tasks.
+        # uvicorn raises the signal again after it has ended: without this handler the process would die before it
+        # ends Spark and the tasks.
         signal.signal(number, lambda *_: setattr(http, "should_exit", True))
-    failed: list[str] = []
+    errors: list[str] = []
     if runner.spark:
         runner.spark.start()
-        threading.Thread(target=_give_up, args=(runner.spark, http, failed), daemon=True).start()
+        threading.Thread(target=_stop_without_spark, args=(runner.spark, http, errors), daemon=True).start()
     runner.start()
     try:
         http.run(sockets=[listener])
@@ -78,17 +79,15 @@ def serve_forever(
         if runner.spark:
             runner.spark.stop()
         store.close()
-    if failed:
-        print(f"error: {failed[0]}", file=sys.stderr)
-        return 1
-    return 0
+    if errors:
+        raise RuntimeError(errors[0])
 
 
-def _give_up(spark: SparkWatch, http: uvicorn.Server, failed: list[str]) -> None:
-    """A workspace whose first Spark does not start is of no use: end, with the reason."""
+def _stop_without_spark(spark: SparkSupervisor, http: uvicorn.Server, errors: list[str]) -> None:
+    """Stop a workspace whose first Spark does not start, and note the reason: without Spark it is useless."""
     while spark.state == "starting":
         if spark.wait_until_ready(0.2):
             return
     if spark.state == "failed":
-        failed.append(spark.error)
+        errors.append(spark.error)
         http.should_exit = True

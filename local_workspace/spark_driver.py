@@ -1,11 +1,11 @@
-"""The program that spark-submit runs: Spark and, in it, the Connect service, for as long as its JVM lives.
+"""The program that spark-submit runs: Spark with the Connect service, until its JVM ends.
 
-Spark's own Connect server gives each session a class loader of its own, whatever the settings say. Spark keeps the code
-that it compiles by class loader, so each task of each day would compile (and the JVM warm up) all of it again: a third
-of a day's time. With the service alone, sessions share one loader, and the code with it.
+Spark's own Connect server gives each session its own class loader, whatever the settings say. Spark caches the code
+that it generates by class loader, so each task of each run would compile (and the JVM warm up) all of it again, which
+takes a third of a daily run's time. With only the service, sessions share one class loader and the cached code.
 
-Spark's Connect plugin opens the port before there is a session. Of clients that come at that moment, each may become
-the founder of a catalogue of its own, in which the others' tables do not exist. So the session comes first.
+Spark's Connect plugin opens the port before a session exists. Clients that connect at that moment may each get their
+own catalog, without the tables of the others. So the session is created first.
 """
 
 import sys
@@ -17,5 +17,5 @@ if __name__ == "__main__":
     spark = SparkSession.builder.getOrCreate()
     jvm: Any = spark.sparkContext._jvm
     jvm.org.apache.spark.sql.connect.service.SparkConnectService.start(spark._jsparkSession.sparkContext())
-    # The JVM holds the other end: it is closed when the JVM ends, however it ends.
+    # The JVM holds the other end, which is closed whenever and however the JVM ends.
     sys.stdin.read()

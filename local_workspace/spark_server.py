@@ -1,6 +1,6 @@
-"""Start, check, and stop the one Spark Connect server of a state folder (design sections 10 and 11).
+"""Start, check and stop the Spark Connect server of a state folder.
 
-It depends on nothing else of the workspace: tests and tools start one in a folder of their own.
+This module needs nothing else of the workspace: tests and tools use it with their own state folders.
 """
 
 import importlib.util
@@ -25,9 +25,9 @@ from machine.state_folder import StateFolder, private_file, private_folder
 DRIVER = Path(__file__).with_name("spark_driver.py")
 DEFAULT_PORT = 15002
 DEFAULT_DRIVER_MEMORY = "4g"
-# Few cores, and much generated code: a collector without threads beside the work, and room for what was compiled.
-# Half of what a fresh JVM did in its first run was to optimise code, most of which ran for a moment: it is to run ten
-# times as often as usual first.
+# For few cores and much generated code: a garbage collector that does not run at the same time as the work, and a large
+# code cache. A fresh JVM spent half of its first run on optimising code, most of which ran only briefly, so the
+# thresholds for optimisation are ten times their defaults.
 JAVA_OPTIONS = (
     "-Duser.timezone=UTC",
     "-XX:+UseParallelGC",
@@ -38,24 +38,24 @@ JAVA_OPTIONS = (
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
-# For a few rows, code is run less often than it pays to generate it, and what is small needs no second partition: a
-# fifth to a third less work for the first days of a fresh Spark.
+# For few rows, generating code costs more than it saves, and one partition is enough: the first daily runs of a fresh
+# Spark take a fifth to a third less work.
 FEW_ROWS_SETTINGS = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
 }
-# Tables that nobody looks for after a restart need no metastore.
+# Tables that are not needed after a restart need no metastore.
 NO_METASTORE = {"spark.sql.catalogImplementation": "in-memory"}
 
 
 class SparkServerError(RuntimeError):
-    """Spark could not be started. The message says why, and what to do."""
+    """Spark could not be started. The message gives the reason and the remedy."""
 
 
 class SparkServer:
-    """One Spark Connect server with Delta, bound to 127.0.0.1, that wants a token."""
+    """A Spark Connect server with Delta that listens on 127.0.0.1 and requires a token."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class SparkServer:
         start_timeout: float = 120.0,
         more_settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`jars` and `java_home` are for a state folder that has none of its own."""
+        """`jars` and `java_home` default to those of the state folder; `start_timeout` is seconds."""
         self.state = StateFolder(Path(state).resolve())
         self.port = port
         self._driver_memory = driver_memory
@@ -81,7 +81,7 @@ class SparkServer:
         self.log_file = self.state.logs / "spark.log"
 
     def start(self) -> None:
-        """Start the server and return when a client can connect."""
+        """Start the server and return when a client can connect. Raises SparkServerError and NoJavaError."""
         if self.is_alive():
             return
         for folder in (self.state.pids, self.state.logs, self.state.spark, self.state.root / "warehouse"):
@@ -109,7 +109,7 @@ class SparkServer:
                 env=self._environment(spark_home, java_home),
                 start_new_session=True,
             )
-        self._remember()
+        self._write_pid_file()
         try:
             self._wait_until_open()
         except BaseException:
@@ -117,7 +117,7 @@ class SparkServer:
             raise
 
     def stop(self) -> None:
-        """End the server and everything that it started."""
+        """End the server and its child processes."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -126,7 +126,7 @@ class SparkServer:
         self._pid_file.unlink(missing_ok=True)
 
     def is_alive(self) -> bool:
-        """Whether the server process lives."""
+        """Whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -136,7 +136,7 @@ class SparkServer:
 
     @property
     def remote(self) -> str:
-        """The connection string (SPARK_REMOTE) of clients, each with a session of its own. It holds the token."""
+        """The connection string (SPARK_REMOTE) for clients, each with its own session. It contains the token."""
         return f"sc://localhost:{self.port}/;token={self.state.secret('spark_token')}"
 
     def remote_url(self, session_id: str, user_id: str = "local") -> str:
@@ -144,14 +144,14 @@ class SparkServer:
         return f"{self.remote};user_id={quote(user_id)};session_id={session_id}"
 
     def end_orphan(self) -> bool:
-        """End a server whose owner was killed; True if there was one.
+        """End a server whose owner was killed; True if one was found.
 
-        A server whose owner lives is not ours to end: two would corrupt the metastore.
+        Raises SparkServerError if the owner runs: two servers would corrupt the metastore.
         """
         try:
-            noted = json.loads(self._pid_file.read_text(encoding="utf-8"))
-            server = ProcessIdentity(noted["pid"], noted["started"])
-            owner = ProcessIdentity(noted["owner_pid"], noted["owner_started"])
+            record = json.loads(self._pid_file.read_text(encoding="utf-8"))
+            server = ProcessIdentity(record["pid"], record["started"])
+            owner = ProcessIdentity(record["owner_pid"], record["owner_started"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
         if not server.is_alive():
@@ -159,24 +159,24 @@ class SparkServer:
             return False
         if owner.is_alive() and owner.pid != os.getpid():
             raise SparkServerError(
-                f"Spark already runs for {self.state.root} (process {server.pid}, port {noted.get('port')}, "
+                f"Spark already runs for {self.state.root} (process {server.pid}, port {record.get('port')}, "
                 f"started by process {owner.pid}): use that one, or stop it first with `make down`."
             )
         end_group(server.pid, grace=8)
         self._pid_file.unlink(missing_ok=True)
         return True
 
-    def _remember(self) -> None:
+    def _write_pid_file(self) -> None:
         if self._process is None:
             return
         try:
             server, owner = ProcessIdentity.of(self._process.pid), ProcessIdentity.of(os.getpid())
-        except psutil.Error:  # it died at once: _wait_until_open reports that
+        except psutil.Error:  # it has ended already: _wait_until_open reports that
             return
-        note = {"pid": server.pid, "started": server.started, "port": self.port}
-        note |= {"owner_pid": owner.pid, "owner_started": owner.started}
+        record = {"pid": server.pid, "started": server.started, "port": self.port}
+        record |= {"owner_pid": owner.pid, "owner_started": owner.started}
         with private_file(self._pid_file) as file:
-            file.write(json.dumps(note).encode())
+            file.write(json.dumps(record).encode())
 
     def _wait_until_open(self) -> None:
         process = self._process
@@ -204,11 +204,11 @@ class SparkServer:
         try:
             text = self.log_file.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return "(there is no log)"
+            return "(no log)"
         return "\n".join(text.strip().splitlines()[-lines:]) or "(the log is empty)"
 
     def _write_settings(self, jars: list[Path]) -> Path:
-        """Spark's settings as a file: a token on the command line would show in `ps`."""
+        """Write Spark's settings to a file, because `ps` would show a token on the command line."""
         if not re.fullmatch(r"[1-9][0-9]*[mgMG]", self._driver_memory):
             raise SparkServerError(
                 f"Spark's memory must be a number and a unit, like 4g or 3000m, not {self._driver_memory!r} "
@@ -226,7 +226,7 @@ class SparkServer:
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",
-            # The driver program is a classic one; clients are Connect's.
+            # The driver program uses the classic API; only clients use Connect.
             "spark.api.mode": "classic",
             "spark.connect.grpc.binding.address": HOST,
             "spark.connect.grpc.binding.port": str(self.port),
@@ -238,21 +238,21 @@ class SparkServer:
             "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore};create=true",
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.ansi.enabled": "true",
-            # The defaults (200 and 50) are for clusters; here they cost seconds a commit (section 11).
+            # The defaults (200 and 50) are for clusters; on one machine they cost seconds per commit.
             "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
             "spark.databricks.delta.snapshotPartitions": "2",
-            # A commit would read the table's list of files once more, to write it where only checks look for it.
+            # Each commit would read the table's list of files again, to write it to a checksum file that nothing uses.
             "spark.databricks.delta.allFilesInCrc.enabled": "false",
-            # Each table stays in memory for an hour after its last use, with some 2 MB of plans: those that are staged
-            # and dropped would fill it, and the collector would take most of the time.
+            # Each table stays in memory for an hour after its last use, with some 2 MB of plans. Staging tables, which
+            # are dropped, would fill the heap, and garbage collection would take most of the time.
             "spark.databricks.delta.delta.log.cacheSize": "100",
-            # A day's code is some thousand classes; of the default's hundred, none would be left on the next day.
+            # A daily run generates some thousand classes. The default of 100 would keep none of them for the next run.
             "spark.sql.codegen.cache.maxEntries": "4000",
-            # Planning a query again after each of its stages costs more than it gains without a cluster.
+            # Without a cluster, planning a query again after each stage costs more than it saves.
             "spark.sql.adaptive.enabled": "false",
-            # Listing a thousand landed files in a task each takes seconds; in a few tasks it takes none.
+            # Listing a thousand landed files takes seconds with a task per file, and almost none with a few tasks.
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
-            # A failed statement says what was wrong; the server's own stack stays in its log.
+            # The message of a failed statement is enough; the server's log has the stack trace.
             "spark.sql.connect.serverStacktrace.enabled": "false",
             "spark.sql.pyspark.jvmStacktrace.enabled": "false",
             **self._more_settings,
@@ -272,7 +272,7 @@ class SparkServer:
             "TZ": "UTC",
             "JAVA_HOME": str(java_home),
             "SPARK_HOME": str(spark_home),
-            # A folder of our own, so that no settings of another Spark on this machine creep in.
+            # Keeps out the settings of another Spark on this machine.
             "SPARK_CONF_DIR": str(self.state.spark),
             "SPARK_LOCAL_IP": HOST,
             "PYSPARK_PYTHON": sys.executable,
@@ -295,7 +295,7 @@ logger.datanucleus.level = error
 
 
 def _spark_home() -> Path:
-    """Spark as the installed pyspark brings it (found without importing it)."""
+    """The folder of the installed pyspark, which contains Spark; found without the cost of importing it."""
     found = importlib.util.find_spec("pyspark")
     if found is None or found.origin is None:
         raise SparkServerError(f"pyspark is not installed for {sys.executable}: run `make setup`.")

@@ -1,6 +1,6 @@
-"""Stop the Spark work of a session, and release it, from outside (design section 11).
+"""Interrupt and release the Spark session of another process.
 
-Spoken over gRPC directly: a client session of its own would be made first, and costs seconds.
+This calls Spark Connect's gRPC service directly, because creating a client session for it would take seconds.
 """
 
 import logging
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class SparkSessions:
-    """Ends sessions on one Spark Connect server."""
+    """Ends sessions of one Spark Connect server."""
 
     def __init__(self, port: int, token: str, user_id: str) -> None:
         import grpc
@@ -25,7 +25,7 @@ class SparkSessions:
         self._service: Any = proto.SparkConnectServiceStub(self._channel)
 
     def end(self, session_id: str, *, interrupt: bool) -> None:
-        """Release the session; with `interrupt`, stop first what it is doing. Never raises: Spark may be gone."""
+        """Release the session, and interrupt its work first if asked to. Failures are logged: Spark may have ended."""
         proto = self._proto
         if interrupt:
             request = proto.InterruptRequest(session_id=session_id, user_context=self._user)
@@ -40,7 +40,7 @@ class SparkSessions:
             method(request, metadata=self._metadata, timeout=15)
         except self._grpc.RpcError as error:
             details = error.details() or ""
-            if "SESSION_CLOSED" not in details:  # the task had released it itself
+            if "SESSION_CLOSED" not in details:  # the task has released it itself
                 log.warning("Spark session %s: %s: %s", request.session_id, error.code(), details)
 
     def close(self) -> None:

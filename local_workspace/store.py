@@ -4,14 +4,18 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
+from local_workspace.entities import ACTIVE, TERMINAL, Job, Run, TaskRun
 from machine.state_folder import private_folder
 
-_TABLES = """
+_SCHEMA = """
 create table if not exists sequence (next integer not null);
 create table if not exists jobs (
     job_id integer primary key, name text not null, settings text not null, wheels text not null,
@@ -32,13 +36,22 @@ create table if not exists task_runs (
 create index if not exists task_runs_by_parent on task_runs (parent_run_id);
 create table if not exists tokens (token text primary key, job_id integer not null, run_id integer not null);
 """
-_JSON = ("settings", "wheels", "parameters", "repairs")
-TERMINAL = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
-Row = dict[str, Any]
+_JSON_COLUMNS = ("settings", "wheels", "parameters", "repairs")
+_TABLES: dict[type, tuple[str, str]] = {
+    Job: ("jobs", "job_id"),
+    Run: ("runs", "run_id"),
+    TaskRun: ("task_runs", "run_id"),
+}
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in _TABLES}
+Entity = TypeVar("Entity", Job, Run, TaskRun)
 
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _listed(states: Sequence[str]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
 
 
 class Store:
@@ -50,14 +63,16 @@ class Store:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         path.chmod(0o600)
         self._connection.row_factory = sqlite3.Row
-        self._connection.execute("pragma journal_mode = wal")
+        self._execute("pragma journal_mode = wal")
         # A crash of the machine may lose the last instant, never the file; fsyncs would cost latency.
-        self._connection.execute("pragma synchronous = normal")
-        self._connection.executescript(_TABLES)
-        if self.one("select next from sequence") is None:
-            # Build ids are made from run ids and are never reused (design section 2), not even when this
-            # file was deleted and the tables were not: so ids start from the present second.
-            self.execute("insert into sequence values (?)", int(time.time()))
+        self._execute("pragma synchronous = normal")
+        self._connection.executescript(_SCHEMA)
+        # Earlier versions wrote repairs in another format; only the history of those runs' repairs is lost.
+        self._execute("update runs set repairs = '[]' where repairs like '%life_cycle_state%'")
+        if not self._execute("select next from sequence"):
+            # Build ids are made from run ids and must never be reused, even if this file was deleted and the
+            # tables were not: so ids start from the present second.
+            self._execute("insert into sequence values (?)", int(time.time()))
 
     def close(self) -> None:
         with self._lock:
@@ -77,67 +92,113 @@ class Store:
                 raise
             self._connection.execute("commit")
 
-    def execute(self, sql: str, *values: Any) -> None:
-        with self._lock:
-            self._connection.execute(sql, values)
-
-    def all(self, sql: str, *values: Any) -> list[Row]:
-        with self._lock:
-            rows = self._connection.execute(sql, values).fetchall()
-        return [_decoded(dict(row)) for row in rows]
-
-    def one(self, sql: str, *values: Any) -> Row | None:
-        rows = self.all(sql, *values)
-        return rows[0] if rows else None
-
     def new_id(self) -> int:
-        with self.transaction():
-            row = self.one("select next from sequence")
-            if row is None:
-                raise RuntimeError("the workspace's store has no id sequence: the file is damaged")
-            self.execute("update sequence set next = next + 1")
-            return int(row["next"])
+        (row,) = self._execute("update sequence set next = next + 1 returning next - 1")
+        return int(row[0])
 
-    def insert(self, table: str, **values: Any) -> None:
-        names = ", ".join(values)
-        marks = ", ".join("?" for _ in values)
-        encoded = [_encoded(name, value) for name, value in values.items()]
-        self.execute(f"insert into {table} ({names}) values ({marks})", *encoded)  # noqa: S608 - our own names
+    def insert(self, entity: Job | Run | TaskRun) -> None:
+        columns = _columns(entity)
+        names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
+        table, _ = _TABLES[type(entity)]
+        self._execute(f"insert into {table} ({names}) values ({marks})", *columns.values())  # noqa: S608 - own names
 
-    def update(self, table: str, key: int, **values: Any) -> None:
-        changes = ", ".join(f"{name} = ?" for name in values)
-        column = "job_id" if table == "jobs" else "run_id"
-        encoded = [_encoded(name, value) for name, value in values.items()]
-        self.execute(f"update {table} set {changes} where {column} = ?", *encoded, key)  # noqa: S608
+    def update(self, entity: Entity, **changes: Any) -> Entity:
+        """Write these fields alone, so that another thread's change of another field stays. Returns the new entity."""
+        changed = replace(entity, **changes)
+        columns = {name: value for name, value in _columns(changed).items() if name in changes}
+        assignments = ", ".join(f"{name} = ?" for name in columns)
+        table, key = _TABLES[type(entity)]
+        self._execute(
+            f"update {table} set {assignments} where {key} = ?",  # noqa: S608 - own names
+            *columns.values(),
+            getattr(entity, key),
+        )
+        return changed
 
-    def job(self, job_id: int) -> Row | None:
-        return self.one("select * from jobs where job_id = ? and not deleted", job_id)
+    def job(self, job_id: int, *, deleted: bool = False) -> Job | None:
+        """The job, or None; `deleted` finds a deleted one too."""
+        return self._first(Job, "where job_id = ? and deleted <= ?", job_id, deleted)
 
-    def run(self, run_id: int) -> Row | None:
-        return self.one("select * from runs where run_id = ?", run_id)
-
-    def task_run(self, run_id: int) -> Row | None:
-        return self.one("select * from task_runs where run_id = ?", run_id)
-
-    def tasks_of(self, run_id: int) -> list[Row]:
-        """Every attempt of every task, oldest first."""
-        return self.all("select * from task_runs where parent_run_id = ? order by run_id", run_id)
-
-    def latest_attempts(self, run_id: int) -> dict[str, Row]:
-        return {task["task_key"]: task for task in self.tasks_of(run_id)}
-
-    def unfinished_runs(self) -> list[Row]:
-        return self.all(
-            "select * from runs where life_cycle not in ('TERMINATED', 'SKIPPED', 'INTERNAL_ERROR') order by run_id"
+    def jobs(self, name: str = "") -> list[Job]:
+        """All jobs, or those of that name (in upper or lower case, as the real filter); the newest first."""
+        return self._select(
+            Job, "where not deleted and (? = '' or lower(name) = lower(?)) order by job_id desc", name, name
         )
 
+    def run(self, run_id: int) -> Run | None:
+        return self._first(Run, "where run_id = ?", run_id)
 
-def _encoded(name: str, value: Any) -> Any:
-    return json.dumps(value) if name in _JSON else value
+    def runs(self, *, job_id: int | None = None, limit: int) -> list[Run]:
+        """The newest runs, of one job or of all."""
+        return self._select(Run, "where ? is null or job_id = ? order by run_id desc limit ?", job_id, job_id, limit)
+
+    def run_ids(self, job_id: int | None, created: tuple[int, int], *, active: bool, completed: bool) -> list[int]:
+        """The runs that were created between two moments, the newest first."""
+        rows = self._execute(
+            f"select run_id from runs where (? is null or job_id = ?) and created between ? and ?"  # noqa: S608
+            f" and not (? and life_cycle in ({_listed(TERMINAL)}))"
+            f" and not (? and life_cycle not in ({_listed(TERMINAL)})) order by run_id desc",
+            *(job_id, job_id, *created, active, completed),
+        )
+        return [row["run_id"] for row in rows]
+
+    def unfinished_runs(self) -> list[Run]:
+        return self._select(Run, f"where life_cycle not in ({_listed(TERMINAL)}) order by run_id")
+
+    def active_run_count(self, job_id: int) -> int:
+        (row,) = self._execute(
+            f"select count(*) from runs where job_id = ? and life_cycle in ({_listed(ACTIVE)})",  # noqa: S608
+            job_id,
+        )
+        return int(row[0])
+
+    def has_queued_run(self, job_id: int) -> bool:
+        return bool(self._execute("select 1 from runs where job_id = ? and life_cycle = 'QUEUED' limit 1", job_id))
+
+    def delete_run(self, run_id: int) -> None:
+        with self.transaction():
+            self._execute("delete from task_runs where parent_run_id = ?", run_id)
+            self._execute("delete from runs where run_id = ?", run_id)
+
+    def task_run(self, run_id: int) -> TaskRun | None:
+        return self._first(TaskRun, "where run_id = ?", run_id)
+
+    def task_runs(self, run_id: int) -> list[TaskRun]:
+        """Every attempt of every task of a run, the oldest first."""
+        return self._select(TaskRun, "where parent_run_id = ? order by run_id", run_id)
+
+    def latest_attempts(self, run_id: int) -> dict[str, TaskRun]:
+        """By task key."""
+        return {task_run.task_key: task_run for task_run in self.task_runs(run_id)}
+
+    def task_runs_with_process(self) -> list[TaskRun]:
+        return self._select(TaskRun, f"where pid is not null and life_cycle in ({_listed(ACTIVE)})")
+
+    def add_token(self, token: str, job_id: int, run_id: int) -> None:
+        self._execute("insert into tokens values (?, ?, ?)", token, job_id, run_id)
+
+    def token(self, token: str) -> tuple[int, int] | None:
+        """The job id and the run id for which the idempotency token was used."""
+        rows = self._execute("select job_id, run_id from tokens where token = ?", token)
+        return (rows[0]["job_id"], rows[0]["run_id"]) if rows else None
+
+    def _execute(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    def _select(self, kind: type[Entity], condition: str, *values: Any) -> list[Entity]:
+        table, _ = _TABLES[kind]
+        rows = self._execute(f"select * from {table} {condition}", *values)  # noqa: S608 - own names
+        return [_ADAPTERS[kind].validate_python(_decoded(row)) for row in rows]
+
+    def _first(self, kind: type[Entity], condition: str, *values: Any) -> Entity | None:
+        return next(iter(self._select(kind, condition, *values)), None)
 
 
-def _decoded(row: Row) -> Row:
-    for name in _JSON:
-        if isinstance(row.get(name), str):
-            row[name] = json.loads(row[name])
-    return row
+def _columns(entity: Job | Run | TaskRun) -> dict[str, Any]:
+    values = _ADAPTERS[type(entity)].dump_python(entity, mode="json", exclude_unset=True)
+    return {name: json.dumps(value) if name in _JSON_COLUMNS else value for name, value in values.items()}
+
+
+def _decoded(row: sqlite3.Row) -> dict[str, Any]:
+    return {name: json.loads(row[name]) if name in _JSON_COLUMNS else row[name] for name in row.keys()}  # noqa: SIM118

@@ -1,11 +1,11 @@
-"""The process of one task: it calls a wheel's entry point as Databricks' wheel runner does.
+"""The process of one task: call a wheel's entry point as the wheel runner of Databricks does.
 
-Run as a file, with nothing but the standard library, so that a task starts at once. Arguments: package name, entry
-point, then the task's parameters. How it ended is left in `outcome.json` in the working folder: ok, error, trace, and
-entered_ms, when the entry point was called (milliseconds since 1970).
+This file is run as a program and imports only the standard library, so that a task starts fast. Arguments: package
+name, entry point, then the task's parameters. It writes its outcome to `outcome.json` in the working folder: ok, error,
+trace, and entered_ms, the moment at which the entry point was called (milliseconds since 1970).
 
-With `--forks`, the number of a socket's file descriptor and names of modules, it is the parent of such processes
-instead: it imports the modules, and forks a process for each request that comes through the socket.
+With `--fork-server`, the file descriptor of a socket and names of modules, it is a fork server instead: it imports the
+modules, and forks such a process for each request that it receives through the socket.
 """
 
 import contextlib
@@ -22,18 +22,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-FORKS = "--forks"
+FORK_SERVER = "--fork-server"
 NAME = "task_process"
-"""What the system's list of processes calls a task, whose command line is that of its parent."""
+"""The process name of a forked task, which has the command line of the fork server."""
 
 
 def find_entry_point(package: str, name: str) -> Callable[[], object]:
-    """The entry point of that name in the package's metadata, else the package's attribute."""
+    """The entry point of that name in the package's metadata, otherwise the attribute of the package."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for entry_point in importlib.metadata.distribution(package).entry_points:
             if entry_point.name == name:
-                found: Callable[[], object] = entry_point.load()
-                return found
+                function: Callable[[], object] = entry_point.load()
+                return function
     module = importlib.import_module(package)
     attribute: Callable[[], object] | None = getattr(module, name, None)
     if attribute is None:
@@ -54,22 +54,22 @@ def run(package: str, name: str, parameters: list[str]) -> dict[str, object]:
         return {"ok": False, "error": message, "trace": traceback.format_exc(), "entered_ms": entered_ms}
     except BaseException as error:  # noqa: BLE001 - whatever it was, the task has failed
         message = "".join(traceback.format_exception_only(error)).strip()
-        # Without the frames of this file: they tell nobody anything.
-        steps = error.__traceback__
-        while steps is not None and steps.tb_frame.f_code.co_filename == __file__:
-            steps = steps.tb_next
+        # The frames of this file would not help the reader.
+        frames = error.__traceback__
+        while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+            frames = frames.tb_next
         return {
             "ok": False,
             "error": message,
-            "trace": "".join(traceback.format_exception(error.with_traceback(steps))),
+            "trace": "".join(traceback.format_exception(error.with_traceback(frames))),
             "entered_ms": entered_ms,
         }
     return {"ok": True, "entered_ms": entered_ms}
 
 
 def main(arguments: list[str]) -> None:
-    if arguments[0] == FORKS:
-        fork_tasks(socket.socket(fileno=int(arguments[1])), arguments[2:])
+    if arguments[0] == FORK_SERVER:
+        serve_forks(socket.socket(fileno=int(arguments[1])), arguments[2:])
         return
     package, name, *parameters = arguments
     outcome = run(package, name, parameters)
@@ -81,28 +81,28 @@ def main(arguments: list[str]) -> None:
     with open("outcome.json.part", "w", encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs start time
         json.dump(outcome, file)
     os.replace("outcome.json.part", "outcome.json")  # noqa: PTH105
-    # Not through the interpreter's shutdown: the task is over when its entry point is. Forgotten threads or exit
-    # hooks (Spark's client waits there for a server that may be gone) must not hold it.
+    # Skip the interpreter's shutdown: the task is over when its entry point returns. Threads and exit hooks must not
+    # delay it (an exit hook of Spark's client waits for a server that may have ended).
     os._exit(0 if outcome["ok"] else 1)
 
 
-def fork_tasks(channel: socket.socket, modules: list[str]) -> None:
-    """Forks a process for each request, and tells how it ended, until the other end of the channel is closed.
+def serve_forks(channel: socket.socket, modules: list[str]) -> None:
+    """Fork a process for each request, and report its end, until the other end of the channel is closed.
 
-    A request is two file descriptors: one from which the process reads what to do as JSON (`command`, `folder`,
-    `environment`, `path`; it ends if it reads nothing), and one for what it prints. The answers, a packet each, are
-    JSON: first `started` with the process id, in the order of the requests, and later `ended` with the id, and
+    A request is two file descriptors: the process reads its order from the first as JSON (`command`, `folder`,
+    `environment`, `path`; it ends if it reads nothing), and prints to the second. Each answer is a packet of JSON:
+    first `started` with the process id, in the order of the requests, and later `ended` with the id and the exit
     `code`, which is negative for a signal.
     """
     for module in modules:
-        with contextlib.suppress(ImportError):  # the task that needs it says so itself
+        with contextlib.suppress(ImportError):  # a task that needs the module fails with the reason
             importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # what all processes share stays shared
-    child_ended, told = os.pipe()
-    for end in (child_ended, told):
+    gc.freeze()  # keeps the memory that all processes share shared
+    child_ended, wake_up = os.pipe()
+    for end in (child_ended, wake_up):
         os.set_blocking(end, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(wake_up, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
         ready, _, _ = select.select([channel.fileno(), child_ended], [], [])
@@ -118,11 +118,11 @@ def fork_tasks(channel: socket.socket, modules: list[str]) -> None:
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for descriptor in (child_ended, told):
+                for descriptor in (child_ended, wake_up):
                     os.close(descriptor)
                 channel.close()
                 _become_task(*descriptors)
-            with contextlib.suppress(OSError):  # both do it, since whoever hears of the group may signal it at once
+            with contextlib.suppress(OSError):  # the child does it too; the group must exist before it is reported
                 os.setpgid(pid, pid)
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -130,7 +130,7 @@ def fork_tasks(channel: socket.socket, modules: list[str]) -> None:
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:
-    with contextlib.suppress(ChildProcessError):  # there is none left
+    with contextlib.suppress(ChildProcessError):  # no child is left
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -138,27 +138,27 @@ def _ended_children() -> Iterator[tuple[int, int]]:
             yield pid, os.waitstatus_to_exitcode(status)
 
 
-def _become_task(request: int, output: int) -> None:
-    """From here on the forked process is what a new interpreter with these arguments would be. Never returns."""
+def _become_task(order_fd: int, output: int) -> None:
+    """Make the forked process what a new interpreter with these arguments would be, and run the task. Never returns."""
     try:
         os.setpgid(0, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
-        with open(request, encoding="utf-8") as file:
+        with open(order_fd, encoding="utf-8") as file:
             text = file.read()
         if not text:
             return
-        wanted = json.loads(text)
+        order = json.loads(text)
         with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as comm:  # noqa: PTH123
             comm.write(NAME)
-        os.chdir(wanted["folder"])
+        os.chdir(order["folder"])
         os.environ.clear()
-        os.environ.update(wanted["environment"])
-        sys.path[:0] = wanted["path"]
+        os.environ.update(order["environment"])
+        sys.path[:0] = order["path"]
         gc.unfreeze()
-        main(wanted["command"])
-    except BaseException:  # noqa: BLE001 - it must not go on as a second parent
+        main(order["command"])
+    except BaseException:  # noqa: BLE001 - it must not continue as a second fork server
         traceback.print_exc()
     finally:
         os._exit(1)

@@ -1,22 +1,42 @@
-"""The part of the Workspace API that a bundle's deployment needs: who am I, and files under /Workspace."""
+"""The part of the Workspace API that the deployment of a bundle needs: the current user, and files under /Workspace."""
 
 import base64
 import binascii
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from local_workspace.arguments import Arguments
-from local_workspace.bodies import save_body
-from local_workspace.errors import ApiError, invalid, no_such_path, unsupported
-from local_workspace.jobs import USER_NAME
-from local_workspace.paths import path_in_files, shown_name
+from local_workspace.api_errors import ApiError, invalid, no_such_path, unsupported
+from local_workspace.arguments import Arguments, Flag
+from local_workspace.paths import path_in_files, shown_name, written
+from local_workspace.request_body import save_body
+from local_workspace.users import USER_NAME
 from machine.state_folder import StateFolder
+
+
+class FilePath(Arguments):
+    path: str
+
+
+class GetStatus(FilePath):
+    return_export_info: Any = None  # files have none
+
+
+class Delete(FilePath):
+    recursive: Flag = False
+
+
+class Export(FilePath):
+    direct_download: Flag = False
+    format: str = "AUTO"
+
+
+class Import(FilePath):
+    content: str = ""
+    format: str = "AUTO"
+    overwrite: Flag = False
 
 
 def workspace_router(state: StateFolder) -> APIRouter:
@@ -32,9 +52,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
         modified = int(details.st_mtime * 1000)
         return view | {"object_type": "FILE", "size": details.st_size, "modified_at": modified, "created_at": modified}
 
-    @contextmanager
-    def written(api_path: str, overwrite: bool) -> Iterator[BinaryIO]:
-        """A file to write to, which takes its place when all is written."""
+    def writable(api_path: str, overwrite: bool) -> Path:
         path = path_in_files(state, api_path)
         if path.is_dir():
             raise invalid(f"{api_path} is a directory.")
@@ -42,14 +60,7 @@ def workspace_router(state: StateFolder) -> APIRouter:
             raise ApiError(409, "RESOURCE_ALREADY_EXISTS", f"Path ({api_path}) already exists.")
         if not path.parent.is_dir():
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder of {api_path} doesn't exist.")
-        with tempfile.NamedTemporaryFile(prefix=".upload-", dir=path.parent, delete=False) as file:
-            draft = Path(file.name)
-            try:
-                yield file  # type: ignore[misc]
-                file.flush()
-                draft.replace(path)
-            finally:
-                draft.unlink(missing_ok=True)
+        return path
 
     @router.get("/2.0/preview/scim/v2/Me")
     async def me() -> dict[str, Any]:
@@ -57,12 +68,12 @@ def workspace_router(state: StateFolder) -> APIRouter:
 
     @router.get("/2.0/workspace/get-status")
     async def get_status(request: Request) -> dict[str, Any]:
-        api_path = await _path(request, "return_export_info")
+        api_path = (await GetStatus.read(request)).path
         return status(path_in_files(state, api_path), api_path)
 
     @router.get("/2.0/workspace/list")
     async def list_folder(request: Request) -> dict[str, Any]:
-        api_path = await _path(request)
+        api_path = (await FilePath.read(request)).path
         path = path_in_files(state, api_path)
         status(path, api_path)
         children = sorted(path.iterdir()) if path.is_dir() else []
@@ -70,27 +81,25 @@ def workspace_router(state: StateFolder) -> APIRouter:
 
     @router.post("/2.0/workspace/mkdirs")
     async def mkdirs(request: Request) -> dict[str, Any]:
-        api_path = await _path(request)
+        api_path = (await FilePath.read(request)).path
         try:
             path_in_files(state, api_path).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{api_path}: there is a file in the way.") from error
+            raise ApiError(400, "RESOURCE_ALREADY_EXISTS", f"{api_path}: a file is in the way.") from error
         return {}
 
     @router.post("/2.0/workspace/delete")
     async def delete(request: Request) -> dict[str, Any]:
-        arguments = await Arguments.of(request)
-        api_path, recursive = arguments.text("path"), arguments.flag("recursive")
-        arguments.done()
-        path = path_in_files(state, api_path)
-        status(path, api_path)
+        arguments = await Delete.read(request)
+        path = path_in_files(state, arguments.path)
+        status(path, arguments.path)
         if path == state.files.resolve():
             raise invalid("The root folder cannot be deleted.")
-        if path.is_dir() and recursive:
+        if path.is_dir() and arguments.recursive:
             shutil.rmtree(path)
         elif path.is_dir():
             if any(path.iterdir()):
-                raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({api_path}) is not empty.")
+                raise ApiError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({arguments.path}) is not empty.")
             path.rmdir()
         else:
             path.unlink()
@@ -98,32 +107,27 @@ def workspace_router(state: StateFolder) -> APIRouter:
 
     @router.get("/2.0/workspace/export")
     async def export(request: Request) -> Any:
-        arguments = await Arguments.of(request)
-        api_path, direct = arguments.text("path"), arguments.flag("direct_download")
-        if arguments.take("format", "AUTO") not in ("AUTO", "SOURCE", "RAW"):
+        arguments = await Export.read(request)
+        if arguments.format not in ("AUTO", "SOURCE", "RAW"):
             raise unsupported("exports in that format")
-        arguments.done()
-        path = path_in_files(state, api_path)
+        path = path_in_files(state, arguments.path)
         if not path.is_file():
-            raise no_such_path(api_path)
+            raise no_such_path(arguments.path)
         content = path.read_bytes()
-        if direct:
+        if arguments.direct_download:
             return Response(content, media_type="application/octet-stream")
         return {"content": base64.b64encode(content).decode(), "file_type": path.suffix.lstrip(".")}
 
     @router.post("/2.0/workspace/import")
     async def import_encoded(request: Request) -> dict[str, Any]:
-        arguments = await Arguments.of(request)
-        api_path, overwrite = arguments.text("path"), arguments.flag("overwrite")
-        encoded = arguments.text("content")
-        if arguments.take("format", "AUTO") not in ("AUTO", "RAW"):
+        arguments = await Import.read(request)
+        if arguments.format not in ("AUTO", "RAW"):
             raise unsupported("notebooks: import files, with format AUTO or RAW")
-        arguments.done()
         try:
-            content = base64.b64decode(encoded, validate=True)
+            content = base64.b64decode(arguments.content, validate=True)
         except (binascii.Error, ValueError) as error:
             raise invalid(f"content is not base64: {error}.") from error
-        with written(api_path, overwrite) as file:
+        with written(writable(arguments.path, arguments.overwrite)) as file:
             file.write(content)
         return {}
 
@@ -131,18 +135,8 @@ def workspace_router(state: StateFolder) -> APIRouter:
     async def import_file(path: str, request: Request) -> dict[str, Any]:
         overwrite = request.query_params.get("overwrite", "false").lower() == "true"
         api_path = "/" + path.lstrip("/")
-        with written(api_path, overwrite) as file:
+        with written(writable(api_path, overwrite)) as file:
             await save_body(request, file)
         return {}
-
-    async def _path(request: Request, *also_allowed: str) -> str:
-        arguments = await Arguments.of(request)
-        api_path = arguments.text("path")
-        for name in also_allowed:
-            arguments.take(name)
-        arguments.done()
-        if not api_path:
-            raise invalid("path is missing.")
-        return api_path
 
     return router

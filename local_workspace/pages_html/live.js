@@ -1,4 +1,4 @@
-// Refreshes the page's content while a run goes on; keeps the reader's place and opened parts.
+// Refreshes the page's content while a run is active; keeps scroll positions and opened details.
 "use strict";
 const pause = { yes: 1500, slow: 6000 };
 async function refresh() {
@@ -15,14 +15,14 @@ async function refresh() {
       const atEnd = [...old.querySelectorAll("[data-log]")].map(
         (log) => [log.scrollTop, log.scrollTop + log.clientHeight >= log.scrollHeight - 8]);
       const open = [...old.querySelectorAll("details")].map((part) => part.open);
-      fresh.querySelectorAll("details").forEach((part, at) => { part.open = Boolean(open[at]); });
+      fresh.querySelectorAll("details").forEach((part, index) => { part.open = Boolean(open[index]); });
       old.replaceWith(document.adoptNode(fresh));
-      fresh.querySelectorAll("[data-log]").forEach((log, at) => {
-        const [top, end] = atEnd[at] || [0, true];
+      fresh.querySelectorAll("[data-log]").forEach((log, index) => {
+        const [top, end] = atEnd[index] || [0, true];
         log.scrollTop = end ? log.scrollHeight : top;
       });
     }
-  } catch { /* the workspace is restarting: try again */ }
+  } catch { /* the workspace is being restarted: try again */ }
   refresh();
 }
 document.querySelectorAll("[data-log]").forEach((log) => { log.scrollTop = log.scrollHeight; });

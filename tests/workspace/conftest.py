@@ -1,4 +1,4 @@
-"""A workspace of its own, with tiny wheels made by hand, so that most tests need no Spark."""
+"""A workspace in its own process, with minimal wheels, so that most tests need no Spark."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def flaky():
     if not pathlib.Path(sys.argv[1]).exists(): raise RuntimeError("not yet")
 
 def waits():
-    """Goes on when the file exists that the first parameter names."""
+    """Returns when the file exists that the first parameter names."""
     while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)
 
-def tells():
+def reveals():
     for path in sorted(pathlib.Path(os.environ["LAKEHOUSE_SECRETS_DIR"]).rglob("*")):
         if path.is_file(): print(path.name, path.read_text())
     print(sorted(os.environ))
@@ -85,7 +85,7 @@ def make_wheel(folder: Path, module: str = MODULE, package: str = "tiny") -> Pat
 
 
 class Workspace:
-    """The server as a process, and clients for it."""
+    """The server as a process, and its clients."""
 
     def __init__(self, state: Path, *, spark_port: int | None = None) -> None:
         self.state = state
@@ -131,6 +131,11 @@ class Workspace:
 
     def call(self, method: str, path: str, body: Any = None, query: Any = None) -> Any:
         return self.client().api_client.do(method, path, body=body, query=query)
+
+    def output(self, task_run: dict[str, Any]) -> dict[str, Any]:
+        """The log and the error of a task run, as `runs/get` shows it."""
+        found: dict[str, Any] = self.call("GET", "/api/2.2/jobs/runs/get-output", query={"run_id": task_run["run_id"]})
+        return found
 
     def delete_jobs(self) -> None:
         for job in self.call("GET", "/api/2.2/jobs/list", query={"limit": 100}).get("jobs", []):

@@ -1,4 +1,4 @@
-"""The deployer: a bundle's YAML becomes jobs, and only its own."""
+"""The deployer creates and resets the jobs of a bundle, and touches no others."""
 
 from __future__ import annotations
 
@@ -68,19 +68,20 @@ def test_it_creates_then_resets(workspace: Workspace, bundle: Path, monkeypatch:
     other = workspace.create(task("ok"), name="somebody's job")
     (line,) = deployed(workspace, bundle, "needed=x")
     assert line.startswith("created  build")
-    job = next(iter(workspace.client().jobs.list(name="build")))
-    settings = workspace.call("GET", "/api/2.2/jobs/get", query={"job_id": job.job_id})["settings"]
+    (job,) = workspace.call("GET", "/api/2.2/jobs/list", query={"name": "build", "expand_tasks": "true"})["jobs"]
+    job_id, settings = job["job_id"], job["settings"]
     assert {p["name"]: p["default"] for p in settings["parameters"]} == {
         "landing": "/tmp/volumes/landing",
         "needed": "local-x",
     }
     assert (settings["max_concurrent_runs"], settings["timeout_seconds"]) == (3, 60)
-    run = workspace.wait(workspace.run(job.job_id))
+    run = workspace.wait(workspace.run(job_id))
     assert run["state"]["result_state"] == "SUCCESS"
     monkeypatch.setenv("BUNDLE_VAR_needed", "y")
     (line,) = deployed(workspace, bundle, "limit=5")
-    assert line == f"reset    build ({job.job_id})"
-    assert workspace.client().jobs.get(other).settings.name == "somebody's job"
+    assert line == f"reset    build ({job_id})"
+    untouched = workspace.call("GET", "/api/2.2/jobs/get", query={"job_id": other})
+    assert untouched["settings"]["name"] == "somebody's job"
 
 
 def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
@@ -91,7 +92,7 @@ def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
     with pytest.raises(BundleError, match="--var other=1"):
         deployed(workspace, bundle, "other=1")
     workspace.create(task("ok"), name="build")
-    with pytest.raises(BundleError, match="made by hand"):
+    with pytest.raises(BundleError, match="not created by a bundle"):
         deployed(workspace, bundle, "needed=x")
     with pytest.raises(BundleError, match="no workspace at"):
         list(deploy(bundle, "local", ["needed=x"], "http://127.0.0.1:9", "t"))
@@ -108,14 +109,15 @@ def test_what_only_the_cli_can_deploy_is_refused(workspace: Workspace, bundle: P
     assert list(workspace.client().jobs.list()) == []
 
 
-def test_its_record_goes_on_from_the_one_there_is(workspace: Workspace, bundle: Path) -> None:
-    """The workspace's record, or the copy that the CLI leaves behind when it destroys a deployment."""
+def test_the_deployment_state_continues_the_existing_one(workspace: Workspace, bundle: Path) -> None:
+    """The state in the workspace, or the copy that the CLI keeps when it destroys a deployment."""
     folder = f"/Workspace/Users/local@localhost/.bundle/shop/{bundle.parent.name}"
     bundle.write_text(BUNDLE.replace("  local:\n", f"  local:\n    workspace: {{root_path: {folder}}}\n"))
 
     def record() -> dict[str, Any]:
         with workspace.client().workspace.download(f"{folder}/state/resources.json") as file:
-            return json.load(file)
+            content: dict[str, Any] = json.load(file)
+            return content
 
     deployed(workspace, bundle, "needed=x")
     first = record()
@@ -135,8 +137,8 @@ def test_its_record_goes_on_from_the_one_there_is(workspace: Workspace, bundle: 
     assert list(record()["state"]) == ["resources.jobs.build"]
 
 
-def test_the_projects_own_bundle_is_understood(workspace: Workspace, tmp_path: Path) -> None:
-    """Every job of databricks.yml passes the workspace's checks (its wheel replaced by a tiny one)."""
+def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: Path) -> None:
+    """Every job of databricks.yml passes the workspace's checks (with a minimal wheel in place of its own)."""
     for name in ("databricks.yml", *(f"resources/{p.name}" for p in (REPO / "resources").glob("*.yml"))):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((REPO / name).read_text())

@@ -1,4 +1,4 @@
-"""The pages for people: log-in, escaping, logs, Data Docs without any other origin."""
+"""The pages: login, escaping, logs, and Data Docs that load nothing from other origins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def browser(workspace: Workspace) -> requests.Session:
     return session
 
 
-def test_the_log_in(workspace: Workspace) -> None:
+def test_the_login(workspace: Workspace) -> None:
     answer = requests.get(f"{workspace.host}/jobs/1?x=1", allow_redirects=False, timeout=5)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fjobs%2F1%3Fx%3D1")
     assert requests.post(f"{workspace.host}/login", data={"token": "wrong"}, timeout=5).status_code == 403
@@ -28,7 +28,7 @@ def test_the_log_in(workspace: Workspace) -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
     assert workspace.token not in cookie
-    # The cookie opens pages only: a foreign page that made a browser send it could start nothing.
+    # The cookie opens pages only, so that another site cannot start runs with it.
     api = requests.get(f"{workspace.host}/api/2.2/jobs/list", cookies=answer.cookies, timeout=5)
     assert api.status_code == 401
 
@@ -36,7 +36,7 @@ def test_the_log_in(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     "wanted", ["https://evil.example", "//evil.example", "/\\evil.example", "/a\r\nb", "javascript:x"]
 )
-def test_the_log_in_leads_to_no_other_site(workspace: Workspace, wanted: str) -> None:
+def test_the_login_leads_to_no_other_site(workspace: Workspace, wanted: str) -> None:
     data = {"token": workspace.token, "next": wanted}
     answer = requests.post(f"{workspace.host}/login", data=data, allow_redirects=False, timeout=5)
     assert answer.headers["location"] == "/"
@@ -56,7 +56,7 @@ def test_names_and_values_with_html_are_harmless(workspace: Workspace, browser: 
         assert "&lt;script&gt;alert(1)" in answer.text
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
     assert "the order files are gone: &lt;b&gt;bad" in answer.text
-    assert "http" not in answer.text.replace(workspace.host, "")  # no address of anybody else
+    assert "http" not in answer.text.replace(workspace.host, "")  # no other origin
 
 
 def test_a_page_that_does_not_exist(workspace: Workspace, browser: requests.Session) -> None:

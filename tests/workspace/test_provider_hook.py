@@ -1,4 +1,4 @@
-"""Airflow's databricks provider as the client, as the DAG's operators and the triggerer use it."""
+"""The client is Airflow's databricks provider, as the DAG's operators and the triggerer use it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.workspace.conftest import Workspace, task
 
-# In a process of its own: importing Airflow settles its home folder once and for all.
+# In another process, because importing Airflow fixes its home folder.
 SCRIPT = """
 import asyncio, json, sys, time
 from airflow.providers.databricks.hooks.databricks import DatabricksHook
@@ -65,7 +65,7 @@ def test_the_provider_runs_follows_repairs_and_cancels(workspace: Workspace, tmp
         "AIRFLOW_CONN_LAKEHOUSE_TEST": json.dumps(connection | {"password": workspace.token}),
     }
     answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "mended")],
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "repaired")],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -73,11 +73,11 @@ def test_the_provider_runs_follows_repairs_and_cancels(workspace: Workspace, tmp
         timeout=60,
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
-    told = json.loads(answer.stdout.strip().splitlines()[-1])
-    run_id = told["first"]["run_id"]
-    assert json.loads(told["first"]["run_state"])["result_state"] == "FAILED"
-    assert [(e["task_key"], e["error"]) for e in told["first"]["errors"]] == [("main", "RuntimeError: not yet")]
-    assert json.loads(told["second"]["run_state"])["result_state"] == "SUCCESS"
-    assert told["url"] == workspace.get(run_id)["run_page_url"]
-    assert (told["job"], told["tasks"], told["cancelled"]) == (True, ["main", "main"], "CANCELED")
-    assert told["verdict"] == {"success": False}
+    result = json.loads(answer.stdout.strip().splitlines()[-1])
+    run_id = result["first"]["run_id"]
+    assert json.loads(result["first"]["run_state"])["result_state"] == "FAILED"
+    assert [(e["task_key"], e["error"]) for e in result["first"]["errors"]] == [("main", "RuntimeError: not yet")]
+    assert json.loads(result["second"]["run_state"])["result_state"] == "SUCCESS"
+    assert result["url"] == workspace.get(run_id)["run_page_url"]
+    assert (result["job"], result["tasks"], result["cancelled"]) == (True, ["main", "main"], "CANCELED")
+    assert result["verdict"] == {"success": False}

@@ -1,4 +1,4 @@
-"""What is refused, and in which shape: tokens, unknown things, faulty jobs."""
+"""What the API refuses, and in which shape: missing tokens, unknown endpoints, invalid jobs and requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.workspace.conftest import Workspace, task
     ],
 )
 @pytest.mark.parametrize("path", ["/api/2.2/jobs/list", "/api/2.0/fs/files/Volumes/a/b/c/d", "/api/nothing"])
-def test_without_the_token_there_is_nothing(workspace: Workspace, path: str, headers: Any, status: int) -> None:
+def test_every_endpoint_needs_the_token(workspace: Workspace, path: str, headers: Any, status: int) -> None:
     answer = requests.get(workspace.host + path, headers=headers, timeout=5)
     assert answer.status_code == status
     assert answer.json()["error_code"] == str(status)
@@ -33,7 +33,7 @@ def test_a_foreign_host_name_is_refused(workspace: Workspace) -> None:
     assert requests.get(workspace.host + "/api/2.2/jobs/list", headers=headers, timeout=5).status_code == 403
 
 
-def test_it_listens_on_this_machine_only(workspace: Workspace) -> None:
+def test_it_listens_on_localhost_only(workspace: Workspace) -> None:
     import psutil
 
     assert workspace.process
@@ -41,7 +41,7 @@ def test_it_listens_on_this_machine_only(workspace: Workspace) -> None:
     assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
 
 
-def test_what_does_not_exist(workspace: Workspace) -> None:
+def test_unknown_jobs_runs_and_endpoints(workspace: Workspace) -> None:
     client = workspace.client()
     for call in (lambda: client.jobs.get(1), lambda: client.jobs.get_run(1)):
         with pytest.raises(ResourceDoesNotExist, match="1 does not exist"):
@@ -76,21 +76,21 @@ def test_what_does_not_exist(workspace: Workspace) -> None:
         ({"email_notifications": {"on_failure": ["a@example.com"]}}, "nothing is sent"),
     ],
 )
-def test_faulty_jobs_are_refused(workspace: Workspace, change: dict[str, Any], message: str) -> None:
+def test_invalid_jobs_are_refused(workspace: Workspace, change: dict[str, Any], message: str) -> None:
     tasks = change.pop("tasks", [task("ok")])
     with pytest.raises(BadRequest, match=message) as caught:
         workspace.create(*tasks, **change)
     assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
-def test_faulty_requests_are_refused(workspace: Workspace) -> None:
+def test_invalid_requests_are_refused(workspace: Workspace) -> None:
     job = workspace.create(task("ok"))
     for body, message in (
-        ({"job_id": "x"}, "whole number"),
+        ({"job_id": "x"}, "valid integer"),
         ({}, "job_id is missing"),
         ({"job_id": job, "notebook_params": {}}, "notebook_params"),
-        ({"job_id": job, "job_parameters": {"a": [1]}}, "must be a string"),
-        ({"job_id": job, "only": ["main"]}, "'only'"),
+        ({"job_id": job, "job_parameters": {"a": [1]}}, "job_parameters.a must be a valid string"),
+        ({"job_id": job, "only": ["main"]}, "the argument only"),
     ):
         with pytest.raises(BadRequest, match=message):
             workspace.call("POST", "/api/2.2/jobs/run-now", body)

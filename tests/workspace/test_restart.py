@@ -1,10 +1,11 @@
-"""What survives the end of the workspace's process, however it ended."""
+"""What survives the end of the workspace's process: a stop or a kill."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,12 +34,12 @@ def test_runs_survive(own_workspace: Workspace, number: int) -> None:
     assert not is_alive(pid)
     assert workspace.wait(queued)["state"]["result_state"] == "SUCCESS"
     assert workspace.get(done)["state"]["result_state"] == "SUCCESS"
-    assert workspace.client().jobs.get_run_output(workspace.get(done)["tasks"][0]["run_id"]).logs == "arguments []\n"
+    assert workspace.output(workspace.get(done)["tasks"][0])["logs"] == "arguments []\n"
     job_done = workspace.get(done)["job_id"]
     assert workspace.run(job_done, idempotency_token="t") == done
 
 
-def test_a_port_in_use_is_said_plainly(own_workspace: Workspace, tmp_path) -> None:
+def test_a_port_in_use_is_reported(own_workspace: Workspace, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "local_workspace", "--state", str(tmp_path / "other"), "serve", "--no-spark"]
     answer = subprocess.run(
         [*command, "--port", str(own_workspace.port)], cwd=REPO, capture_output=True, text=True, timeout=20

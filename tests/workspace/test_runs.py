@@ -1,9 +1,10 @@
-"""Runs: parameters, results, order, limits, cancel, repair (by databricks-sdk)."""
+"""Runs: parameters, results, order, limits, cancel and repair."""
 
 from __future__ import annotations
 
 import concurrent.futures
 from pathlib import Path
+from typing import Any
 
 import pytest
 from databricks.sdk.errors import BadRequest, DatabricksError, InvalidParameterValue
@@ -12,7 +13,7 @@ from databricks.sdk.service import jobs as sdk
 from tests.workspace.conftest import Workspace, is_alive, make_wheel, task, wait_until
 
 
-def state_of(run: dict, key: str | None = None) -> tuple[str, str | None]:
+def state_of(run: dict[str, Any], key: str | None = None) -> tuple[str, str | None]:
     found = run if key is None else [t for t in run["tasks"] if t["task_key"] == key][-1]
     return found["state"]["life_cycle_state"], found["state"].get("result_state")
 
@@ -32,22 +33,35 @@ def test_the_sdk_defines_and_runs_a_job(workspace: Workspace) -> None:
         parameters=[sdk.JobParameterDefinition(name="day", default="never")],
         queue=sdk.QueueSettings(enabled=True),
     )
+    assert created.job_id
     hostile = "2018-01-01; touch /tmp/x $(id) '\"{{job.id}}"
     waiter = client.jobs.run_now(job_id=created.job_id, job_parameters={"day": hostile, "openlineage": "x"})
-    run_id = waiter.response.run_id
+    run_id = waiter.bind()["run_id"]
     assert state_of(workspace.wait(run_id)) == ("TERMINATED", "SUCCESS")
     run = client.jobs.get_run(run_id)
     assert run.job_id == created.job_id
+    me = client.current_user.me()
+    assert run.creator_user_name == client.jobs.get(created.job_id).creator_user_name == me.user_name
+    assert run.tasks
     assert run.tasks[0].attempt_number == 0
+    assert run.status
     assert run.status.state == sdk.RunLifecycleStateV2State.TERMINATED
+    assert run.tasks[0].run_id
     output = client.jobs.get_run_output(run.tasks[0].run_id)
     assert output.logs == f"arguments {['--day', hostile, str(run_id)]!r}\n"
     assert output.error is None
-    assert [job.settings.name for job in client.jobs.list(name="BY THE SDK")] == ["by the sdk"]
+    assert [job.job_id for job in client.jobs.list(name="BY THE SDK")] == [created.job_id]
     assert [found.run_id for found in client.jobs.list_runs(job_id=created.job_id)] == [run_id]
 
 
-def test_it_starts_within_a_moment(workspace: Workspace) -> None:
+def test_run_now_and_get_agree_on_the_number_in_the_job(workspace: Workspace) -> None:
+    job = workspace.create(task("ok"), max_concurrent_runs=2)
+    for _ in range(2):
+        answer = workspace.call("POST", "/api/2.2/jobs/run-now", {"job_id": job})
+        assert answer["number_in_job"] == workspace.get(answer["run_id"])["number_in_job"] == answer["run_id"]
+
+
+def test_a_task_starts_within_half_a_second(workspace: Workspace) -> None:
     run = workspace.wait(workspace.run(workspace.create(task("ok"))))
     first = run["tasks"][0]
     assert first["start_time"] - run["start_time"] < 500
@@ -71,16 +85,16 @@ def test_failures_say_why(workspace: Workspace, entry_point: str, error: str) ->
     assert "Task main failed" in run["state"]["state_message"]
     assert state_of(run, "main") == ("TERMINATED", "FAILED")
     assert state_of(run, "next") == ("TERMINATED", "UPSTREAM_FAILED")
-    assert error in workspace.client().jobs.get_run_output(run["tasks"][0]["run_id"]).error
+    assert error in workspace.output(run["tasks"][0])["error"]
     with pytest.raises(BadRequest, match="multiple tasks"):
         workspace.client().jobs.get_run_output(run["run_id"])
 
 
-def test_a_return_value_means_nothing_and_attributes_are_entry_points_too(workspace: Workspace) -> None:
+def test_a_return_value_is_ignored_and_attributes_are_entry_points_too(workspace: Workspace) -> None:
     assert state_of(workspace.wait(workspace.run(workspace.create(task("number"))))) == ("TERMINATED", "SUCCESS")
 
 
-def test_idempotency_token_starts_one_run_however_often_it_comes(workspace: Workspace) -> None:
+def test_an_idempotency_token_starts_one_run(workspace: Workspace) -> None:
     job = workspace.create(task("ok"), max_concurrent_runs=20)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: workspace.run(job, idempotency_token="try-1"), range(16)))
@@ -148,28 +162,27 @@ def test_time_outs_of_task_and_job(workspace: Workspace) -> None:
 
 
 def test_repair_runs_what_failed_again(workspace: Workspace, tmp_path: Path) -> None:
-    mended = tmp_path / "mended"
+    repaired = tmp_path / "repaired"
     parameters = ("{{job.parameters.file}}", "{{job.repair_count}}")
     job = workspace.create(
         task("ok", key="first"),
         task("flaky", *parameters, after=("first",)),
         task("ok", "{{job.repair_count}}", key="last", after=("main",)),
-        parameters=[{"name": "file", "default": str(mended)}],
+        parameters=[{"name": "file", "default": str(repaired)}],
     )
     client = workspace.client()
     run_id = workspace.run(job)
     assert state_of(workspace.wait(run_id))[1] == "FAILED"
     with pytest.raises(InvalidParameterValue, match="rerun_tasks or"):
         client.jobs.repair_run(run_id)
-    mended.touch()
+    repaired.touch()
     client.jobs.repair_run(run_id, rerun_all_failed_tasks=True)
     run = workspace.wait(run_id)
     assert state_of(run) == ("TERMINATED", "SUCCESS")
     assert [(t["task_key"], t["attempt_number"]) for t in run["tasks"]] == [
         ("first", 0), ("main", 0), ("last", 0), ("main", 1), ("last", 1),
     ]  # fmt: skip
-    last = run["tasks"][-1]["run_id"]
-    assert client.jobs.get_run_output(last).logs == "arguments ['1']\n"
+    assert workspace.output(run["tasks"][-1])["logs"] == "arguments ['1']\n"
     history = workspace.get(run_id, include_history="true")["repair_history"]
     assert [(entry["type"], entry["state"]["result_state"]) for entry in history] == [
         ("ORIGINAL", "FAILED"),
@@ -192,33 +205,33 @@ def test_an_active_run_is_neither_repaired_nor_deleted(workspace: Workspace) -> 
 
 def test_a_rebuilt_wheel_changes_no_deployed_job(workspace: Workspace, tmp_path: Path) -> None:
     remote = "/Workspace/Shared/changing/tiny-1.0-py3-none-any.whl"
-    workspace.upload(make_wheel(tmp_path / "1", "def says(): print('one')\n"), remote)
-    job = workspace.create(task("says"), wheel=remote)
-    workspace.upload(make_wheel(tmp_path / "2", "def says(): print('two')\n"), remote)
+    workspace.upload(make_wheel(tmp_path / "1", "def prints(): print('one')\n"), remote)
+    job = workspace.create(task("prints"), wheel=remote)
+    workspace.upload(make_wheel(tmp_path / "2", "def prints(): print('two')\n"), remote)
 
-    def said() -> str | None:
+    def printed() -> str:
         run = workspace.wait(workspace.run(job))
-        return workspace.client().jobs.get_run_output(run["tasks"][0]["run_id"]).logs
+        return str(workspace.output(run["tasks"][0])["logs"])
 
-    assert said() == "one\n"
+    assert printed() == "one\n"
     workspace.call(
-        "POST", "/api/2.2/jobs/reset", {"job_id": job, "new_settings": workspace.settings(task("says"), wheel=remote)}
+        "POST", "/api/2.2/jobs/reset", {"job_id": job, "new_settings": workspace.settings(task("prints"), wheel=remote)}
     )
-    assert said() == "two\n"
+    assert printed() == "two\n"
 
 
 def test_no_secret_in_output_files_or_pages(workspace: Workspace) -> None:
     scope = workspace.state / "secrets" / "lakehouse"
     scope.mkdir(exist_ok=True)
     (scope / "email-hmac-key").write_text("very-secret-key-of-the-workspace")
-    run = workspace.wait(workspace.run(workspace.create(task("tells"))))
-    output = workspace.client().jobs.get_run_output(run["tasks"][0]["run_id"])
+    run = workspace.wait(workspace.run(workspace.create(task("reveals"))))
+    output = workspace.output(run["tasks"][0])
     stored = (workspace.task_folder(run["run_id"]) / "log.txt").read_text()
-    for text in (output.logs, output.error, output.error_trace, stored):
+    for text in (output["logs"], output["error"], output["error_trace"], stored):
         assert "[REDACTED]" in text
         assert workspace.token not in text
         assert "very-secret-key" not in text
-    assert "SPARK_REMOTE" not in output.logs
-    assert "AIRFLOW" not in output.logs
+    assert "SPARK_REMOTE" not in output["logs"]
+    assert "AIRFLOW" not in output["logs"]
     database = b"".join(p.read_bytes() for p in (workspace.state / "workspace").glob("workspace.sqlite*"))
     assert workspace.token.encode() not in database

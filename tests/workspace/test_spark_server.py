@@ -1,4 +1,4 @@
-"""The Spark server of the workspace by itself."""
+"""The Spark server of the workspace, without the workspace."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def server(tmp_path: Path) -> Iterator[SparkServer]:
     server.stop()
 
 
-def test_clients_of_the_first_moment_share_one_catalogue(server: SparkServer) -> None:
+def test_clients_that_connect_at_once_share_one_catalog(server: SparkServer) -> None:
     numbers = ("0", "1", "2")
     with ExitStack() as processes:
         clients = [
@@ -56,13 +56,13 @@ def test_clients_of_the_first_moment_share_one_catalogue(server: SparkServer) ->
         for client in clients:
             processes.callback(client.kill)
 
-        def said() -> list[str]:
+        def next_lines() -> list[str]:
             return [client.stdout.readline().strip() for client in clients]  # type: ignore[union-attr]
 
-        assert said() == ["ready"] * 3
+        assert next_lines() == ["ready"] * 3
         server.start()
-        assert said() == ["made"] * 3
+        assert next_lines() == ["made"] * 3
         for client in clients:
             client.stdin.write("look\n")  # type: ignore[union-attr]
             client.stdin.flush()  # type: ignore[union-attr]
-        assert said() == [str([f"made_by_{number}" for number in numbers])] * 3
+        assert next_lines() == [str([f"made_by_{number}" for number in numbers])] * 3

@@ -1,4 +1,4 @@
-"""Tasks are forked from one process on Linux, and are new interpreters elsewhere: the same to see from inside."""
+"""A forked task sees the same as one in a new interpreter, and its end is always reported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import sys
+import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,7 +23,7 @@ from tests.workspace.conftest import is_alive, make_wheel, wait_until
 MODULE = """
 import json, os, pathlib, sys, time
 
-def tells():
+def reports():
     print(json.dumps({
         "arguments": sys.argv, "folder": os.getcwd(), "environment": dict(os.environ), "stdin": sys.stdin.read(),
         "group": os.getpgid(0) == os.getpid(), "preloaded": "decimal" in sys.modules, "path": sys.path,
@@ -39,39 +42,43 @@ ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each 
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
-    import zipfile
-
     unpacked = tmp_path / "wheel"
-    with zipfile.ZipFile(make_wheel(tmp_path / "dist", MODULE, "told")) as archive:
+    with zipfile.ZipFile(make_wheel(tmp_path / "dist", MODULE, "probe")) as archive:
         archive.extractall(unpacked)
     return unpacked
 
 
 class Tasks:
-    def __init__(self, folder: Path, wheel: Path) -> None:
+    """Launches entry points of the wheel, and keeps the identities of their processes."""
+
+    def __init__(self, folder: Path, wheel: Path, *, fork: bool = True, timeout: float = 120) -> None:
         self.folder, self.wheel = folder, wheel
         base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "BASE": "1"}
-        self.launcher = TaskLauncher(base, ["decimal", "no_such_module"])
+        self.launcher = TaskLauncher(base, ["decimal", "no_such_module"], fork=fork, timeout=timeout)
         self.identities: list[ProcessIdentity] = []
+
+    def close(self) -> None:
+        self.launcher.stop()
 
     def launch(self, entry_point: str, *parameters: str, folder: str = ".") -> TaskProcess:
         (self.folder / folder).mkdir(exist_ok=True)
         return self.launcher.launch(
-            ["told", entry_point, *parameters],
+            ["probe", entry_point, *parameters],
             folder=self.folder / folder,
             path=[self.wheel],
             environment={"MORE": "ü"},
             when_started=self.identities.append,
         )
 
-    def told(self, *parameters: str) -> dict[str, object]:
-        task = self.launch("tells", *parameters)
+    def report(self, *parameters: str) -> dict[str, Any]:
+        """What a task finds: its arguments, environment, open files and so on."""
+        task = self.launch("reports", *parameters)
         assert task.stdout
         with task.stdout as output:
             lines = output.read().decode().splitlines()
         assert task.wait() == task.poll() == 0
         assert sorted(lines)[0] == "beside"
-        found: dict[str, object] = json.loads(next(line for line in lines if line != "beside"))
+        found: dict[str, Any] = json.loads(next(line for line in lines if line != "beside"))
         return found
 
 
@@ -79,22 +86,20 @@ class Tasks:
 def tasks(tmp_path: Path, wheel: Path) -> Iterator[Tasks]:
     folder = tmp_path / "run"
     folder.mkdir()
-    found = Tasks(folder, wheel)
-    yield found
-    found.launcher.stop()
+    with closing(Tasks(folder, wheel)) as found:
+        yield found
 
 
 @ONLY_LINUX
-def test_a_fork_is_what_a_new_interpreter_would_be(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
-    forked = tasks.told("a b", "", "ü\n", "--forks")
-    assert forked["arguments"] == ["tells", "a b", "", "ü\n", "--forks"]
+def test_a_forked_task_is_like_a_new_interpreter(tasks: Tasks) -> None:
+    forked = tasks.report("a b", "", "ü\n", "--fork-server")
+    assert forked["arguments"] == ["reports", "a b", "", "ü\n", "--fork-server"]
     assert forked["folder"] == str(tasks.folder)
     assert forked["group"] is True
     assert forked["stdin"] == ""
     assert forked["preloaded"] is True
     assert set(forked["environment"]) - {"LC_CTYPE"} == {"PATH", "LANG", "BASE", "MORE"}
-    monkeypatch.setattr("local_workspace.task_launcher.sys.platform", "darwin")
-    new = tasks.told("a b", "", "ü\n", "--forks")
+    new = Tasks(tasks.folder, tasks.wheel, fork=False).report("a b", "", "ü\n", "--fork-server")
     assert new.pop("preloaded") is False
     assert new["environment"].pop("PYTHONPATH") == str(tasks.wheel)
     del forked["preloaded"]
@@ -103,7 +108,7 @@ def test_a_fork_is_what_a_new_interpreter_would_be(tasks: Tasks, monkeypatch: py
 
 
 @ONLY_LINUX
-def test_its_end_is_told_whatever_it_was(tasks: Tasks) -> None:
+def test_every_end_is_reported(tasks: Tasks) -> None:
     assert tasks.launch("missing").wait() == 1
     for number in (signal.SIGTERM, signal.SIGKILL):
         task = tasks.launch("waits")
@@ -117,12 +122,12 @@ def test_its_end_is_told_whatever_it_was(tasks: Tasks) -> None:
 
 
 @ONLY_LINUX
-def test_what_all_import_starts_no_thread(tmp_path: Path, wheel: Path) -> None:
-    """Only a process of one thread can be forked without a doubt (and Python 3.12 warns of any other)."""
+def test_the_common_imports_start_no_thread(tmp_path: Path, wheel: Path) -> None:
+    """Only a process with one thread can be forked safely (Python 3.12 warns of any other)."""
     launcher = TaskLauncher({"PATH": os.environ["PATH"], "GX_ANALYTICS_ENABLED": "false"}, IMPORTED_BY_ALL)
     try:
         task = launcher.launch(
-            ["told", "waits"], folder=tmp_path, path=[wheel], environment={}, when_started=lambda _: None
+            ["probe", "waits"], folder=tmp_path, path=[wheel], environment={}, when_started=lambda _: None
         )
         parent = psutil.Process(task.pid).parent()
         assert parent
@@ -145,7 +150,7 @@ def test_many_at_once(tasks: Tasks) -> None:
 
 
 @ONLY_LINUX
-def test_when_their_parent_dies_they_end_and_the_next_task_has_another(tasks: Tasks) -> None:
+def test_tasks_end_with_their_fork_server_and_the_next_task_starts_another(tasks: Tasks) -> None:
     task = tasks.launch("waits")
     wait_until((tasks.folder / "started").exists)
     parent = psutil.Process(task.pid).parent()
@@ -158,23 +163,21 @@ def test_when_their_parent_dies_they_end_and_the_next_task_has_another(tasks: Ta
 
 
 @ONLY_LINUX
-def test_a_parent_that_does_not_answer_is_given_up(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = tasks.launch("quick")
-    parent = psutil.Process(tasks.launch("waits").pid).parent()
-    assert parent
-    assert quick.wait() == 0
-    monkeypatch.setattr("local_workspace.task_launcher.LONGEST_IMPORT", 0.5)
-    parent.suspend()
-    with pytest.raises(TimeoutError, match=r"did not answer within 0\.5 s"):
-        tasks.launch("quick")
-    wait_until(lambda: not parent.is_running())
-    monkeypatch.undo()
-    assert tasks.launch("quick").wait() == 0
+def test_a_fork_server_that_does_not_answer_is_replaced(tasks: Tasks) -> None:
+    impatient = Tasks(tasks.folder, tasks.wheel, timeout=3)
+    with closing(impatient):
+        parent = psutil.Process(impatient.launch("waits").pid).parent()
+        assert parent
+        parent.suspend()
+        with pytest.raises(TimeoutError, match=r"did not answer within 3 s"):
+            impatient.launch("quick")
+        wait_until(lambda: not parent.is_running())
+        assert impatient.launch("quick").wait() == 0
 
 
 @ONLY_LINUX
-def test_what_is_not_recorded_does_not_begin(tasks: Tasks) -> None:
-    """A workspace that dies, or fails, before it has noted a process leaves none behind."""
+def test_a_task_whose_process_is_not_recorded_does_not_begin(tasks: Tasks) -> None:
+    """A workspace that dies or fails before it has recorded a process leaves none running."""
     started: list[ProcessIdentity] = []
 
     def fails(process: ProcessIdentity) -> None:
@@ -183,7 +186,7 @@ def test_what_is_not_recorded_does_not_begin(tasks: Tasks) -> None:
 
     with pytest.raises(RuntimeError, match="the disk is full"):
         tasks.launcher.launch(
-            ["told", "waits"], folder=tasks.folder, path=[tasks.wheel], environment={}, when_started=fails
+            ["probe", "waits"], folder=tasks.folder, path=[tasks.wheel], environment={}, when_started=fails
         )
     wait_until(lambda: not started[0].is_alive())
     assert not (tasks.folder / "started").exists()
@@ -191,7 +194,7 @@ def test_what_is_not_recorded_does_not_begin(tasks: Tasks) -> None:
 
 @ONLY_LINUX
 @pytest.mark.parametrize(("argument", "error"), [("a\0b", ValueError), ("ü" * 70_000, OSError), ("\ud800", ValueError)])
-def test_what_no_program_can_be_given_is_refused(tasks: Tasks, argument: str, error: type[Exception]) -> None:
+def test_invalid_arguments_are_refused(tasks: Tasks, argument: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        tasks.launch("tells", argument)
+        tasks.launch("reports", argument)
     assert tasks.identities == []

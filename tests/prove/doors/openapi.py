@@ -94,7 +94,7 @@ SETTINGS = record(
     tags=TEXT_MAP,
     timeout_seconds=one(0, 1, 2**70),
 )
-WORKING: dict[str, Any] = {
+WORKING: JSON = {
     "name": "works",
     "tasks": [
         {
@@ -107,7 +107,7 @@ WORKING: dict[str, Any] = {
     "environments": [{"environment_key": "default", "spec": {"dependencies": [WHEEL]}}],
     "parameters": [{"name": "p", "default": ""}],
 }
-TOKEN = one("MTA=", "LTU=", "MTAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw", "", "?", "w6Q=", "YQ==")
+TOKEN = one("10", "-5", "1" + "0" * 18, "9" * 40, "", "?", "ä", "²", "1e3")
 PAGE = {"limit": one(1, 20, 26, 100, 0), "page_token": TOKEN, "offset": one(0, 1, 2**62, 2**63, -1)}
 
 

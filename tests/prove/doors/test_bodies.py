@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from local_workspace.bodies import FILE_LIMIT, FORM_LIMIT, JSON_LIMIT, MIB
+from local_workspace.request_body import FILE_LIMIT, FORM_LIMIT, JSON_LIMIT, MIB
 from tests.prove.doors.conftest import knock, log_of
 from tests.prove.doors.openapi import VOLUME
 from tests.workspace.conftest import Workspace, task, wait_until

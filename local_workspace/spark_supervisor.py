@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 USER_ID = "workspace"
 
 
-class SparkWatch:
+class SparkSupervisor:
     """Starts the server, notices its death, and starts it again."""
 
     def __init__(self, server: SparkServer, when_lost: Callable[[], None]) -> None:
@@ -21,11 +21,11 @@ class SparkWatch:
         self._when_lost = when_lost
         self._ready = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="spark-watch", daemon=True)
+        self._thread = threading.Thread(target=self._supervise, name="spark-supervisor", daemon=True)
         self._sessions: SparkSessions | None = None
         self.state = "starting"
         self.error = ""
-        self.generation = 0  # counts the servers: a task knows by it whether its own is still there
+        self.generation = 0  # of servers: a task compares it to know whether its server was replaced
 
     def start(self) -> None:
         self._thread.start()
@@ -52,7 +52,7 @@ class SparkWatch:
         if sessions is not None and self.is_ready():
             sessions.end(session_id, interrupt=interrupt)
 
-    def _watch(self) -> None:
+    def _supervise(self) -> None:
         pause = 1.0
         while not self._stopping.is_set():
             try:
@@ -80,7 +80,7 @@ class SparkWatch:
             self.server.stop()
 
     def _keep_log(self) -> None:
-        """The restart begins a new log: what the dead server said is kept beside it."""
+        """Keep the log of the dead server, since the restart overwrites it."""
         if self.server.log_file.exists():
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
             self.server.log_file.replace(self.server.log_file.with_name(f"spark-died-{stamp}.log"))
