@@ -20,6 +20,7 @@ from feeds.synthetic.draws import Stream, Weighted, below
 from feeds.synthetic.lines import Lines
 from feeds.synthetic.settings import FeedSettings
 from feeds.synthetic.text import body, ends
+from gx.row_rules import row_rule_reason
 from spark_jobs.layers.bronze import schema
 from spark_jobs.layers.bronze.landed_lines import (
     BROKEN_QUOTING,
@@ -173,7 +174,7 @@ def _value(name: str, values: dict[str, bytes], reasons: tuple[str, ...]) -> Fau
 
 def _broken_rules(expectations: list[dict[str, Any]]) -> Iterator[Fault]:
     rules = [
-        (rule["type"].removeprefix("expect_column_"), rule["kwargs"], rule["meta"]["reason"]) for rule in expectations
+        (rule["type"].removeprefix("expect_column_"), rule["kwargs"], row_rule_reason(rule)) for rule in expectations
     ]
     partners: dict[str, str] = {}
     needed: dict[str, str] = {}

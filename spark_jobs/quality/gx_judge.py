@@ -17,6 +17,7 @@ def rules_that_hold(bad_rows: Mapping[str, tuple[Rule, int]]) -> dict[str, bool]
     import great_expectations as gx
     import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -25,7 +26,7 @@ def rules_that_hold(bad_rows: Mapping[str, tuple[Rule, int]]) -> dict[str, bool]
         name="rules",
         expectations=[
             gx.expectations.ExpectColumnValuesToBeBetween(
-                column=key, min_value=0, max_value=0, severity=rule.severity, description=rule.says
+                column=key, min_value=0, max_value=0, severity=FailureSeverity(rule.severity), description=rule.says
             )
             for key, (rule, _) in bad_rows.items()
         ],
@@ -40,8 +41,9 @@ def rules_that_hold(bad_rows: Mapping[str, tuple[Rule, int]]) -> dict[str, bool]
         gx.ValidationDefinition(name="rules", data=batch, suite=context.suites.add(suite))
     )
     outcome = validation.run(batch_parameters={"dataframe": frame}, result_format="BOOLEAN_ONLY")
-    holds = {one.expectation_config.kwargs["column"]: one.success for one in outcome.results}
-    raised = [key for key in bad_rows if not isinstance(holds.get(key), bool)]
+    found = {one.expectation_config.kwargs["column"]: one.success for one in outcome.results if one.expectation_config}
+    holds = {key: success for key, success in found.items() if isinstance(success, bool)}
+    raised = sorted(set(bad_rows) - set(holds))
     if raised or frame.isna().to_numpy().any():
         raise RuntimeError(f"Great Expectations did not judge {', '.join(raised) or 'a count that is missing'}")
     return holds

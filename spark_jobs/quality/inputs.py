@@ -32,18 +32,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import reduce
+from typing import TYPE_CHECKING, TypeVar
 
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.runtime.concurrency import at_once
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.key_filter import Keys
-from spark_jobs.storage.local_relation import at_hand
+from spark_jobs.storage.local_relation import at_hand, fetched
 from spark_jobs.storage.overlay import Change
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    import pyarrow as pa
 
     from spark_jobs.quality.checkpoint import Input
 
@@ -60,12 +63,14 @@ MOVED_COLUMNS = (
 )
 """Few columns, so that a large day's items are few enough to fetch."""
 _VERSION_COLUMNS = ("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
+_DIMENSIONS = {"dim_customers": "customer_id", "dim_products": "product_id"}
 _BEGINNING, _NO_END = "0001-01-01", "9999-12-31"
 
 
 def once(make: Callable[[], Value]) -> Callable[[], Value]:
     """`make`, called at the first call and never again, whatever thread calls."""
-    lock, made = threading.Lock(), []
+    lock = threading.Lock()
+    made: list[Value] = []
 
     def value() -> Value:
         with lock:
@@ -80,13 +85,20 @@ def table_inputs(changes: Mapping[str, Callable[[], Change]], *, incremental: bo
     """The inputs of a layer's own tables; `changes` has each by its name without the schema."""
     inputs: dict[str, Input] = {}
     for name, change in changes.items():
-        inputs[name] = lambda change=change: change().after()
-        inputs[f"{name}_changes"] = lambda change=change: _staged(change())
-        inputs[f"{name}_published"] = lambda change=change: _published(change())
-        inputs[f"baseline_{name}"] = lambda change=change: (
-            _published(change()) if incremental else change().after().where("false")
-        )
+        inputs |= _inputs_of(name, change, incremental)
     return inputs
+
+
+def _inputs_of(name: str, change: Callable[[], Change], incremental: bool) -> dict[str, Input]:
+    def nothing() -> DataFrame:
+        return change().after().where("false")
+
+    return {
+        name: lambda: change().after(),
+        f"{name}_changes": lambda: _staged(change()),
+        f"{name}_published": lambda: _published(change()),
+        f"baseline_{name}": lambda: _published(change()) if incremental else nothing(),
+    }
 
 
 def _staged(change: Change) -> DataFrame:
@@ -161,18 +173,14 @@ class SilverAudit:
         after = self.changes["orders"]().after().select(*_VERSION_COLUMNS)
         if judged is None:
             return after
-
-        def placed(table: str, natural: str) -> DataFrame | None:
-            change = self.changes[table]()
-            return None if change.staged is None else _placed_since(after, _held_otherwise(change, natural), natural)
-
+        changes = {natural: self.changes[table]() for table, natural in _DIMENSIONS.items()}
+        parts = [_held_otherwise(change, key) for key, change in changes.items() if change.staged is not None]
         # As a union of keys and not as three conditions: an item may be judged for more than one reason.
         items = judged.frame
-        for found in at_once(
-            lambda: placed("dim_customers", "customer_id"), lambda: placed("dim_products", "product_id")
-        ):
-            if found is not None:
-                items = items.unionByName(found)
+        if parts:
+            frame, rows = fetched(reduce(DataFrame.unionByName, parts))
+            for natural in changes:
+                items = items.unionByName(_placed_since(after, natural, frame, rows))
         return at_hand(Keys(items.distinct(), "order_item_id").rows(after))
 
 
@@ -262,7 +270,8 @@ def _rows(keys: Keys | None, table: DataFrame) -> DataFrame:
 
 
 def _held_otherwise(change: Change, natural: str) -> DataFrame:
-    """`_since` of each natural key with staged versions: from when on they may hold otherwise than as published.
+    """`dimension`, `key` and `since` of each natural key with staged versions: from when on they may hold otherwise
+    than as published.
 
     A version that differs from its published self in its end alone holds otherwise from the earlier end on, and one
     whose span is the same does not.
@@ -270,7 +279,7 @@ def _held_otherwise(change: Change, natural: str) -> DataFrame:
     if change.staged is None or change.published is None:
         raise ValueError("only versions that are staged upon published ones can hold otherwise")
     key, no_end = change.key, F.to_timestamp(F.lit(_NO_END))
-    had = Keys(change.staged.select(key).distinct(), key).rows(change.published)
+    had = change.published.join(F.broadcast(change.staged.select(key)), key, "left_semi")
     was = had.select(key, F.col("valid_from").alias("_was_from"), F.coalesce("valid_to", no_end).alias("_was_to"))
     versions = (
         change.staged.join(was, key, "left")
@@ -288,16 +297,22 @@ def _held_otherwise(change: Change, natural: str) -> DataFrame:
     since = F.when(~same_begin, F.coalesce(F.least("_from", "_was_from"), F.to_timestamp(F.lit(_BEGINNING)))).when(
         F.col("_to") != F.col("_was_to"), F.least("_to", "_was_to")
     )
-    found = versions.withColumn("_since", since).where(F.col("_since").isNotNull())
-    return at_hand(found.groupBy(F.col(natural).alias("_natural")).agg(F.min("_since").alias("_since")))
+    found = versions.select(F.lit(natural).alias("dimension"), F.col(natural).alias("key"), since.alias("since"))
+    return found.where("since IS NOT NULL").groupBy("dimension", "key").agg(F.min("since").alias("since"))
 
 
-def _placed_since(orders: DataFrame, held_otherwise: DataFrame, natural: str) -> DataFrame:
-    """`order_item_id` of these keys' orders since then. The earliest instant is a literal, by which files of earlier
-    orders are skipped."""
-    earliest: Any = held_otherwise.agg(F.unix_micros(F.min("_since"))).collect()[0][0]
-    if earliest is None:
-        return orders.select("order_item_id").where("false")
-    later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
-    theirs = (F.col(natural) == F.col("_natural")) & (F.col("order_date") >= F.col("_since"))
-    return later.join(F.broadcast(held_otherwise), theirs).select("order_item_id")
+def _placed_since(orders: DataFrame, natural: str, held_otherwise: DataFrame, rows: pa.Table | None) -> DataFrame:
+    """`order_item_id` of the orders that were placed since the versions of their `natural` key hold otherwise.
+
+    `rows` are those of `held_otherwise`, where they are few: their earliest instant is a literal then, by which files
+    of earlier orders are skipped.
+    """
+    theirs = held_otherwise.where(F.col("dimension") == natural)
+    later = orders
+    if rows is not None:
+        instants = rows.filter(pc.equal(rows["dimension"], natural))["since"]
+        if not len(instants):
+            return orders.select("order_item_id").where("false")
+        later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(pc.min(instants).cast("int64").as_py())))
+    placed = (F.col(natural) == F.col("key")) & (F.col("order_date") >= F.col("since"))
+    return later.join(F.broadcast(theirs), placed).select("order_item_id")

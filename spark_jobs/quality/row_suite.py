@@ -1,4 +1,4 @@
-"""The row rules of bronze, as the audit judges them: GX's suite translated into SQL, apart from the build's compiler."""
+"""The row rules of bronze as the audit judges them: GX's suite in SQL, translated apart from the build's compiler."""
 
 from __future__ import annotations
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile
+from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile, with_parameters
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -54,11 +55,29 @@ class Bound:
     def run(self, branches: Sequence[str], inputs: Iterable[str]) -> list[Any]:
         """The rows of all branches, by one statement."""
         names = sorted(set(inputs))
-        views = [f"{name} AS (SELECT * FROM {{{name}}})" for name in names]
-        text = "\nUNION ALL\n".join(branch.replace("{", "{{").replace("}", "}}") for branch in branches)
+        views = [f"{name} AS (SELECT * FROM {{{name}}})" for name in names]  # noqa: S608 - checked names
+        text = with_parameters("\nUNION ALL\n".join(branches), lambda name: literal(self.parameters[name]))
+        text = text.replace("{", "{{").replace("}", "}}")
         with_inputs = f"WITH {', '.join(views)}\n{text}" if views else text
         frames: dict[str, Any] = {name: self.inputs[name] for name in names}
-        return self.spark.sql(with_inputs, args=dict(self.parameters), **frames).collect()
+        return self.spark.sql(with_inputs, **frames).collect()
+
+
+def literal(value: Any) -> str:
+    """A value of a parameter as SQL. Raises ValueError for what has no literal."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case float() | Decimal() if Decimal(str(value)).is_finite():
+            return f"{Decimal(str(value)):f}BD"
+        case date() if type(value) is date:
+            return f"DATE'{value}'"
+        case str():
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"'{escaped}'"
+    raise ValueError(f"a parameter cannot be {value!r}")
 
 
 def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:

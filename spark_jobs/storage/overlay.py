@@ -43,7 +43,8 @@ class Change:
         if self.published is None or self.replaces:
             return added
         kept = self.published.join(self.staged.select(self.key), self.key, "left_anti")
-        return kept.select(added.columns).unionByName(added)
+        # In this order, the columns are in the table's order: a join puts its key first.
+        return added.unionByName(kept)
 
     def after_of(self, keys: Keys | None) -> DataFrame:
         """The rows of these keys, and those that come with a null in its place; None: all rows."""

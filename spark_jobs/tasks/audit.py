@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.layers.bronze.landed_lines import order_items, quarantine
@@ -104,7 +105,7 @@ class _Reader:
         }
         if not build.staged:
             for name in ("order_items", "quarantine", "landed_files"):
-                inputs[name] = once(lambda table=f"bronze.{name}": self._read(build.base, table))
+                inputs[name] = once(partial(self._read, build.base, f"bronze.{name}"))
             return inputs
         lines = build.staged["bronze.lines"]
         read = staged_at_hand if are_few(lines.rows, len(LANDED_LINES)) else staged
@@ -156,8 +157,7 @@ class _Reader:
 
     def _changes(self) -> dict[str, Callable[[], Change]]:
         return {
-            table.partition(".")[2]: once(lambda table=table: self._change(table))
-            for table in LAYER_TABLES[self._build.layer]
+            table.partition(".")[2]: once(partial(self._change, table)) for table in LAYER_TABLES[self._build.layer]
         }
 
     def _change(self, table: str) -> Change:

@@ -229,7 +229,8 @@ def test_a_valid_line_is_typed(landed: Any) -> None:
 
 
 def test_the_frame_has_the_declared_columns(landed: Any) -> None:
-    from spark_jobs.layers.bronze import schema
+    from gx.row_rules import row_rule_reason
+from spark_jobs.layers.bronze import schema
     from spark_jobs.layers.bronze.landed_lines import order_items, quarantine
 
     for frame, declared in [
@@ -255,7 +256,7 @@ def test_every_row_rule_quarantines_with_its_reason(landed: Any) -> None:
         "order_item_cardprod_id is null",
         differs,
     }
-    assert seen == {expectation["meta"]["reason"] for expectation in suite["expectations"]}
+    assert seen == {row_rule_reason(expectation) for expectation in suite["expectations"]}
 
 
 def test_a_value_that_does_not_parse_is_the_only_reason(landed: Any) -> None:

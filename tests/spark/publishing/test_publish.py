@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from spark_jobs.quality import verdict as verdict_module
+from spark_jobs.quality import fingerprint as fingerprints
 from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded
-from spark_jobs.storage import build_record as record
 from spark_jobs.storage import commit as commits
 from spark_jobs.storage.publications import Publication
 from spark_jobs.tables.names import LAYER_TABLES
@@ -58,17 +57,17 @@ def test_only_a_successful_verdict_for_exactly_this_staging_publishes(
 ) -> None:
     newest = lakehouse.publications.newest("bronze")
     build = lakehouse.build("bronze", *ONE)
-    fingerprint = record.fingerprint(lakehouse.spark, build)
+    fingerprint = fingerprints.fingerprint(lakehouse.spark, build)
     with pytest.raises(GateRejected, match="no successful verdict"):
         lakehouse.publish(build, fingerprint)
     assert lakehouse.audit(build).fingerprint == fingerprint
 
     with monkeypatch.context() as edited:
-        edited.setattr(record, "suites_hash", lambda layer: "another suite")
+        edited.setattr(fingerprints, "suites_hash", lambda layer: "another suite")
         with pytest.raises(GateRejected, match="no longer what was audited"):
             lakehouse.publish(build, fingerprint)
     with monkeypatch.context() as edited:
-        edited.setattr(record, "code_version", lambda: "another wheel")
+        edited.setattr(fingerprints, "code_version", lambda: "another wheel")
         with pytest.raises(GateRejected, match="no longer what was audited"):
             lakehouse.publish(build, fingerprint)
 
@@ -97,7 +96,7 @@ def test_a_rejected_build_cannot_be_published(lakehouse: Lakehouse) -> None:
 def test_a_verdict_that_was_changed_to_a_no_counts(lakehouse: Lakehouse) -> None:
     build = lakehouse.build("bronze", *ONE)
     verdict = lakehouse.approve(build)
-    no = verdict_module.Verdict.from_dict({**verdict.as_dict(), "success": False})
+    no = replace(verdict, success=False)
     publishing.Verdicts(lakehouse.spark, lakehouse.tables).append(no)
     with pytest.raises(GateRejected):
         lakehouse.publish(build, verdict.fingerprint)
