@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from gx.row_rules import row_rule_reason
+
 _spec = importlib.util.spec_from_file_location("bronze_lines", Path(__file__).with_name("conftest.py"))
 assert _spec is not None
 assert _spec.loader is not None
@@ -229,8 +231,7 @@ def test_a_valid_line_is_typed(landed: Any) -> None:
 
 
 def test_the_frame_has_the_declared_columns(landed: Any) -> None:
-    from gx.row_rules import row_rule_reason
-from spark_jobs.layers.bronze import schema
+    from spark_jobs.layers.bronze import schema
     from spark_jobs.layers.bronze.landed_lines import order_items, quarantine
 
     for frame, declared in [
