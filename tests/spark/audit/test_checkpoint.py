@@ -82,7 +82,7 @@ def test_bad_rows_are_told_by_landing_date_with_samples(rules: Rules) -> None:
     result = rules.judge(GOOD, *rows, (7, None, "zip"), (None, "2018-01-01", "zip"))
     found = {(f.expectation, f.landing_date): (f.unexpected_count, f.samples) for f in result.failures}
     assert found == {
-        ("small", "2018-01-01"): (1, ("",)),  # NULL counts as bad
+        ("small", "2018-01-01"): (1, ("n NULL",)),  # NULL counts as bad
         ("small", "2018-01-02"): (4, ("n 6", "n 7", "n 8")),
         ("small", None): (1, ("n 7",)),
         ("dateless", None): (6, ("n 6", "n 7", "n 7")),
