@@ -93,7 +93,7 @@ def run_checkpoint(
     known = {**rules.parameters, **(parameters or {})}
     asked = _asked(rules, known, audit, empty_change)
     frames, asked = _made(inputs, asked, audit)
-    bound = Bound(spark, frames, {name: _exact(value) for name, value in known.items() if value is not None})
+    bound = Bound(spark, frames, known)
     counted, asked = _counted(asked, bound, audit)
     _judge(asked, counted, bound, audit)
     if not audit.evaluated:
@@ -212,11 +212,6 @@ def _samples(unmet: Sequence[tuple[Asked, Rule]], bound: Bound) -> dict[tuple[st
         if len(unmet) == 1:
             return {}
     return {key: value for one in unmet for key, value in _samples([one], bound).items()}
-
-
-def _exact(value: Any) -> Any:
-    """A number with a fraction as a decimal: 0.05 is 0.05 then, and nothing near it."""
-    return Decimal(str(value)) if isinstance(value, float) else value
 
 
 def _plain(value: Any) -> Any:

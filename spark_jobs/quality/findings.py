@@ -34,5 +34,5 @@ def refusal(asset: str, rule: str, message: str) -> Finding:
 def _sample(row: Mapping[str, Any]) -> str:
     values = dict(row)
     place = values.pop("source_file", None)
-    text = ", ".join(f"{name} {value}" for name, value in values.items())
+    text = ", ".join(f"{name} {'NULL' if value is None else value}" for name, value in values.items())
     return f"{place}: {text}" if place and text else place or text

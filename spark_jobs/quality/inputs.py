@@ -32,18 +32,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import reduce
+from typing import TYPE_CHECKING, TypeVar
 
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.runtime.concurrency import run_together
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.key_filter import KeyFilter
-from spark_jobs.storage.local_relation import local_relation
+from spark_jobs.storage.local_relation import fetch, local_relation
 from spark_jobs.storage.overlay import Overlay
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    import pyarrow as pa
 
     from spark_jobs.quality.checkpoint import Input
 
@@ -60,6 +63,7 @@ MOVED_COLUMNS = (
 )
 """Few columns, so that a large day's items are few enough to fetch."""
 _VERSION_COLUMNS = ("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
+_DIMENSIONS = {"dim_customers": "customer_id", "dim_products": "product_id"}
 _BEGINNING = "0001-01-01"
 """No order is placed earlier: bronze takes no earlier year."""
 
@@ -149,9 +153,8 @@ class SilverAudit:
 
         def judged_keys() -> KeyFilter | None:
             judged = self.judged()
-            return _judged_keys(
-                change(), None if judged is None else judged.select(F.col(source).alias(natural)), natural
-            )
+            named = None if judged is None else judged.select(F.col(source).alias(natural))
+            return _judged_keys(change(), named, natural)
 
         keys = once(judged_keys)
 
@@ -172,18 +175,14 @@ class SilverAudit:
         after = self.changes["orders"]().rows().select(*_VERSION_COLUMNS)
         if judged is None:
             return after
-
-        def placed(table: str, natural: str) -> DataFrame | None:
-            change = self.changes[table]()
-            return None if change.staged is None else _placed_since(after, _held_otherwise(change, natural), natural)
-
+        changes = {natural: self.changes[table]() for table, natural in _DIMENSIONS.items()}
+        parts = [_held_otherwise(change, key) for key, change in changes.items() if change.staged is not None]
         # As a union of keys and not as three conditions: an item may be judged for more than one reason.
         items = judged.keys
-        for found in run_together(
-            lambda: placed("dim_customers", "customer_id"), lambda: placed("dim_products", "product_id")
-        ):
-            if found is not None:
-                items = items.unionByName(found)
+        if parts:
+            frame, rows = fetch(reduce(DataFrame.unionByName, parts))
+            for natural in changes:
+                items = items.unionByName(_placed_since(after, natural, frame, rows))
         return local_relation(KeyFilter.fetch(items.distinct(), "order_item_id").rows(after))
 
 
@@ -288,7 +287,8 @@ def _judged_keys(overlay: Overlay, keys: DataFrame | None, column: str) -> KeyFi
 
 
 def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
-    """`_since` of each natural key with staged versions: from when on they may hold otherwise than as published.
+    """`dimension`, `key` and `since` of each natural key with staged versions: from when on they may hold otherwise
+    than as published.
 
     A version that differs from its published self in its end alone holds otherwise from the earlier end on, and one
     whose span is the same does not.
@@ -298,7 +298,7 @@ def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
     key = change.key
     # Structs compare field by field, so an open end is greater than any instant.
     end = F.struct(F.col("valid_to").isNull().alias("is_open"), F.col("valid_to").alias("at"))
-    published = KeyFilter.fetch(change.staged.select(key).distinct(), key).rows(change.published)
+    published = change.published.join(F.broadcast(change.staged.select(key)), key, "left_semi")
     before = published.select(key, F.col("valid_from").alias("_was_from"), end.alias("_was_to"))
     versions = (
         change.staged.join(before, key, "left")
@@ -316,16 +316,22 @@ def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
     since = F.when(~same_begin, F.coalesce(F.least("_from", "_was_from"), F.to_timestamp(F.lit(_BEGINNING)))).when(
         F.col("_to") != F.col("_was_to"), F.least("_to", "_was_to")["at"]
     )
-    found = versions.withColumn("_since", since).where(F.col("_since").isNotNull())
-    return local_relation(found.groupBy(F.col(natural).alias("_natural")).agg(F.min("_since").alias("_since")))
+    found = versions.select(F.lit(natural).alias("dimension"), F.col(natural).alias("key"), since.alias("since"))
+    return found.where("since IS NOT NULL").groupBy("dimension", "key").agg(F.min("since").alias("since"))
 
 
-def _placed_since(orders: DataFrame, held_otherwise: DataFrame, natural: str) -> DataFrame:
-    """`order_item_id` of these keys' orders since then. The earliest instant is a literal, by which files of earlier
-    orders are skipped."""
-    earliest: Any = held_otherwise.agg(F.unix_micros(F.min("_since"))).collect()[0][0]
-    if earliest is None:
-        return orders.select("order_item_id").where("false")
-    later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
-    theirs = (F.col(natural) == F.col("_natural")) & (F.col("order_date") >= F.col("_since"))
-    return later.join(F.broadcast(held_otherwise), theirs).select("order_item_id")
+def _placed_since(orders: DataFrame, natural: str, held_otherwise: DataFrame, rows: pa.Table | None) -> DataFrame:
+    """`order_item_id` of the orders that were placed since the versions of their `natural` key hold otherwise.
+
+    `rows` are those of `held_otherwise`, where they are few: their earliest instant is a literal then, by which files
+    of earlier orders are skipped.
+    """
+    theirs = held_otherwise.where(F.col("dimension") == natural)
+    later = orders
+    if rows is not None:
+        instants = rows.filter(pc.equal(rows["dimension"], natural))["since"]
+        if not len(instants):
+            return orders.select("order_item_id").where("false")
+        later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(pc.min(instants).cast("int64").as_py())))
+    placed = (F.col(natural) == F.col("key")) & (F.col("order_date") >= F.col("since"))
+    return later.join(F.broadcast(theirs), placed).select("order_item_id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -40,7 +40,17 @@ _COMMENT = re.compile(r"--[^\n]*")
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.)*'")
 _SOURCE = re.compile(r"(?<!DISTINCT )\b(?:FROM|JOIN)\s+([A-Za-z_]\w*)", re.IGNORECASE)
 _SUBQUERY = re.compile(r"\b([A-Za-z_]\w*)\s+AS\s*\(", re.IGNORECASE)
-_PARAMETER = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
+_PARAMETER = re.compile(r"(?P<kept>'(?:[^'\\]|\\.)*'|--[^\n]*)|(?<![:\w]):(?P<name>[A-Za-z_]\w*)")
+
+
+def with_parameters(sql: str, literal: Callable[[str], str]) -> str:
+    """`sql` with each parameter replaced by its literal: Spark Connect binds none in statements that read frames."""
+    return _PARAMETER.sub(lambda found: found["kept"] or literal(found["name"]), sql)
+
+
+def parameters_of(sql: str) -> set[str]:
+    """The names of the parameters in `sql`, such as `:most`."""
+    return {found["name"] for found in _PARAMETER.finditer(sql) if found["name"]}
 
 
 class RulesRefused(LakehouseError):
@@ -211,7 +221,7 @@ def _check(file: RuleFile) -> None:
     if unused := sorted(set(file.evidence) - {rule.evidence for rule in file.rules}):
         raise ValueError(f"no rule judges the evidence {', '.join(unused)}")
     texts = [*(one.sql for one in file.evidence.values()), *(rule.fails_when for rule in file.rules)]
-    used = {name for text in texts for name in _PARAMETER.findall(_LITERAL.sub("''", _COMMENT.sub("", text)))}
+    used = set().union(*map(parameters_of, texts))
     if undeclared := sorted(used - set(file.parameters)):
         raise ValueError(f"parameters has no {', '.join(undeclared)}")
     if idle := sorted(set(file.parameters) - used):

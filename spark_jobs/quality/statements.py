@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile
+from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile, with_parameters
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -57,36 +56,28 @@ class Bound:
         """The rows of all branches, by one statement."""
         names = sorted(set(inputs))
         views = [f"{name} AS (SELECT * FROM {{{name}}})" for name in names]  # noqa: S608 - checked names
-        text = "\nUNION ALL\n".join(branch.replace("{", "{{").replace("}", "}}") for branch in branches)
+        text = with_parameters("\nUNION ALL\n".join(branches), lambda name: literal(self.parameters[name]))
+        text = text.replace("{", "{{").replace("}", "}}")
         with_inputs = f"WITH {', '.join(views)}\n{text}" if views else text
         frames: dict[str, Any] = {name: self.inputs[name] for name in names}
-        # Not as `args`: Spark Connect loses them where a statement reads frames, too.
-        return self.spark.sql(with_parameters(with_inputs, self.parameters), **frames).collect()
+        return self.spark.sql(with_inputs, **frames).collect()
 
 
-def with_parameters(text: str, parameters: Mapping[str, Any]) -> str:
-    """The statement with each `:name` outside of texts as the SQL literal of its value."""
-
-    def literal(match: re.Match[str]) -> str:
-        name = match["name"]
-        return match[0] if name is None else _literal(parameters[name])
-
-    return re.sub(r"'(?:[^'\\]|\\.)*'|(?<![:\w]):(?P<name>[A-Za-z_]\w*)", literal, text)
-
-
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """A value of a parameter as SQL. Raises ValueError for what has no literal."""
     match value:
         case bool():
             return str(value).lower()
-        case Decimal():
-            return f"{value:f}BD"
         case int():
             return str(value)
-        case date():
-            return f"DATE'{value.isoformat()}'"
-        case str() if "'" not in value and "\\" not in value:
-            return f"'{value}'"
-    raise TypeError(f"the parameter {value!r} cannot be written as a literal")
+        case float() | Decimal() if Decimal(str(value)).is_finite():
+            return f"{Decimal(str(value)):f}BD"
+        case date() if type(value) is date:
+            return f"DATE'{value}'"
+        case str():
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"'{escaped}'"
+    raise ValueError(f"a parameter cannot be {value!r}")
 
 
 def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
@@ -138,7 +129,7 @@ def _sampling(asked: Asked, rule: Rule) -> str:
     return (
         f"SELECT '{asked.file.table}' AS table, '{rule.name}' AS rule, landing_date, sample FROM ("  # noqa: S608
         f"SELECT landing_date, sample, row_number() OVER (PARTITION BY landing_date ORDER BY sample) AS number"
-        f" FROM (SELECT {date} AS landing_date, to_json(named_struct({shown})) AS sample"
+        f" FROM (SELECT {date} AS landing_date, to_json(named_struct({shown}), map('ignoreNullFields', 'false')) AS sample"
         f" FROM ({asked.evidence.sql}\n) WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
     )
 

@@ -19,6 +19,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
+from gx.row_rules import row_rule_reason
 from spark_jobs.tables.source import COLUMNS, NAMES
 
 SUITE = Path(__file__).resolve().parents[3] / "gx" / "suites" / "bronze_rows.json"
@@ -98,7 +99,7 @@ def judge_line(line: bytes, positions: Sequence[int], key: bytes, encoding: str)
     judged.complete = readable and not unparsed
     if readable:
         values = dict(zip(NAMES, judged.values, strict=True))
-        reasons += [rule["meta"]["reason"] for rule in RULES if breaks(rule, values, unparsed)]
+        reasons += [row_rule_reason(rule) for rule in RULES if breaks(rule, values, unparsed)]
     return judged
 
 

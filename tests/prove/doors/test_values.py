@@ -166,27 +166,20 @@ def test_file_names_with_html_are_shown_as_text_and_lead_to_the_file(
 
 def test_data_docs_show_html_in_data_as_text(house: Workspace, owner: requests.Session, tmp_path: Path) -> None:
     """The page that an audit makes of nasty samples, as the workspace serves it."""
-    pandas = pytest.importorskip("pandas")
-    from spark_jobs.quality.checkpoint import run_checkpoint
+    from spark_jobs.quality.checkpoint import AuditResult, Outcome
     from spark_jobs.quality.data_docs import render_data_docs
+    from spark_jobs.quality.rules import read_rules
+    from spark_jobs.storage.verdicts import Finding, Statistics
 
-    rows = pandas.DataFrame(
-        [
-            {
-                "landing_date": text,
-                "landed": 100,
-                "valid": 90,
-                "quarantined": 10,
-                "quarantined_share": 0.1,
-                "inside_interval": False,
-                "landed_without_rows": True,
-            }
-            for text in HTML
-        ],
-        dtype=object,
+    file = read_rules("bronze.landed_files")
+    rule = file.rules[0]
+    found = tuple(
+        Finding(file.asset, rule.name, None, "critical", f"{file.asset}: {text}", text, 1, (text,)) for text in HTML
     )
-    verdict = run_checkpoint("bronze", {"landing_dates": rows})
-    page = render_data_docs(verdict, tmp_path / "docs", HTML[0], dict.fromkeys(HTML, HTML[1]))
+    audit = AuditResult(
+        "bronze", Statistics(1, 0, 1, 0), found, (), dict.fromkeys(HTML, HTML[1]), (Outcome(file, rule, False, 1),)
+    )
+    page = render_data_docs(audit, tmp_path / "docs", HTML[0])
     target = house.state / "volumes/spark_catalog/ops/files/data_docs/index.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(page.read_bytes())

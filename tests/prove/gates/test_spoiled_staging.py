@@ -1,4 +1,4 @@
-"""Whatever is spoiled in real staging tables, the gate of the layer catches by name (design, section 8)."""
+"""Whatever is spoiled in real staging tables, the gate of the layer catches by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ITEM, CUSTOMER, PRODUCT = "WHERE order_item_id = 11", "WHERE customer_id = 1", "
 
 @dataclass(frozen=True)
 class Spoiled:
-    """A statement on a staging table, and the asset by which the verdict tells it: the table's own, if not another."""
+    """A statement on a staging table, and the table whose rules must see it: its own, if not another."""
 
     table: str
     name: str
@@ -49,11 +49,11 @@ def changed(table: str, name: str, change: str, which: str = "", **more: Any) ->
 
 
 SPOILED = [
-    dropped("bronze.lines", ITEM, caught_by="conservation", in_the_suite=True),
+    dropped("bronze.lines", ITEM, caught_by="landed_files", in_the_suite=True),
     doubled("bronze.lines", ITEM),
     changed("bronze.lines", "a key lost", "customer_id = NULL", ITEM),
     changed("bronze.lines", "a vocabulary broken", "order_status = 'LOST'", ITEM),
-    changed("bronze.lines", "a date moved", "landing_date = DATE'2018-02-01'", ITEM, caught_by="landing_dates"),
+    changed("bronze.lines", "a date moved", "landing_date = DATE'2018-02-01'", ITEM, caught_by="landed_files"),
     changed("bronze.lines", "a reason taken away", "reasons = array()", "WHERE size(reasons) > 0"),
     dropped("silver.orders", ITEM, in_the_suite=True),
     doubled("silver.orders", ITEM),
@@ -79,13 +79,13 @@ SPOILED = [
     changed("gold.customers360", "a cent", "total_revenue = total_revenue + 0.01", CUSTOMER),
     changed("gold.customers360", "a vocabulary broken", "rfm_segment = 'Whales'", CUSTOMER),
     changed("gold.customers360", "a score", "monetary_score = 9", CUSTOMER),
-    changed("gold.customers360", "a day", "days_since_last_order = 99", CUSTOMER, caught_by="as_of"),
+    changed("gold.customers360", "a day", "days_since_last_order = 99", CUSTOMER),
     changed("gold.products360", "a cent", "total_profit = total_profit + 0.01", PRODUCT, in_the_suite=True),
     changed("gold.products360", "a tier", "performance_tier = 'Weak'"),
     changed("gold.products360", "a rate", "order_completion_rate = 0.5"),
     dropped("gold.product_totals", PRODUCT),
     changed("gold.product_totals", "a sum", "sum_cycle_days = sum_cycle_days + 7", PRODUCT, in_the_suite=True),
-    changed("gold.product_totals", "a number of items", "items = items + 1", PRODUCT, caught_by="totals360"),
+    changed("gold.product_totals", "a number of items", "items = items + 1", PRODUCT),
 ]
 
 

@@ -1,8 +1,9 @@
-"""Small tables for the audit's tests, and what an audit says of them."""
+"""Small tables for the audit's tests, and what an audit finds in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BooleanType, DataType, DateType, DecimalType, StringType, StructType, TimestampType
 
-from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
-from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
+from spark_jobs.layers.registry import TABLES, tables_of
+from spark_jobs.quality.checkpoint import AuditResult
+from spark_jobs.quality.rules import layer_rules
 
+ORDER_ITEMS = TABLES["bronze.order_items"].schema
 DAY = date(2018, 1, 2)
 FILE = "dt=2018-01-02/orders.csv"
 KNOWN = {
@@ -62,19 +65,31 @@ def table(spark: SparkSession, schema: StructType, rows: list[tuple[Any, ...]]) 
     return spark.createDataFrame(rows, schema)
 
 
-def judged(layer: str, assets: Mapping[str, DataFrame]) -> AuditResult:
-    """Only what concerns these assets: the others of the layer are failures, being absent."""
-    return run_checkpoint(layer, assets)
+def given(value: Any) -> Callable[[], Any]:
+    return lambda: value
 
 
-def unmet(result: AuditResult, asset: str, of: str = "example") -> dict[str, set[Any]]:
-    """Column of each unmet expectation -> the examples (or another column) of its unexpected rows."""
-    told: dict[str, set[Any]] = {}
-    for judgement in result.judgements:
-        if judgement.asset != asset:
-            continue
-        for one in judgement.result.results:
-            if not one.success:
-                rows = one.result["unexpected_index_list"]
-                told.setdefault(one.expectation_config.kwargs["column"], set()).update(r.get(of) for r in rows)
-    return told
+def broken(result: AuditResult, asset: str) -> dict[str, int]:
+    """Rule -> number of bad rows, over all landing dates, of the rules about a table that do not hold."""
+    counts: dict[str, int] = {}
+    for found in (*result.failures, *result.warnings):
+        if found.asset == asset:
+            assert found.unexpected_count is not None, found.message
+            counts[found.expectation] = counts.get(found.expectation, 0) + found.unexpected_count
+    return counts
+
+
+def sampled(result: AuditResult, asset: str, rule: str, column: str) -> set[str]:
+    """The values of a column that the samples of a rule show."""
+    shown = [s for f in (*result.failures, *result.warnings) if (f.asset, f.expectation) == (asset, rule)
+             for s in f.samples]  # fmt: skip
+    return {value for sample in shown for value in re.findall(rf"\b{column} ([^,]+)", sample)}
+
+
+def tables_in(layer: str) -> list[str]:
+    return [spec.name for spec in tables_of(layer)]
+
+
+def rules_about(layer: str) -> set[tuple[str, str]]:
+    """Every rule of the layer, as asset and name."""
+    return {(file.asset, rule.name) for file in layer_rules(layer, tables_in(layer)).files for rule in file.rules}

@@ -1,99 +1,201 @@
-"""The bronze gate catches what it should, by name and date (design, sections 5 and 8)."""
+"""The bronze gate catches what it should, by rule and landing date."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from pyspark.sql import SparkSession
+import pytest
+from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS, QUARANTINE
-from spark_jobs.quality.bronze_assets import bronze_assets
-from spark_jobs.quality.checkpoint import run_checkpoint
-from tests.spark.audit.frames import delivery, row, table
+from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
+from spark_jobs.quality.rules import read_rules
+from tests.spark.audit.frames import broken, delivery, given, row, rules_about, sampled, table
 
 LANDED = "landing_date date, source_file string, landed_lines bigint"
 START, END = date(2018, 1, 1), date(2018, 1, 8)
+LIMITS = {"max_quarantined_share": 0.05, "max_quarantined_lines": 5, "interval_start": START, "interval_end": END}
+
+Rows = list[tuple[Any, ...]]
 
 
-def lines(day: int, first: int, count: int) -> list[tuple[object, ...]]:
-    values = {"landing_date": date(2018, 1, day), "source_file": f"dt=2018-01-{day:02}/orders.csv"}
-    return [delivery(item, **values) for item in range(first, first + count)]
+def at(day: int) -> dict[str, Any]:
+    return {"landing_date": date(2018, 1, day), "source_file": f"dt=2018-01-{day:02}/orders.csv"}
 
 
-def quarantined(day: int, count: int) -> list[tuple[object, ...]]:
-    values = {"landing_date": date(2018, 1, day), "source_file": f"dt=2018-01-{day:02}/orders.csv"}
-    return [row(QUARANTINE, **values, line="masked", reasons=["type is null"])] * count
+def lines(day: int, first: int, count: int) -> Rows:
+    return [delivery(item, **at(day)) for item in range(first, first + count)]
 
 
-def landed(*days: tuple[int, int]) -> list[tuple[object, ...]]:
-    return [(date(2018, 1, day), f"dt=2018-01-{day:02}/orders.csv", count) for day, count in days]
+def quarantined(day: int, count: int) -> Rows:
+    return [row(QUARANTINE, **at(day), line="masked", reasons=["type is null"])] * count
+
+
+def landed(*days: tuple[int, int]) -> Rows:
+    return [(*at(day).values(), count) for day, count in days]
+
+
+def judged(
+    spark: SparkSession,
+    items: DataFrame | Rows,
+    bad: Rows,
+    files: Rows,
+    missing: Sequence[date] = (),
+    limits: Mapping[str, Any] = LIMITS,
+) -> AuditResult:
+    frames = {
+        "order_items": table(spark, ORDER_ITEMS, items) if isinstance(items, list) else items,
+        "quarantine": table(spark, QUARANTINE, bad),
+        "landed_files": spark.createDataFrame(files, LANDED),
+        "missing_dates": spark.createDataFrame([(day,) for day in missing], "landing_date date"),
+    }
+    return run_checkpoint(
+        spark, "bronze", tables_in("bronze"), {name: given(frame) for name, frame in frames.items()}, limits
+    )
 
 
 def test_good_dates_pass_and_missing_ones_are_warnings(spark: SparkSession) -> None:
     # Day 1 at the limit of 5 %, day 2 at that of 5 lines, day 3 an empty file.
-    items = table(spark, ORDER_ITEMS, [*lines(1, 1, 95), *lines(2, 200, 20)])
-    bad = table(spark, QUARANTINE, [*quarantined(1, 5), *quarantined(2, 5)])
-    files = spark.createDataFrame(landed((1, 100), (2, 25), (3, 0)), LANDED)
-    result = run_checkpoint("bronze", bronze_assets(items, bad, files, START, END, [date(2018, 1, 5)]))
+    items, bad = [*lines(1, 1, 95), *lines(2, 200, 20)], [*quarantined(1, 5), *quarantined(2, 5)]
+    result = judged(spark, items, bad, landed((1, 100), (2, 25), (3, 0)), [date(2018, 1, 5)])
     assert result.failures == ()
     assert result.success
-    assert [(w.asset, w.landing_date) for w in result.warnings] == [("missing_dates", "2018-01-05")]
+    assert [(w.expectation, w.landing_date) for w in result.warnings] == [
+        ("the_landing_date_has_a_folder", "2018-01-05")
+    ]
 
 
 def test_an_empty_change_passes(spark: SparkSession) -> None:
-    nothing = table(spark, ORDER_ITEMS, []), table(spark, QUARANTINE, []), spark.createDataFrame([], LANDED)
-    assert run_checkpoint("bronze", bronze_assets(*nothing, START, END)).success
+    assert judged(spark, [], [], []).success
 
 
-def test_each_mistake_is_told_by_rule_and_date(spark: SparkSession) -> None:
+def spoiled_rows() -> dict[str, dict[str, Any]]:
+    """Rule about rows -> values of a line that breaks it. The row rules' suite is the table of most of them."""
+    suite = {rule.name: rule for rule in read_rules("bronze.order_items").rules if rule.name.endswith(SUITE_ENDINGS)}
+    broken: dict[str, dict[str, Any]] = {}
+    for name, rule in suite.items():
+        column = rule.shows[0]
+        if name.endswith("_is_null"):
+            broken[name] = {column: None}
+        elif name.endswith("_is_not_a_known_value"):
+            broken[name] = {column: "LOST"}
+        elif name.endswith("_is_not_greater_than_0"):
+            broken[name] = {column: 0 if column.endswith("quantity") else Decimal("0.00")}
+        else:
+            broken[name] = {column: Decimal("9.00") if column in DECIMALS else 9}
+    return broken | {
+        "every_row_has_its_hash": {"row_hash": "B" * 64},
+        "no_address_is_in_clear": {"customer_email": "ann@x.example"},
+        "no_password_is_stored": {"customer_password": "pw"},
+        "discount_rates_are_shares": {"order_item_discount_rate": Decimal("1.5")},
+        "discounts_are_not_negative": {"order_item_discount": Decimal("-0.01")},
+        "sales_are_not_negative": {"sales": Decimal("-0.01")},
+        "totals_are_not_negative": {"order_item_total": Decimal("-0.01"), "sales_per_customer": Decimal("-0.01")},
+        "profit_is_at_most_the_total": {"order_item_profit_ratio": Decimal("1.0001")},
+        "shipping_takes_no_negative_time": {"days_for_shipping_real": -1},
+        "shipping_is_scheduled_for_no_negative_time": {"days_for_shipment_scheduled": -1},
+        "latitudes_are_degrees": {"latitude": Decimal("90.1")},
+        "longitudes_are_degrees": {"longitude": Decimal("-180.1")},
+    }
+
+
+SUITE_ENDINGS = ("_is_null", "_is_not_a_known_value", "_is_not_greater_than_0", *(f"_differs_from_{c}" for c in (
+    "order_profit_per_order", "order_item_total", "product_category_id", "order_customer_id", "product_card_id",
+    "product_price")))  # fmt: skip
+DECIMALS = {name for name in ORDER_ITEMS.names if ORDER_ITEMS[name].dataType.simpleString().startswith("decimal")}
+
+
+def test_every_mistake_in_a_row_is_seen(spark: SparkSession) -> None:
+    mistakes = spoiled_rows()
+    items = [row(ORDER_ITEMS, **{"order_item_id": n, **at(4), **values}) for n, values in enumerate(mistakes.values())]
+    result = judged(spark, items, [], landed((4, len(items))))
+    found = {(f.expectation, f.landing_date) for f in (*result.failures, *result.warnings)}
+    assert {(rule, "2018-01-04") for rule in mistakes} <= found
+    numbers = {rule: str(n) for n, rule in enumerate(mistakes) if rule != "order_item_id_is_null"}
+    for rule, number in numbers.items():
+        assert number in sampled(result, "order_items", rule, "order_item_id"), rule
+    assert "order_status LOST" in repr([f.samples for f in result.failures])
+    assert "ann@x" not in repr(result)
+    untested = {rule for asset, rule in rules_about("bronze") if asset == "order_items"} - set(mistakes)
+    assert untested == {
+        "the_columns_are_those_of_the_source",
+        "every_row_has_its_landing_date",
+        "every_row_has_its_file",
+        "an_item_occurs_once_in_a_file",
+    }, "these are tested below"
+
+
+def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None:
     items = [
         *lines(1, 1, 94),  # 6 of 100 in quarantine
-        *lines(2, 200, 9),  # a line lost
+        *lines(2, 200, 9),  # a line is lost
         *lines(3, 300, 10),
-        *lines(3, 305, 1),  # an item doubled
+        *lines(3, 305, 1),  # an item is doubled
         *lines(9, 900, 1),  # outside the interval
-        delivery(401, landing_date=date(2018, 1, 4), source_file="f4", order_status="LOST"),
-        delivery(402, landing_date=date(2018, 1, 4), source_file="f4", customer_email="ann@x.example"),
-        delivery(403, landing_date=date(2018, 1, 4), source_file="f4", customer_password="pw"),
-        delivery(404, landing_date=date(2018, 1, 4), source_file="f4", type=None),
-        delivery(405, landing_date=date(2018, 1, 4), source_file="f4", order_item_discount_rate=Decimal("1.5")),
+        *lines(5, 500, 93),  # 6 of 99 in quarantine
+        delivery(600, **{**at(7), "landing_date": None}),
+        delivery(601, **{**at(7), "source_file": None}),
     ]
-    files = [*landed((1, 100), (2, 10), (3, 11), (9, 1), (6, 3)), (date(2018, 1, 4), "f4", 5)]
-    result = run_checkpoint(
-        "bronze",
-        bronze_assets(
-            table(spark, ORDER_ITEMS, items),
-            table(spark, QUARANTINE, [*quarantined(1, 6), *quarantined(6, 3)]),
-            spark.createDataFrame(files, LANDED),
-            START,
-            END,
-        ),
-    )
-    assert {(f.asset, f.column, f.landing_date) for f in result.failures} == {
-        ("landing_dates", "quarantined_share", "2018-01-01"),
-        ("conservation", "difference", "2018-01-02"),
-        ("order_items", "landing_date, source_file, order_item_id", "2018-01-03"),
-        ("landing_dates", "inside_interval", "2018-01-09"),
-        ("landing_dates", "landed_without_rows", "2018-01-06"),
-        ("order_items", "order_status", "2018-01-04"),
-        ("order_items", "customer_email", "2018-01-04"),
-        ("order_items", "customer_password", "2018-01-04"),
-        ("order_items", "type", "2018-01-04"),
+    bad = [
+        *quarantined(1, 6),
+        *quarantined(6, 3),
+        *quarantined(5, 6),
+        row(QUARANTINE, **at(7), line="masked", reasons=[]),
+        row(QUARANTINE, **at(7), line="masked", reasons=None),
+        row(QUARANTINE, **at(7), line=None, reasons=["type is null"]),
+    ]
+    files = landed((1, 100), (2, 10), (3, 11), (9, 1), (6, 3), (5, 99), (7, 3))
+    result = judged(spark, items, bad, files, [date(2018, 1, 2)])
+    found = {(f.expectation, f.landing_date) for f in (*result.failures, *result.warnings) if f.asset != "quarantine"}
+    assert found >= {
+        ("few_lines_are_quarantined", "2018-01-01"),
+        ("few_lines_of_a_small_date_are_quarantined", "2018-01-05"),
+        ("landed_is_valid_and_quarantined", "2018-01-02"),
+        ("an_item_occurs_once_in_a_file", "2018-01-03"),
+        ("the_landing_date_lies_in_the_interval", "2018-01-09"),
+        ("a_date_with_lines_has_rows", "2018-01-06"),
+        ("every_line_has_its_landing_date", None),
+        ("every_row_has_its_landing_date", None),
+        ("every_line_has_its_file", "2018-01-07"),
+        ("every_row_has_its_file", "2018-01-07"),
+        ("the_landing_date_has_a_folder", "2018-01-02"),
     }
-    assert [(w.column, w.landing_date) for w in result.warnings] == [("order_item_discount_rate", "2018-01-04")]
-    samples = {f.column: f.samples for f in result.failures}
-    assert samples["order_status"] == ("f4: order_item_id 401, order_status LOST",)
-    assert samples["customer_email"] == ("f4: order_item_id 402",)
-    assert "ann@x" not in repr(result) + repr([j.result.to_json_dict() for j in result.judgements])
+    # No date is judged by another one's lines.
+    assert ("few_lines_are_quarantined", "2018-01-05") not in found
+    assert broken(result, "quarantine") == {"every_line_has_a_reason": 2, "every_line_is_kept": 1}
+    (told,) = (f.message for f in result.failures if f.landing_date == "2018-01-02")
+    assert told == (
+        "landed_files: Every landed line is either valid or in quarantine. Broken by 1 row on 2018-01-02,"
+        " such as dt=2018-01-02/orders.csv: landed 10, valid 9, quarantined 0"
+    )
+    seen = {f"{f.asset}.{f.expectation}" for f in (*result.failures, *result.warnings)}
+    untested = {f"{asset}.{rule}" for asset, rule in rules_about("bronze") if asset != "order_items"} - seen
+    assert untested == set()
+
+
+@pytest.mark.parametrize(
+    ("limits", "rejected"),
+    [
+        ({"max_quarantined_share": 0.03, "max_quarantined_lines": 6}, set()),
+        ({"max_quarantined_share": 0.029, "max_quarantined_lines": 6}, {"few_lines_are_quarantined"}),
+        ({"max_quarantined_share": 0.03, "max_quarantined_lines": 5}, {"few_lines_of_a_small_date_are_quarantined"}),
+    ],
+)
+def test_the_limits_are_parameters(spark: SparkSession, limits: dict[str, Any], rejected: set[str]) -> None:
+    items, bad = [*lines(1, 1, 97), *lines(2, 200, 93)], [*quarantined(1, 3), *quarantined(2, 6)]
+    result = judged(spark, items, bad, landed((1, 100), (2, 99)), limits={**LIMITS, **limits})
+    assert {f.expectation for f in result.failures} == rejected
+    assert result.parameters == {**limits, "interval_start": str(START), "interval_end": str(END)}
 
 
 def test_another_schema_is_refused(spark: SparkSession) -> None:
     items = table(spark, ORDER_ITEMS, lines(1, 1, 1))
-    rest = table(spark, QUARANTINE, []), spark.createDataFrame(landed((1, 1)), LANDED), START, END
-    changed = items.withColumn("sales", items["sales"].cast("double")).drop("market")
-    result = run_checkpoint("bronze", bronze_assets(changed, *rest))
-    told = {(f.asset, f.expectation) for f in result.failures}
-    assert ("schema", "expect_column_distinct_values_to_equal_set") in told
-    assert ("order_items", "expect_table_columns_to_match_ordered_list") in told
-    assert any("market" in f.message and "could not be evaluated" in f.message for f in result.failures)
+    as_double = items.withColumn("sales", items["sales"].cast("double"))
+    result = judged(spark, as_double, [], landed((1, 1)))
+    assert {f.expectation for f in result.failures} == {"the_columns_are_those_of_the_source"}
+    result = judged(spark, items.drop("market"), [], landed((1, 1)))
+    assert {f.expectation for f in result.failures} == {"the_columns_are_those_of_the_source", "rows"}
+    assert any("market" in f.message and "could not be judged" in f.message for f in result.failures)

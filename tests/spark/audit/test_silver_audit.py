@@ -1,4 +1,4 @@
-"""The silver gate catches what it should, key by key (design, sections 6 and 8)."""
+"""The silver gate catches what it should, key by key."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
-from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS
-from spark_jobs.quality.silver_assets import silver_assets
-from spark_jobs.storage.overlay import Change
-from tests.spark.audit.frames import DAY, FILE, delivery, judged, row, table, unmet
+from spark_jobs.layers.registry import TABLES
+from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
+from spark_jobs.quality.inputs import SilverAudit
+from spark_jobs.storage.overlay import Overlay
+from tests.spark.audit.frames import DAY, FILE, broken, delivery, given, row, rules_about, sampled, table, tables_in
+
+ORDER_ITEMS, ORDERS = TABLES["bronze.order_items"].schema, TABLES["silver.orders"].schema
+DIM_CUSTOMERS, DIM_PRODUCTS = (TABLES[f"silver.{name}"].schema for name in ("dim_customers", "dim_products"))
 
 
 def staged(frame: DataFrame, deleted: bool = False) -> DataFrame:
@@ -31,6 +34,12 @@ def customer(key: str | None, number: int | None, start: int, end: int | None, *
     return row(DIM_CUSTOMERS, customer_key=key, customer_id=number, **span, **fields)
 
 
+def product(key: str | None, number: int | None, start: int, end: int | None, **values: Any) -> tuple[Any, ...]:
+    fields = {"category_name": key, "is_current": end is None, **values}
+    span = {"valid_from": at(start), "valid_to": None if end is None else at(end)}
+    return row(DIM_PRODUCTS, product_key=key, product_id=number, **span, **fields)
+
+
 def order(item: int, **values: Any) -> tuple[Any, ...]:
     return row(ORDERS, order_item_id=item, **{"order_date": at(2), **values})
 
@@ -39,11 +48,30 @@ def bronze(item: int, **values: Any) -> tuple[Any, ...]:
     return delivery(item, **{"order_date_dateorders": at(2), **values})
 
 
-PRODUCT = row(DIM_PRODUCTS, product_key="p", product_id=1, valid_from=at(1), valid_to=None, is_current=True)
+PRODUCT = product("p", 1, 1, None)
 CUSTOMER = customer("c", 1, 1, None)
 
 
-def test_every_mistake_is_told_by_rule_and_key(spark: SparkSession) -> None:
+JUDGED = "order_item_id bigint, customer_id bigint, product_card_id bigint"
+
+
+def inputs(
+    deliveries: DataFrame,
+    orders: Overlay,
+    customers: Overlay,
+    products: Overlay,
+    judged: DataFrame | None,
+) -> dict[str, Any]:
+    changes = {"orders": given(orders), "dim_customers": given(customers), "dim_products": given(products)}
+    audit = SilverAudit(given(deliveries), changes, given(judged), given(None))
+    return audit.inputs(incremental=judged is not None)
+
+
+def judged(spark: SparkSession, *frames: Any) -> AuditResult:
+    return run_checkpoint(spark, "silver", tables_in("silver"), inputs(*frames))
+
+
+def test_every_rule_sees_its_mistake(spark: SparkSession) -> None:
     older, newer = {"landing_date": date(2018, 1, 1)}, {"landing_date": DAY}
     deliveries = [
         *(bronze(item) for item in range(1, 7)),
@@ -54,6 +82,7 @@ def test_every_mistake_is_told_by_rule_and_key(spark: SparkSession) -> None:
         bronze(10, row_hash="0" * 64),
         bronze(10, row_hash="f" * 64),
         *(bronze(100 + n, customer_id=n) for n in range(2, 14)),
+        *(bronze(200 + n, product_card_id=n) for n in (2, 3, 5, 6, 7, 8, 9, 11)),
     ]
     orders = [
         order(1),
@@ -68,6 +97,7 @@ def test_every_mistake_is_told_by_rule_and_key(spark: SparkSession) -> None:
         order(9, source_file="dt=2018-01-02/a.csv"),
         order(10, row_hash="0" * 64),
         *(order(100 + n, customer_id=n) for n in range(2, 14)),
+        *(order(200 + n, product_id=n) for n in (2, 3, 5, 6, 7, 8, 9, 11)),
     ]
     customers = [
         CUSTOMER,
@@ -92,119 +122,157 @@ def test_every_mistake_is_told_by_rule_and_key(spark: SparkSession) -> None:
         customer("14", 14, 1, None),  # was never delivered
         customer("n", None, 1, None),
     ]
-    assets = silver_assets(
-        bronze=table(spark, ORDER_ITEMS, deliveries),
-        orders=Change(None, staged(table(spark, ORDERS, orders)), "order_item_id"),
-        customers=Change(None, staged(table(spark, DIM_CUSTOMERS, customers)), "customer_key"),
-        products=Change(None, staged(table(spark, DIM_PRODUCTS, [PRODUCT])), "product_key"),
-        touched=None,
+    products = [
+        PRODUCT,
+        product("2a", 2, 1, 2),
+        product("2b", 2, 3, None),
+        product("3a", 3, 1, 4),
+        product("3b", 3, 2, None),
+        product("5a", 5, 1, 3),
+        product("6a", 6, 1, 1),
+        product("6b", 6, 1, None),
+        product("7a", 7, 1, None, is_current=False),
+        product("8a", 8, 1, 2, category_name="same"),
+        product("8b", 8, 2, None, category_name="same"),
+        product(None, 9, 1, None),
+        product("11a", 11, 1, 2),
+        product("11a", 11, 2, None, category_name="other"),
+        product("14", 14, 1, None),  # was never delivered
+        product("n", None, 1, None),
+    ]
+    result = judged(
+        spark,
+        table(spark, ORDER_ITEMS, deliveries),
+        Overlay(None, staged(table(spark, ORDERS, orders)), "order_item_id"),
+        Overlay(None, staged(table(spark, DIM_CUSTOMERS, customers)), "customer_key"),
+        Overlay(None, staged(table(spark, DIM_PRODUCTS, products)), "product_key"),
+        None,
     )
-    result = judged("silver", assets)
-    assert unmet(result, "orders") == {
-        "rows": {2, 3},
-        "is_delivered": {7},
-        "is_newest": {2, 7, 8, 9},  # 10 measures as 9 does
-        "values_agree": {2, 4, 7, 8},  # 5 and 6 measure as 4 does
+    assert broken(result, "orders") == {
+        "one_row_per_item": 2,  # 2 and 3
+        "every_item_was_delivered": 1,  # 7
+        "the_newest_delivery_wins": 5,  # 2, 7, 8, 9 and 10
+        "the_values_are_those_delivered": 6,  # 2, 4, 5, 6, 7 and 8
+        "one_version_of_the_customer": 4,  # those of customers 2, 12 and 13, and of 3
+        "one_version_of_the_product": 2,  # those of products 2 and 3
+        "control_totals": 5,
     }
-    keys = {f.landing_date: f.unexpected_count for f in result.failures if f.column == "values_agree"}
-    assert sum(n or 0 for n in keys.values()) == 6
-    versions = unmet(result, "dim_customers")
-    assert versions == {
-        "has_natural_key": {None},
-        "is_delivered": {None, 14},
-        "open_versions": {4, 5},  # 13 measures as 5 does
-        "gaps": {2},
-        "overlaps": {3, 4},
-        "empty_versions": {6},
-        "wrong_is_current": {7},
-        "equal_neighbours": {8},
-        "null_surrogate_keys": {9},
-        "repeated_surrogate_keys": {11},
+    assert sampled(result, "orders", "one_row_per_item", "order_item_id") == {"2", "3"}
+    assert sampled(result, "orders", "every_item_was_delivered", "order_item_id") == {"7"}
+    assert sampled(result, "orders", "one_version_of_the_customer", "customer_versions") == {"0", "2"}
+    assert sampled(result, "orders", "one_version_of_the_product", "order_item_id") == {"202", "203"}
+    totals = sampled(result, "orders", "control_totals", "measure")
+    assert totals <= {"items", "line_total", "line_profit", "quantity", "sales"}
+    assert broken(result, "dim_customers") == {
+        "every_version_names_its_customer": 1,
+        "every_customer_was_delivered": 2,  # 14, and the one without a number
+        "one_open_version": 3,  # 4, 5 and 13
+        "no_gaps": 1,
+        "no_overlaps": 2,  # 3 and 4
+        "no_empty_versions": 1,
+        "is_current_marks_the_open_version": 1,
+        "neighbouring_versions_differ": 1,
+        "every_version_has_its_key": 1,
+        "no_key_twice": 1,
     }
-    assert [f.unexpected_count for f in result.failures if f.column == "open_versions"] == [3]
-    found = next(j for j in result.judgements if j.asset == "order_versions").result.results
-    counted = {r["customer_versions"]: r["keys"] for one in found for r in one.result["unexpected_index_list"]}
-    assert counted == {0: 3, 2: 1}  # customers 2, 12 and 13; customer 3
-    totals = {r["measure"]: r["difference"] for r in _totals(result)}
-    assert totals == {"rows": 1, "line_total": 7.01, "line_profit": 1, "quantity": 1, "sales": 1}
-    assert not any(f.asset == "dim_products" for f in result.failures)
+    assert broken(result, "dim_products") == {
+        "every_version_names_its_product": 1,
+        "every_product_was_delivered": 2,
+        "one_open_version": 1,
+        "no_gaps": 1,
+        "no_overlaps": 1,
+        "no_empty_versions": 1,
+        "is_current_marks_the_open_version": 1,
+        "neighbouring_versions_differ": 1,
+        "every_version_has_its_key": 1,
+        "no_key_twice": 1,
+    }
+    for asset, natural in (("dim_customers", "customer_id"), ("dim_products", "product_id")):
+        for rule, key in (
+            ("no_gaps", "2"),
+            ("no_empty_versions", "6"),
+            ("is_current_marks_the_open_version", "7"),
+            ("neighbouring_versions_differ", "8"),
+            ("every_version_has_its_key", "9"),
+            ("no_key_twice", "11"),
+        ):
+            assert sampled(result, asset, rule, natural) == {key}, (asset, rule)
+    assert {(f.asset, f.expectation) for f in result.failures} == rules_about("silver")
 
 
-def _totals(result: Any) -> list[dict[str, Any]]:
-    (judgement,) = [j for j in result.judgements if j.asset == "control_totals"]
-    return [r for one in judgement.result.results for r in one.result["unexpected_index_list"]]
-
-
-def changes(spark: SparkSession, upserted: list[tuple[Any, ...]], withdrawn: list[tuple[Any, ...]]) -> dict[str, Any]:
+def after_a_day(spark: SparkSession, upserted: list[tuple[Any, ...]], withdrawn: list[tuple[Any, ...]]) -> AuditResult:
     """A second publication: item 1 stays, 2 is delivered again, 3 is withdrawn, 4 is new."""
     deliveries = [bronze(1), bronze(2), bronze(2, landing_date=date(2018, 1, 3)), bronze(4)]
-    published = table(spark, ORDERS, [order(1), order(2), order(3)])
     upserts = staged(table(spark, ORDERS, upserted))
     deletes = staged(table(spark, ORDERS, withdrawn), deleted=True)
-    touched = [(2, 1, 1), (3, 1, 1), (4, 1, 1)]
-    return silver_assets(
-        bronze=table(spark, ORDER_ITEMS, deliveries),
-        orders=Change(published, upserts.unionByName(deletes), "order_item_id"),
-        customers=Change(table(spark, DIM_CUSTOMERS, [CUSTOMER]), None, "customer_key"),
-        products=Change(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
-        touched=spark.createDataFrame(touched, "order_item_id bigint, customer_id bigint, product_card_id bigint"),
+    return judged(
+        spark,
+        table(spark, ORDER_ITEMS, deliveries),
+        Overlay(table(spark, ORDERS, [order(1), order(2), order(3)]), upserts.unionByName(deletes), "order_item_id"),
+        Overlay(table(spark, DIM_CUSTOMERS, [CUSTOMER]), None, "customer_key"),
+        Overlay(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
+        spark.createDataFrame([(2, 1, 1), (3, 1, 1), (4, 1, 1)], JUDGED),
     )
 
 
 def test_a_change_is_judged_with_what_stays(spark: SparkSession) -> None:
     again = order(2, landing_date=date(2018, 1, 3))
-    result = judged("silver", changes(spark, [again, order(4)], [order(3)]))
+    result = after_a_day(spark, [again, order(4)], [order(3)])
     assert result.failures == ()
     assert result.success
 
 
 def test_a_change_that_was_left_out_is_caught(spark: SparkSession) -> None:
-    result = judged("silver", changes(spark, [order(4, source_file=FILE)], []))
-    assert unmet(result, "orders") == {"is_delivered": {3}, "is_newest": {2, 3}, "values_agree": {3}}
-    assert {r["measure"] for r in _totals(result)} == {"rows", "line_total", "line_profit", "quantity", "sales"}
+    result = after_a_day(spark, [order(4, source_file=FILE)], [])
+    assert broken(result, "orders") == {
+        "every_item_was_delivered": 1,  # 3
+        "the_newest_delivery_wins": 2,  # 2 and 3
+        "the_values_are_those_delivered": 1,  # 3
+        "control_totals": 5,
+    }
 
 
 @pytest.mark.parametrize(
     ("versions", "found"),
     [
-        ([customer("c", 1, 1, 3), customer("d", 1, 4, None)], {0: {3}, 1: {4}}),
-        ([customer("c", 1, 1, 3)], {0: {3, 4}}),
-        ([customer("d", 1, 3, None)], {2: {3, 4}}),
-        ([customer("c", 1, 3, None)], {0: {2}, 1: {3, 4}}),
-        ([customer("c", 1, 1, 3), customer("c", 1, 1, 3)], {2: {2}, 0: {3, 4}}),
+        ([customer("c", 1, 1, 3), customer("d", 1, 4, None)], {3: 0, 4: 1}),
+        ([customer("c", 1, 1, 3)], {3: 0, 4: 0}),
+        ([customer("d", 1, 3, None)], {3: 2, 4: 2}),
+        ([customer("c", 1, 3, None)], {2: 0, 3: 1, 4: 1}),
+        ([customer("c", 1, 1, 3), customer("c", 1, 1, 3)], {2: 2, 3: 0, 4: 0}),
         ([customer("c", 1, 1, None, customer_zipcode="00725")], {}),
     ],
     ids=["a gap", "the next is missing", "the last is not ended", "a later begin", "one twice", "another attribute"],
 )
 def test_orders_are_judged_from_when_on_versions_hold_otherwise(
-    spark: SparkSession, versions: list[tuple[Any, ...]], found: dict[int, set[int]]
+    spark: SparkSession, versions: list[tuple[Any, ...]], found: dict[int, int]
 ) -> None:
-    """A day's changes are no reason to look at every order that the customer has ever placed."""
-    orders = [order(day, order_date=at(day)) for day in (2, 3, 4)]
-    assets = silver_assets(
-        bronze=table(spark, ORDER_ITEMS, []),
-        orders=Change(table(spark, ORDERS, orders), None, "order_item_id"),
-        customers=Change(
-            table(spark, DIM_CUSTOMERS, [CUSTOMER]), staged(table(spark, DIM_CUSTOMERS, versions)), "customer_key"
-        ),
-        products=Change(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
-        touched=spark.createDataFrame([], "order_item_id bigint, customer_id bigint, product_card_id bigint"),
+    """A day's changes are no reason to read every order that the customer has ever placed."""
+    orders = Overlay(table(spark, ORDERS, [order(day, order_date=at(day)) for day in (2, 3, 4)]), None, "order_item_id")
+    customers = Overlay(
+        table(spark, DIM_CUSTOMERS, [CUSTOMER]), staged(table(spark, DIM_CUSTOMERS, versions)), "customer_key"
     )
-    rows = assets["order_versions"].collect()
-    assert {row["customer_versions"]: row["keys"] for row in rows} == {n: len(items) for n, items in found.items()}
-    assert all(row["product_versions"] == 1 for row in rows)
-    assert all(row["example"] in found[row["customer_versions"]] for row in rows)
+    products = Overlay(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key")
+    made = inputs(table(spark, ORDER_ITEMS, []), orders, customers, products, spark.createDataFrame([], JUDGED))
+    judged_orders = {r["order_item_id"] for r in made["orders_with_other_versions"]().collect()}
+    assert judged_orders == set(found)
+    result = run_checkpoint(spark, "silver", ["silver.orders"], made)
+    wrong = {item for item, count in found.items() if count != 1}
+    rule = "one_version_of_the_customer"
+    assert broken(result, "orders").get(rule, 0) == len(wrong)
+    assert sampled(result, "orders", rule, "order_item_id") == {str(item) for item in wrong}
+    assert sampled(result, "orders", rule, "customer_versions") == {str(n) for n in found.values() if n != 1}
+    assert "one_version_of_the_product" not in broken(result, "orders")
 
 
-def test_nothing_touched_is_a_success(spark: SparkSession) -> None:
-    touched = spark.createDataFrame([], "order_item_id bigint, customer_id bigint, product_card_id bigint")
-    assets = silver_assets(
-        bronze=table(spark, ORDER_ITEMS, [bronze(1)]),
-        orders=Change(table(spark, ORDERS, [order(1)]), None, "order_item_id"),
-        customers=Change(table(spark, DIM_CUSTOMERS, [CUSTOMER]), None, "customer_key"),
-        products=Change(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
-        touched=touched,
+def test_nothing_judged_is_a_success(spark: SparkSession) -> None:
+    result = judged(
+        spark,
+        table(spark, ORDER_ITEMS, [bronze(1)]),
+        Overlay(table(spark, ORDERS, [order(1)]), None, "order_item_id"),
+        Overlay(table(spark, DIM_CUSTOMERS, [CUSTOMER]), None, "customer_key"),
+        Overlay(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
+        spark.createDataFrame([], JUDGED),
     )
-    result = judged("silver", assets)
     assert result.failures == ()
     assert result.success

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from gx.row_rules import row_rule_reason
+
 _spec = importlib.util.spec_from_file_location("bronze_lines", Path(__file__).with_name("conftest.py"))
 assert _spec is not None
 assert _spec.loader is not None
@@ -255,7 +257,7 @@ def test_every_row_rule_quarantines_with_its_reason(landed: Any) -> None:
         "order_item_cardprod_id is null",
         differs,
     }
-    assert seen == {expectation["meta"]["reason"] for expectation in suite["expectations"]}
+    assert seen == {row_rule_reason(expectation) for expectation in suite["expectations"]}
 
 
 def test_a_value_that_does_not_parse_is_the_only_reason(landed: Any) -> None:
