@@ -3,7 +3,7 @@
 `python -m benchmarks.one_process LANDING OUT` starts a Spark Connect server as the local workspace does (its settings,
 its memory; the jars and the Java of LAKEHOUSE_STATE), reads all landing folders, and writes each table once, as Delta,
 into OUT/<layer>/<table>. What the product takes beyond this is the price of what it adds: staging and publications
-(readers never see half of anything, and every crash and rerun ends the same), audits, quarantine shares, incremental
+(readers never see a partial result, and every crash and rerun ends the same), audits, quarantine shares, incremental
 runs, and orchestration.
 """
 
@@ -54,7 +54,7 @@ class Tables:
         self._out = out
 
     def write(self, table: str, rows: DataFrame) -> None:
-        """Writes the rows, once. Raises Spark's AnalysisException where the table is there."""
+        """Write the rows, once. Raises Spark's AnalysisException where the table exists."""
         rows.write.format("delta").mode("error").save(self._path(table))
 
     def read(self, table: str) -> DataFrame:
@@ -65,7 +65,7 @@ class Tables:
 
 
 def run(landing: Path, out: Path) -> dict[str, Any]:
-    """Makes all tables in a Spark of its own; returns the measured result (measurement.Measurement.report).
+    """Make all tables in a Spark of its own; return the measured result (measurement.Measurement.report).
 
     Raises FileNotFoundError where nothing has landed, FileExistsError where `out` is not empty, SparkServerError and
     NoJavaError where Spark cannot be started, and what make_tables raises.
@@ -104,7 +104,7 @@ def session(remote: str) -> Iterator[SparkSession]:
 
 
 def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Measurement) -> int:
-    """Makes the tables of all three layers from all that has landed; returns the number of landed lines.
+    """Make the tables of all three layers from all that has landed; return the number of landed lines.
 
     Raises LandingRefused and its kinds.
     """

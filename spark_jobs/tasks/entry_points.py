@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from spark_jobs.runtime.errors import ParameterRefused
 from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
 from spark_jobs.runtime.session import spark_session
 from spark_jobs.storage.build_record import Build
@@ -16,16 +15,16 @@ from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish as publish_build
 
 
-def build_bronze() -> None:
-    _build("bronze")
-
-
-def build_silver() -> None:
-    _build("silver")
-
-
-def build_gold() -> None:
-    _build("gold")
+def build() -> None:
+    parameters = BuildParameters.parse(sys.argv[1:])
+    _check(parameters)
+    spark = spark_session()
+    Publications(spark, parameters.tables).create()
+    build = BUILDERS[parameters.layer](spark, parameters, parameters.fresh_build_id)
+    build.save(OpsVolume(parameters.ops_root))
+    print(f"{parameters.layer} build {build.build_id} for {build.interval}: {build.rows}")
+    for note in build.notes:
+        print(note)
 
 
 def audit() -> None:
@@ -44,20 +43,6 @@ def publish() -> None:
 def maintenance() -> None:
     parameters = MaintenanceParameters.parse(sys.argv[1:])
     maintain(spark_session(), parameters)
-
-
-def _build(layer: str) -> None:
-    parameters = BuildParameters.parse(sys.argv[1:])
-    if parameters.layer != layer:
-        raise ParameterRefused(f"this task builds {layer}, but its layer is {parameters.layer!r}")
-    _check(parameters)
-    spark = spark_session()
-    Publications(spark, parameters.tables).create()
-    build = BUILDERS[layer](spark, parameters, parameters.fresh_build_id)
-    build.save(OpsVolume(parameters.ops_root))
-    print(f"{layer} build {build.build_id} for {build.interval}: {build.rows}")
-    for note in build.notes:
-        print(note)
 
 
 def _check(parameters: BuildParameters) -> None:

@@ -1,4 +1,4 @@
-"""What the bundle defines, in every target, with variables filled in."""
+"""The bundle's definitions, in every target, with the values of variables."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_one_variable_makes_it_a_job_cluster_with_photon(bundle_copy: Path, targ
 def test_the_vendors_package_loads_every_resource(bundle_copy: Path, target: str, photon: bool) -> None:
     if photon:
         choose_photon(bundle_copy, target)
-    kinds = {"jobs": Job, "schemas": Schema, "volumes": Volume}
+    kinds: dict[str, Any] = {"jobs": Job, "schemas": Schema, "volumes": Volume}
     for kind, resources in resolved(target, bundle_copy).items():
         for settings in resources.values():
             assert kinds[kind].from_dict(settings).as_dict() == settings
@@ -179,6 +179,19 @@ def test_of_a_secret_only_the_name_is_a_parameter(target: str) -> None:
 
 def entry_points(job: dict[str, Any]) -> set[str]:
     return {task["python_wheel_task"]["entry_point"] for task in job["tasks"]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_build_jobs_differ_in_name_concurrency_and_layer_alone(target: str) -> None:
+    jobs = resolved(target)["jobs"]
+    builds = {layer: jobs[f"{layer}_build"] for layer in LAYERS}
+    for layer, job in builds.items():
+        assert (job.pop("name"), job["tags"].pop("layer")) == (f"{layer}_build", layer)
+        assert layer in job.pop("description")
+        assert job["parameters"].pop(0) == {"name": "layer", "default": layer}
+        assert job.pop("max_concurrent_runs") == (4 if layer == "bronze" else 2)
+    assert builds["bronze"] == builds["silver"] == builds["gold"]
+    assert [task["task_key"] for task in builds["bronze"]["tasks"]] == ["build", "audit"]
 
 
 def test_tasks_name_entry_points_of_the_wheel() -> None:

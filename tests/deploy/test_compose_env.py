@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from laptop import compose_env
-from laptop.problems import Problem
+from machine.command_line import UserError
 
 
 def test_secrets_are_generated_for_the_owner_alone(tmp_path: Path) -> None:
@@ -74,5 +74,5 @@ def test_names_are_said_and_values_are_not(
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".env").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Problem, match="not a plain file"):
+    with pytest.raises(UserError, match="not a plain file"):
         compose_env.write(tmp_path / ".env")

@@ -56,7 +56,7 @@ def versions(file: str, python: str) -> dict[str, Version]:
     return found
 
 
-@pytest.mark.parametrize("file", [*FILES.values(), "laptop/requirements-tools.txt"])
+@pytest.mark.parametrize("file", [*FILES.values(), "tools/requirements-tools.txt"])
 def test_every_package_is_pinned_with_hashes(file: str) -> None:
     found = entries(file)
     assert found

@@ -14,8 +14,8 @@ import yaml
 from include.settings import Settings, load
 from laptop import compose_env
 from laptop.checks import FOR_TESTS
+from laptop.laptop_state import PORT_VARIABLES
 from laptop.services import DAG_SETTINGS
-from laptop.state import PORT_VARIABLES
 
 REPO = Path(__file__).resolve().parents[2]
 README = (REPO / "README.md").read_text(encoding="utf-8")

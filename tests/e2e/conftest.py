@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop.follow import RunResult, reasons
+from laptop.follow import RunResult, failure_reasons
 from laptop.services import DAG
 from tests.e2e.lake import Day, Lake, days_of, line_total, running_lake
 
@@ -51,7 +51,7 @@ def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 @pytest.fixture(scope="session")
 def first_run(lake: Lake) -> RunResult:
     result = lake.run(FIRST, FIRST + timedelta(days=DAYS))
-    assert result.ok, "\n".join(reasons(lake.client, result))
+    assert result.succeeded, "\n".join(failure_reasons(lake.client, result))
     return result
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from laptop.follow import RunResult, reasons
+from laptop.follow import RunResult, failure_reasons
 from laptop.summary import layer_reports
 from spark_jobs.tables.names import LAYERS
 from tests.e2e.conftest import SPOILED, Source, assert_the_tables_agree
@@ -42,7 +42,7 @@ def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, source: Source, first_
     assert states["bronze.gate"] == "failed"
     assert {states[f"{layer}.publish"] for layer in LAYERS} == {"upstream_failed"}
     assert next(task.try_number for task in result.tasks if task.task_id == "bronze.gate") == 1
-    said = "\n".join(reasons(lake.client, result))
+    said = "\n".join(failure_reasons(lake.client, result))
     assert str(SPOILED) in said, said
     assert (lake.contents(), versions(lake)) == (before, heads)
     verdicts = lake.sql("SELECT success FROM ops.verdicts WHERE layer = 'bronze' AND NOT success")

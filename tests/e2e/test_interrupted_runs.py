@@ -6,7 +6,7 @@ import shutil
 import time
 from datetime import timedelta
 
-from laptop.follow import RunResult, reasons
+from laptop.follow import RunResult, failure_reasons
 from tests.e2e.conftest import SPOILED, Source, assert_the_tables_agree
 from tests.e2e.lake import SERVICES, Lake
 
@@ -16,12 +16,12 @@ def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed
 ) -> None:
     """All services at once here; `make prove` kills them one by one, at any moment (tests/prove/airflow)."""
     before, runs = lake.contents(), lake.job_runs(first_run)
-    lake.client.clear_run(first_run.dag_id, first_run.run_id)
+    lake.clear(first_run.run_id)
     lake.wait_for(first_run.run_id, "bronze.build", "deferred")
     time.sleep(4)  # its process has begun to work by then
     lake.kill(*SERVICES)
     again = lake.follow(first_run.run_id)
-    assert again.ok, "\n".join(reasons(lake.client, again))
+    assert again.succeeded, "\n".join(failure_reasons(lake.client, again))
     assert not set(runs) & set(lake.job_runs(again)), "a job run was reported again instead of run again"
     assert lake.contents() == before
     assert lake.job_processes() == [], "a job's process outlived its run"
@@ -38,5 +38,5 @@ def test_a_day_that_lands_late_is_waited_for(lake: Lake, source: Source, first_r
     lake.wait_for(run_id, "check_landing", "up_for_retry")
     lake.land(SPOILED, source.header, source.days[SPOILED].lines)
     result = lake.follow(run_id)
-    assert result.ok, "\n".join(reasons(lake.client, result))
+    assert result.succeeded, "\n".join(failure_reasons(lake.client, result))
     assert_the_tables_agree(lake, source.rows + source.days[SPOILED].rows)

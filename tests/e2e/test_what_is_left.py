@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from laptop import processes, services
+from laptop import service_processes as processes
+from laptop import services
 from laptop.follow import RunResult
 from machine.ports import port_is_free
 from tests.e2e.lake import Lake
@@ -22,7 +23,7 @@ def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, first_run: RunR
 def test_down_leaves_no_process(lake: Lake, first_run: RunResult) -> None:
     lake.session.close()
     services.down(lake.state)
-    assert processes.marked(lake.state) == []
+    assert processes.descendants(lake.state) == []
     assert not services.is_up(lake.state)
     for port in (lake.state.workspace_port, lake.state.spark_port, lake.state.airflow_port):
         assert port_is_free(port)

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from laptop.follow import reasons
+from laptop.follow import failure_reasons
 from laptop.services import DAG
 from tests.e2e.lake import SERVICES, Lake, days_of, running_lake
 from tests.prove.budget import minutes, rounds
@@ -58,4 +58,4 @@ def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.Te
 
 def assert_ends_well(lake: Lake, run_id: str) -> None:
     result = lake.follow(run_id)
-    assert result.ok, "\n".join(reasons(lake.client, result))
+    assert result.succeeded, "\n".join(failure_reasons(lake.client, result))

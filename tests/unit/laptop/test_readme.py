@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from laptop.state import REPO
+from machine.state_folder import REPO
 from spark_jobs.layers.registry import SCHEMAS
 
 README = (REPO / "README.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from tests.conftest import REPO
 
 COMMAND = """
 import time
-from laptop.problems import guarded
+from machine.command_line import run_command
 
 def main():
     try:
@@ -19,7 +19,7 @@ def main():
     finally:
         print("what was started is stopped", flush=True)
 
-raise SystemExit(guarded(main))
+raise SystemExit(run_command(main))
 """
 
 
