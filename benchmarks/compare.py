@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.duckdb_alternative import DATABASE
-from spark_jobs.layers.bronze.schema import AUDIT_ONLY
+from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 
 TABLES = (
     "bronze.order_items",

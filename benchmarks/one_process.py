@@ -21,26 +21,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
+from spark_jobs.tasks.build_gold import as_of
 
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
 from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError
 from machine.java import NoJavaError, find_java_home
 from machine.ports import free_port
 from machine.state_folder import StateFolder
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-from spark_jobs.layers.bronze.source import read_lines
 from spark_jobs.layers.gold.customers360 import customers360
 from spark_jobs.layers.gold.orders_enriched import orders_enriched
 from spark_jobs.layers.gold.products360 import products360
-from spark_jobs.layers.registry import LANDED_FILES
 from spark_jobs.layers.silver.dimensions import dim_customers, dim_products
-from spark_jobs.layers.silver.orders import newest_deliveries, orders
+from spark_jobs.layers.silver.orders import orders
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import LakehouseError
 from spark_jobs.runtime.interval import Interval
+from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import landed_files
-from spark_jobs.tasks.build_gold import as_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -127,7 +127,7 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
         items = tables.read("bronze.order_items")
         tables.write("silver.dim_customers", dim_customers(items))
         tables.write("silver.dim_products", dim_products(items))
-        tables.write("silver.orders", orders(newest_deliveries(items)))
+        tables.write("silver.orders", orders(items))
     with measurement.step("gold"):
         sold = tables.read("silver.orders")
         customers, products = tables.read("silver.dim_customers"), tables.read("silver.dim_products")

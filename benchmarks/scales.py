@@ -36,7 +36,8 @@ from laptop.service_processes import clean_environment, is_job_task, recorded_se
 from laptop.services import down, up
 from machine.command_line import UserError
 from machine.state_folder import REPO
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.layers.registry import tables_of
+from spark_jobs.runtime.table_names import LAYERS
 
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)
 INCREMENTS = 3
@@ -106,7 +107,7 @@ class ResourceMonitor:
 def table_files(state: LaptopState) -> dict[str, dict[str, float]]:
     """For each published table the files on the disk, old versions included: their number, bytes and median size."""
     found = {}
-    for name in (name for layer in LAYERS for name in LAYER_TABLES[layer]):
+    for name in (spec.name for layer in LAYERS for spec in tables_of(layer)):
         schema, _, short = name.partition(".")
         sizes = [path.stat().st_size for path in (state.root / "warehouse" / f"{schema}.db" / short).rglob("*.parquet")
                  if "_delta_log" not in path.parts]  # fmt: skip

@@ -45,7 +45,7 @@ def serve(state: LaptopState) -> None:
     link_setup(IMAGE, state)
     write_private(state.secrets / "workspace_token", token())
     state.ensure_secrets()
-    for folder in (state.landing, state.ops):
+    for folder in (state.landing, state.ops, state.staging):
         folder.mkdir(parents=True, exist_ok=True)
     run_workspace(state, "serve")
 

@@ -59,6 +59,10 @@ class LaptopState(StateFolder):
         return self.volumes / CATALOG / "ops" / "files"
 
     @property
+    def staging(self) -> Path:
+        return self.volumes / CATALOG / "staging" / "files"
+
+    @property
     def workspace_url(self) -> str:
         return f"http://{HOST}:{self.workspace_port}"
 

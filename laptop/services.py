@@ -130,7 +130,7 @@ def workspace_client(state: LaptopState) -> HttpClient:
 
 def _start(state: LaptopState, repo: Path) -> None:
     write_files(state)
-    for folder in (state.landing, state.ops):
+    for folder in (state.landing, state.ops, state.staging):
         folder.mkdir(parents=True, exist_ok=True)
     workspace = [str(state.python("workspace")), "-m", "local_workspace", "--state", str(state.root), "serve"]
     workspace += ["--port", str(state.workspace_port), "--spark-port", str(state.spark_port)]

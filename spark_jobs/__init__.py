@@ -1,1 +1,1 @@
-"""The data work of the lakehouse: one wheel, one entry point a job task (design, section 1)."""
+"""The data work of the lakehouse: one wheel, with one entry point per job task."""

@@ -1,12 +1,13 @@
-"""One Spark Connect server for the whole suite, or the one that SPARK_REMOTE names."""
+"""One Spark Connect server for the whole suite, the groups of tests that run in parallel, and the skips CI may have."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,73 @@ import pytest
 from laptop.sources import dataco_file
 
 REPO = Path(__file__).resolve().parents[1]
+
+
+class AllowedSkip(NamedTuple):
+    """A skip that CI may have: of tests whose id begins with `tests`, with a reason in which `reason` is found."""
+
+    tests: str
+    reason: str
+    why: str
+
+
+ALLOWED_SKIPS = (
+    AllowedSkip("tests/bundle/test_cli.py", "Databricks CLI", "the job `bundle` of checks.yml runs them"),
+    AllowedSkip("tests/bundle/test_wheel.py", r"Python 3\.12", "the test job for Python 3.12 has it"),
+    AllowedSkip("tests/deploy/test_compose.py", "docker compose", "a development machine needs no Docker"),
+    AllowedSkip("tests/deploy/test_workflows.py", "actionlint", "the job `lint` of checks.yml runs it"),
+    AllowedSkip("tests/", "DataCo data set", "it is too large for the repository, and CI has no copy"),
+    AllowedSkip("tests/prove/", "long version", "`make prove` runs the long versions; the suite runs the short ones"),
+    AllowedSkip("tests/", "Spark is not installed", "where only Airflow is installed, the DAG tests run alone"),
+    AllowedSkip("tests/", "cannot read this machine's files", "SPARK_REMOTE names a Spark on another machine"),
+)
+"""Any other skip fails the run where CI=true, and is named at the end of the run elsewhere."""
+
+
+def is_allowed_skip(test: str, reason: str) -> bool:
+    """Whether ALLOWED_SKIPS has this skip."""
+    return any(test.startswith(skip.tests) and re.search(skip.reason, reason) for skip in ALLOWED_SKIPS)
+
+
+def _unexpected_skip(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """The reason of a skip that is not allowed; None for everything else."""
+    if report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return None
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return None if is_allowed_skip(report.nodeid, reason) else reason.removeprefix("Skipped: ")
+
+
+def _fail_unexpected_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = _unexpected_skip(report)
+    if reason is not None and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"CI must not skip this ({reason}): make it run, or add it to ALLOWED_SKIPS in {__file__}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_unexpected_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_unexpected_skip(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    unexpected = {
+        report.nodeid: reason
+        for report in terminalreporter.stats.get("skipped", [])
+        if (reason := _unexpected_skip(report)) is not None
+    }
+    if unexpected:
+        terminalreporter.section("skips that fail in CI (ALLOWED_SKIPS in tests/conftest.py)")
+        for test, reason in unexpected.items():
+            terminalreporter.line(f"{test}: {reason}")
 
 
 class Skipped(pytest.File):  # as a pytest.Directory it would have its conftest.py loaded first

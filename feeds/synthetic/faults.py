@@ -19,7 +19,6 @@ from feeds.synthetic.csv_text import body, ends
 from feeds.synthetic.draws import Stream, Weighted, below
 from feeds.synthetic.feed_settings import FeedSettings
 from feeds.synthetic.lines import Lines
-from spark_jobs.layers.bronze import schema
 from spark_jobs.layers.bronze.landed_lines import (
     BROKEN_QUOTING,
     CONTROL_CHARACTER,
@@ -27,11 +26,12 @@ from spark_jobs.layers.bronze.landed_lines import (
     REPEATED_ITEM,
     WRONG_ENCODING,
 )
+from spark_jobs.tables import source
 
 _MILLION = 1_000_000
 _END = b"\r\n"
-_WIDTH = len(schema.COLUMNS)
-_CITY = schema.position("order_city")
+_WIDTH = len(source.COLUMNS)
+_CITY = source.position("order_city")
 
 Fields = list[bytes]
 # The lines that replace one, each with its reasons; a line without reasons is valid.
@@ -128,7 +128,7 @@ def malformations() -> tuple[Fault, ...]:
         return [counted(fields[: 5 + draw % 40])]
 
     def quote(fields: Fields, _: int) -> Damaged:
-        name = schema.position("product_name")
+        name = source.position("product_name")
         return [(_with(fields, {name: fields[name][:3] + b'"' + fields[name][3:]}), (BROKEN_QUOTING,))]
 
     def line_break(fields: Fields, _: int) -> Damaged:
@@ -152,8 +152,8 @@ def corruptions() -> tuple[Fault, ...]:
         *_broken_rules(suite["expectations"]),
         *(
             _value(f"{column.name} cannot be read", {column.name: b"n/a"}, _unparsed(column))
-            for column in schema.COLUMNS
-            if column.type != schema.TEXT
+            for column in source.COLUMNS
+            if column.type != source.TEXT
         ),
         # 0x81 means nothing in windows-1252, and after an ASCII character nothing in UTF-8.
         _value("a byte that the encoding lacks", {"order_city": b"x\x81"}, (WRONG_ENCODING,)),
@@ -161,12 +161,12 @@ def corruptions() -> tuple[Fault, ...]:
     )
 
 
-def _unparsed(column: schema.Column) -> tuple[str, ...]:
+def _unparsed(column: source.SourceColumn) -> tuple[str, ...]:
     return (f"{column.name} does not parse as {column.type_name}",)
 
 
 def _value(name: str, values: dict[str, bytes], reasons: tuple[str, ...]) -> Fault:
-    places = {schema.position(column): value for column, value in values.items()}
+    places = {source.position(column): value for column, value in values.items()}
     return Fault(name, lambda fields, _: [(_with(fields, places), reasons)])
 
 
@@ -197,7 +197,7 @@ def _broken_rules(expectations: list[dict[str, Any]]) -> Iterator[Fault]:
 
 
 def _disagreement(column: str, reason: str) -> Fault:
-    place = schema.position(column)
+    place = source.position(column)
 
     def damage(fields: Fields, _: int) -> Damaged:
         other = b"2" if Decimal(fields[place].decode()) == 1 else b"1"

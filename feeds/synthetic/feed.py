@@ -34,9 +34,9 @@ from feeds.synthetic.faults import FaultInjector
 from feeds.synthetic.feed_settings import FeedSettings, date_of, day_number
 from feeds.synthetic.lines import CHUNK, Lines, LineWriter
 from feeds.synthetic.order_book import LONGEST_LAG
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
 from spark_jobs.runtime.errors import LandingRefused, ParameterRefused
 from spark_jobs.storage.landing import folder_name
+from spark_jobs.tables.source import SOURCE_NAMES
 
 TRUTH = "_truth"
 _HEADER = (",".join(SOURCE_NAMES) + "\r\n").encode(ENCODING)

@@ -1,4 +1,4 @@
-"""Several questions to Spark at the same time."""
+"""Several statements at the same time."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-AT_ONCE = 4
-"""Most of a small statement is Spark's planning, which keeps one core busy; more than this only queue there."""
-
-
-def at_once(*questions: Callable[[], Any]) -> list[Any]:
-    """The answers to several questions, asked at the same time, in their order; raises as `each_at_once` does."""
-    return each_at_once(lambda question: question(), questions)
+THREADS = 4
+"""Most of a small statement is Spark's planning, which keeps one core busy. More threads would only queue there."""
 
 
-def each_at_once(do: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-    """`do` for each of `items`, at the same time; the answers in the order of the items.
+def run_together(*functions: Callable[[], Any]) -> list[Any]:
+    """Calls functions at the same time. Returns their results in order, and raises as `run_each` does."""
+    return run_each(lambda function: function(), functions)
+
+
+def run_each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Calls `function` for each of `items` at the same time. Returns the results in the order of the items.
 
     Waits for all of them, and raises what the first failed item raised.
     """
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        running = [pool.submit(do, item) for item in items]
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        running = [pool.submit(function, item) for item in items]
     return [one.result() for one in running]

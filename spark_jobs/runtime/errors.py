@@ -1,8 +1,8 @@
-"""The refusals of the data work, each with a type of its own (design, section 1)."""
+"""The errors of the data work: one tree, a type for each reason."""
 
 
 class LakehouseError(Exception):
-    """Base of everything that the jobs refuse to do; its text says what is wrong, where, and what to do."""
+    """Base of all. The text says what is wrong, where, and what to do."""
 
 
 class IntervalRefused(LakehouseError):
@@ -37,8 +37,12 @@ class BuildMissing(LakehouseError):
     """No build of that job run is recorded, or its staging is gone."""
 
 
-class BaseMissing(LakehouseError):
-    """The layer below has no publication yet, so there is nothing to build from."""
+class UpstreamMissing(LakehouseError):
+    """The upstream layer has no publication yet, so there is nothing to build from."""
+
+
+class TableDropped(LakehouseError):
+    """A published table is gone."""
 
 
 class GateRejected(LakehouseError):

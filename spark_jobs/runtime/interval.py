@@ -1,4 +1,4 @@
-"""The landing dates that a run is about (design, section 3)."""
+"""The landing dates of a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Interval:
 
         Raises IntervalRefused.
         """
-        return cls(_utc_date("interval_start", interval_start), _utc_date("interval_end", interval_end))
+        return cls(utc_date("interval_start", interval_start), utc_date("interval_end", interval_end))
 
     def dates(self) -> list[date]:
         return [self.start + timedelta(days=n) for n in range((self.end - self.start).days)]
@@ -40,7 +40,8 @@ class Interval:
         return f"{self.start} to {self.end} (exclusive)"
 
 
-def _utc_date(name: str, text: str) -> date:
+def utc_date(name: str, text: str) -> date:
+    """The UTC date of an ISO date or date-time; one without a zone counts as UTC. Raises IntervalRefused."""
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -1,32 +1,35 @@
-"""What a job task is told, by name and never by position in a shell (design, section 2)."""
+"""The parameters of the job tasks, parsed once into typed fields."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, Self
 
 from spark_jobs.runtime.errors import ParameterRefused
-from spark_jobs.runtime.interval import Interval
-from spark_jobs.tables.names import LAYERS, Tables
+from spark_jobs.runtime.interval import Interval, utc_date
+from spark_jobs.runtime.table_names import LAYERS, TableNames
 
 
 @dataclass(frozen=True)
 class TaskParameters:
-    """Base: each field is one `--field-name VALUE` of the task; a field without a default is needed."""
+    """Base: each field is one option `--field-name VALUE` of the task, and every option is required."""
 
     catalog: str
     schema_prefix: str
-    ops_root: str
+    ops_root: Path
+    staging_root: Path
     job_run_id: str
-    repair_count: str
+    repair_count: int
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """Raises ParameterRefused, naming what is missing, unknown or doubled."""
-        known = {f.name: f for f in fields(cls)}
+        """Reads a command line. Raises ParameterRefused, which names what is missing, unknown, doubled or unusable."""
+        known = {field.name for field in fields(cls)}
         given: dict[str, str] = {}
         if len(arguments) % 2:
             raise ParameterRefused(f"parameters come in pairs (--name value), but {len(arguments)} were given")
@@ -37,97 +40,76 @@ class TaskParameters:
             if name in given:
                 raise ParameterRefused(f"parameter {option} is given twice")
             given[name] = value
-        if missing := sorted(known.keys() - given.keys()):
+        if missing := sorted(known - given.keys()):
             raise ParameterRefused(f"parameters are missing: {', '.join(missing)}")
-        return cls(**given)
+        return cls.from_texts(given)
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Self:
+        """Of `as_texts` the parameters. Raises ParameterRefused and IntervalRefused."""
+        return cls(**{field.name: _PARSERS[str(field.type)](field.name, texts[field.name]) for field in fields(cls)})
+
+    def as_texts(self) -> dict[str, str]:
+        """Each field as the text that parses to it."""
+        texts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in texts.items()}
 
     def __post_init__(self) -> None:
-        for name in ("job_run_id", "repair_count"):
-            if not re.fullmatch(r"\d+", getattr(self, name)):
-                raise ParameterRefused(f"{name} is {getattr(self, name)!r}, which is not a number")
+        if not re.fullmatch(r"\d+", self.job_run_id):
+            raise ParameterRefused(f"job_run_id is {self.job_run_id!r}, which is not a number")
+        _ = self.names
 
     @property
-    def tables(self) -> Tables:
-        return Tables(self.catalog, self.schema_prefix)
-
-    @property
-    def fresh_build_id(self) -> str:
-        """Of its own for every run and every repair of a run."""
-        return f"{self.job_run_id}_{self.repair_count}"
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def names(self) -> TableNames:
+        return TableNames(self.catalog, self.schema_prefix)
 
 
 @dataclass(frozen=True)
 class QuarantineLimits:
-    """Over which share, or number, of quarantined lines a landing date is rejected (design, section 5)."""
+    """The share and the number of quarantined lines over which the gate rejects a landing date."""
 
-    max_quarantined_percent: str
-    max_quarantined_lines: str
-
-    @property
-    def quarantined_percent(self) -> Decimal:
-        try:
-            percent = Decimal(self.max_quarantined_percent)
-        except InvalidOperation:
-            percent = Decimal(-1)
-        if not (percent.is_finite() and 0 <= percent <= 100):
-            raise ParameterRefused(f"max_quarantined_percent is {self.max_quarantined_percent!r}: 0 to 100")
-        return percent
-
-    @property
-    def quarantined_lines(self) -> int:
-        if not re.fullmatch(r"\d+", self.max_quarantined_lines):
-            raise ParameterRefused(f"max_quarantined_lines is {self.max_quarantined_lines!r}: a number of lines")
-        return int(self.max_quarantined_lines)
+    max_quarantined_percent: Decimal
+    """0 to 100."""
+    max_quarantined_lines: int
+    """For landing dates with fewer than 100 lines."""
 
 
 @dataclass(frozen=True)
 class BuildParameters(QuarantineLimits, TaskParameters):
-    """Of the tasks `build` and `audit`; equal for all layers, so that publish can build again with them."""
+    """Parameters of the tasks `build` and `audit`: the same for all layers, so that publish can rebuild with them."""
 
     layer: str
-    interval_start: str
-    interval_end: str
-    landing_root: str
+    interval_start: date
+    interval_end: date
+    landing_root: Path
     source_encoding: str
     email_secret: str
-    allow_missing_dates: str
+    allow_missing_dates: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_layer(self.layer)
+        _check_layer(self.layer)
+        _ = self.interval
 
     @property
     def interval(self) -> Interval:
-        return Interval.parse(self.interval_start, self.interval_end)
+        return Interval(self.interval_start, self.interval_end)
 
     @property
-    def missing_dates_allowed(self) -> bool:
-        if self.allow_missing_dates not in ("true", "false"):
-            raise ParameterRefused(f"allow_missing_dates is {self.allow_missing_dates!r}: true or false")
-        return self.allow_missing_dates == "true"
+    def build_id(self) -> str:
+        """Unique for every run and every repair of a run."""
+        return f"{self.job_run_id}_{self.repair_count}"
 
     def data_parameters(self) -> dict[str, str]:
         """Those that decide about data and verdict, and so belong to the fingerprint."""
-        return {
-            name: getattr(self, name)
-            for name in (
-                "catalog",
-                "schema_prefix",
-                "landing_root",
-                "source_encoding",
-                "email_secret",
-                "allow_missing_dates",
-                "max_quarantined_percent",
-                "max_quarantined_lines",
-            )
-        }
+        run = {"ops_root", "staging_root", "job_run_id", "repair_count", "layer", "interval_start", "interval_end"}
+        return {name: text for name, text in self.as_texts().items() if name not in run}
 
 
 @dataclass(frozen=True)
 class PublishParameters(TaskParameters):
+    """Parameters of the task `publish`: which audited build to publish."""
+
     layer: str
     build_job_run_id: str
     build_id: str
@@ -135,16 +117,67 @@ class PublishParameters(TaskParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_layer(self.layer)
+        _check_layer(self.layer)
         if not re.fullmatch(r"\d+", self.build_job_run_id):
             raise ParameterRefused(f"build_job_run_id is {self.build_job_run_id!r}, which is not a number")
 
 
 @dataclass(frozen=True)
 class MaintenanceParameters(QuarantineLimits, TaskParameters):
-    as_of: str
+    """Parameters of the task `maintenance`."""
+
+    as_of: datetime
+    """Stands for now. UTC where the text names no zone."""
 
 
-def check_layer(layer: str) -> None:
+def _check_layer(layer: str) -> None:
     if layer not in LAYERS:
         raise ParameterRefused(f"layer is {layer!r}: one of {', '.join(LAYERS)}")
+
+
+def _path(name: str, text: str) -> Path:
+    if not text:
+        raise ParameterRefused(f"{name} is empty: it must be the path of a volume")
+    return Path(text)
+
+
+def _whole_number(name: str, text: str) -> int:
+    if not re.fullmatch(r"\d+", text):
+        raise ParameterRefused(f"{name} is {text!r}: it must be a whole number")
+    return int(text)
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ParameterRefused(f"{name} is {text!r}: true or false")
+    return text == "true"
+
+
+def _percent(name: str, text: str) -> Decimal:
+    try:
+        percent = Decimal(text)
+    except InvalidOperation:
+        percent = Decimal(-1)
+    if not (percent.is_finite() and 0 <= percent <= 100):
+        raise ParameterRefused(f"{name} is {text!r}: 0 to 100")
+    return percent
+
+
+def _instant(name: str, text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ParameterRefused(f"{name} is {text!r}, which is not a date-time") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+_PARSERS: dict[str, Callable[[str, str], Any]] = {
+    "str": lambda _, text: text,
+    "Path": _path,
+    "int": _whole_number,
+    "bool": _flag,
+    "Decimal": _percent,
+    "date": utc_date,
+    "datetime": _instant,
+}
+"""By the annotation of a field."""

@@ -1,4 +1,4 @@
-"""What a build changes in a published table (design, section 2: staging holds only changes)."""
+"""The rows that a publication changes in a table."""
 
 from collections.abc import Sequence
 

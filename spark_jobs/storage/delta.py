@@ -1,67 +1,82 @@
-"""The few things said to Delta tables in SQL: heads, versions, creation, restore (design, sections 9 and 11)."""
+"""What is said to Delta tables in SQL: versions, changes, creation, restore."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
+    from spark_jobs.tables.spec import TableSpec
+
 KEPT_FOR = "interval 90 days"
 """How long published tables keep deleted files and logs."""
 
-Answer = TypeVar("Answer")
 _MISSING = "TABLE_OR_VIEW_NOT_FOUND"
-_CONFLICTS = ("DELTA_CONCURRENT", "CONCURRENT_", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED", "ConcurrentAppend")
 _NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
-_UNREADABLE = (_NO_SUCH_VERSION, "DELTA_CANNOT_RESTORE", "DELTA_LOG_FILE_NOT_FOUND", "DELTA_TIME_TRAVEL",
-               "FAILED_READ_FILE", _MISSING, "VersionNotFound")  # fmt: skip
+_BEYOND_EVERY_VERSION = 2**62
+# Delta's error conditions: https://docs.databricks.com/en/error-messages/error-classes.html
+_UNREADABLE = (
+    _MISSING,
+    _NO_SUCH_VERSION,
+    "DELTA_LOG_FILE_NOT_FOUND",
+    "DELTA_STATE_RECOVER_ERROR",
+    "DELTA_TIME_TRAVEL",
+    "FAILED_READ_FILE",
+)
+_CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
+_ALREADY_THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "SCHEMA_ALREADY_EXISTS", "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION")
 
 
-@dataclass(frozen=True)
-class Head:
-    """The newest state of a Delta table."""
-
-    table_id: str
-    version: int
+def condition(error: BaseException) -> str:
+    """The error condition of a Spark error, such as "DELTA_CONCURRENT_APPEND.WITHOUT_HINT"; "" without one."""
+    return (error.getCondition() or "") if isinstance(error, PySparkException) else ""
 
 
-def table_id(spark: SparkSession, name: str) -> str | None:
-    """Two tables that were made under one name differ in it (design, section 11); None where there is no table."""
-    return _unless_missing(lambda: str(spark.sql(f"DESCRIBE DETAIL {name}").collect()[0]["id"]))
+def is_concurrency_conflict(error: BaseException) -> bool:
+    """Whether Delta refused a commit because another one came first (optimistic concurrency)."""
+    return condition(error).startswith(_CONFLICTS)
 
 
-def head_version(spark: SparkSession, name: str, expected: int | None = None) -> int | None:
+def head_version(spark: SparkSession, name: str) -> int | None:
     """The newest version; None where there is no table.
 
-    Where it is the one that is `expected`, as it nearly always is, it is found out in a tenth of the time.
+    Delta is asked for a version beyond every other. Its refusal names the newest one. DESCRIBE HISTORY takes
+    ten times as long.
     """
-    if expected is not None and can_read(spark, name, expected):
-        beyond = _not_opened(spark, name, expected + 1)
-        if beyond and _NO_SUCH_VERSION in beyond:
-            return expected
-    return _unless_missing(lambda: int(spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]["version"]))
+    try:
+        at_version(spark, name, _BEYOND_EVERY_VERSION).schema  # noqa: B018 - asks the server
+    except PySparkException as error:
+        if condition(error) == _MISSING:
+            return None
+        if condition(error) == _NO_SUCH_VERSION:
+            return int((error.getMessageParameters() or {})["latest"])
+        raise
+    raise RuntimeError(f"{name} claims to have version {_BEYOND_EVERY_VERSION}")
 
 
-def head(spark: SparkSession, name: str, expected: int) -> Head | None:
-    """None where there is no table; `expected` as for `head_version`."""
-    identity, version = table_id(spark, name), head_version(spark, name, expected)
-    return None if identity is None or version is None else Head(identity, version)
+def last_commit_version(spark: SparkSession) -> int:
+    """The version that this session's newest commit gave a table. Runs no job.
+
+    https://docs.databricks.com/en/delta/history.html, "Find the last commit's version in the Spark session".
+    """
+    return int(spark.conf.get("spark.databricks.delta.lastCommitVersionInSession") or -1)
 
 
 def at_version(spark: SparkSession, name: str, version: int) -> DataFrame:
-    """Nothing is asked of the server before the frame is used."""
+    """The table at a version. The server is not asked before the frame is used."""
     return spark.read.option("versionAsOf", int(version)).table(name)
 
 
 def changed_keys(spark: SparkSession, name: str, after: int, until: int, key: str) -> DataFrame:
     """The distinct `key`s of rows that a commit later than version `after`, up to `until`, wrote or removed.
 
-    From the table's change feed, so what did not change is not read. A key may be among them without any change.
+    From the table's change feed, so unchanged rows are not read. A key may be among them without any change.
     """
     if after == until:
         return at_version(spark, name, until).select(key).where("false")
@@ -70,96 +85,82 @@ def changed_keys(spark: SparkSession, name: str, after: int, until: int, key: st
 
 
 def can_read(spark: SparkSession, name: str, version: int) -> bool:
-    """Whether Delta still opens that version, as its log allows; whether each file is there shows when it is read."""
-    return _not_opened(spark, name, version) is None
-
-
-def _not_opened(spark: SparkSession, name: str, version: int) -> str | None:
-    """Why Delta does not open that version; None where it does."""
+    """Whether Delta opens that version, as its log allows. Whether each file exists shows when it is read."""
     try:
         at_version(spark, name, version).schema  # noqa: B018 - asks the server
-    except Exception as error:
-        if any(mark in str(error) for mark in _UNREADABLE):
-            return str(error)
+    except PySparkException as error:
+        if condition(error).startswith(_UNREADABLE):
+            return False
         raise
-    return None
-
-
-def _unless_missing(ask: Callable[[], Answer]) -> Answer | None:
-    try:
-        return ask()
-    except Exception as error:
-        if _MISSING in str(error):
-            return None
-        raise
+    return True
 
 
 def restore(spark: SparkSession, name: str, version: int) -> None:
-    spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}").collect()
+    spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}")
 
 
 def create_schema(spark: SparkSession, schema: str) -> None:
-    """Where it exists, nothing is said: whoever runs the job may not be allowed to create schemas."""
-    if spark.catalog.databaseExists(schema):
-        return
-    _patiently(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+    """Creates a schema that does not exist. Whoever runs the job need not be allowed to create one that does."""
+    if not spark.catalog.databaseExists(schema):
+        _retry_creation(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
 
 
-def create_table(
-    spark: SparkSession, name: str, columns: str, comment: str, looked_up_by: Sequence[str], *, is_merged: bool = False
-) -> None:
-    """A published table, empty at version 0, where it does not exist yet.
+def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
+    """Creates the table of a specification, empty at version 0, where it does not exist.
 
-    Its files tell the least and the greatest value of the columns `looked_up_by`, by which files are skipped. Left to
-    itself, Delta takes the first 32 columns of a table. In a table that is merged into, changed rows of a file are
-    marked as deleted and not the whole file written anew.
+    Left to itself, Delta keeps statistics of the first 32 columns. In a table that is merged into, changed rows are
+    marked as deleted instead of rewriting the whole file (deletion vectors).
     """
     if spark.catalog.tableExists(name):
         return
     create_schema(spark, name.rpartition(".")[0])
-    _patiently(
+    properties = {
+        "delta.enableChangeDataFeed": "true",
+        "delta.enableDeletionVectors": str(spec.merge_key is not None).lower(),
+        "delta.dataSkippingStatsColumns": ",".join(spec.statistics_columns),
+        "delta.deletedFileRetentionDuration": KEPT_FOR,
+        "delta.logRetentionDuration": KEPT_FOR,
+    }
+    listed = ", ".join(f"'{key}' = {_literal(value)}" for key, value in properties.items())
+    _retry_creation(
         lambda: spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING delta COMMENT {_text(comment)}"
-            f" TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true',"
-            f" 'delta.enableDeletionVectors' = '{str(is_merged).lower()}',"
-            f" 'delta.dataSkippingStatsColumns' = {_text(','.join(looked_up_by))},"
-            f" 'delta.deletedFileRetentionDuration' = '{KEPT_FOR}',"
-            f" 'delta.logRetentionDuration' = '{KEPT_FOR}')"
+            f"CREATE TABLE IF NOT EXISTS {name} ({ddl(spec.schema)}) USING delta COMMENT {_literal(spec.comment)}"
+            f" TBLPROPERTIES ({listed})"
         )
     )
 
 
 def ddl(schema: StructType) -> str:
-    """The columns of a struct as SQL, comments included."""
+    """The columns of a schema as SQL, comments included."""
     columns = []
     for field in schema.fields:
         comment = field.metadata.get("comment", "")
         null = "" if field.nullable else " NOT NULL"
         columns.append(
-            f"`{field.name}` {field.dataType.simpleString()}{null}" + (f" COMMENT {_text(comment)}" if comment else "")
+            f"`{field.name}` {field.dataType.simpleString()}{null}"
+            + (f" COMMENT {_literal(comment)}" if comment else "")
         )
     return ", ".join(columns)
 
 
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+def literal_list(values: Sequence[object], kind: str) -> str:
+    """Values as SQL literals of a type, such as DATE'2018-01-01', DATE'2018-01-02'."""
+    return ", ".join(f"{kind}'{value}'" for value in values)
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def is_concurrency_conflict(error: Exception) -> bool:
-    """Whether Delta refused a commit because another one came first."""
-    return any(mark in str(error) for mark in _CONFLICTS)
-
-
-def _patiently(create: Callable[[], object], tries: int = 5) -> None:
-    """Two runs that create the same thing at once: one may be refused although the thing is there then."""
+def _retry_creation(create: Callable[[], object], tries: int = 5) -> None:
+    """Of two runs that create the same thing at the same time, Spark may refuse one although the thing then exists."""
     for attempt in range(1, tries + 1):
         try:
             create()
-        except Exception as error:
-            text = str(error)
-            known = is_concurrency_conflict(error) or "ALREADY_EXISTS" in text or "NON_EMPTY_LOCATION" in text
-            if attempt == tries or not known:
+        except PySparkException as error:
+            is_race = is_concurrency_conflict(error) or condition(error).startswith(_ALREADY_THERE)
+            if attempt == tries or not is_race:
                 raise
             time.sleep(0.2 * attempt)
         else:

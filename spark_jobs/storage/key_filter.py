@@ -1,47 +1,41 @@
 """The rows of some keys, without reading the files of all others."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.storage.local_relation import fetched
+from spark_jobs.storage.local_relation import fetch
 
 
 @dataclass(frozen=True)
-class Keys:
-    """Values of a column, which several tables are asked for: `values` holds them under that column's name."""
+class KeyFilter:
+    """Distinct values of one column, and the least and greatest of them: None where there is no value."""
 
-    values: DataFrame
+    keys: DataFrame
     column: str
+    least: Any
+    greatest: Any
 
-    @property
-    def frame(self) -> DataFrame:
-        """The keys, at hand where they are few."""
-        return self._found[0]
+    @classmethod
+    def fetch(cls, keys: DataFrame, column: str) -> "KeyFilter":
+        """From a frame that holds the keys under the column's name. Runs a job: a local relation where they are few."""
+        frame, rows = fetch(keys)
+        if rows is None:
+            least, greatest = frame.agg(F.min(column), F.max(column)).collect()[0]
+            return cls(frame, column, least, greatest)
+        ends = pc.min_max(rows[column])
+        return cls(frame, column, ends["min"].as_py(), ends["max"].as_py())
 
     def rows(self, table: DataFrame) -> DataFrame:
         """The rows of `table` whose column is one of the keys.
 
-        The least and the greatest key are told as literals, by which Delta skips the files of other keys: those of
+        The least and the greatest key are literals in the plan, by which Delta skips the files of other keys: those of
         new order items follow one another.
         """
-        frame, least, greatest = self._found
-        if least is None:
+        if self.least is None:
             return table.where("false")
-        return table.where(F.col(self.column).between(least, greatest)).join(
-            F.broadcast(frame), self.column, "left_semi"
-        )
-
-    @cached_property
-    def _found(self) -> tuple[DataFrame, Any, Any]:
-        """The keys, the least and the greatest of them: asked of Spark once for all tables."""
-        frame, rows = fetched(self.values)
-        if rows is None:
-            least, greatest = frame.agg(F.min(self.column), F.max(self.column)).collect()[0]
-            return frame, least, greatest
-        ends = pc.min_max(rows[self.column])
-        return frame, ends["min"].as_py(), ends["max"].as_py()
+        in_range = F.col(self.column).between(self.least, self.greatest)
+        return table.where(in_range).join(F.broadcast(self.keys), self.column, "left_semi")

@@ -1,4 +1,4 @@
-"""What has landed: the order files of an interval's landing dates, counted and checked (design, section 4).
+"""What has landed: the order files of an interval's landing dates, counted and checked.
 
     <landing>/dt=YYYY-MM-DD/*.csv
     <landing>/dt=YYYY-MM-DD/_manifest.json    optional: {"files": {"orders.csv": 129}}, landed lines per file
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
 from spark_jobs.runtime.errors import HeaderRefused, LandingRefused, ManifestMismatch, NothingLanded
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.file_signatures import advice
+from spark_jobs.tables.source import SOURCE_NAMES
 
 MANIFEST = "_manifest.json"
 UTF8_BOM = b"\xef\xbb\xbf"

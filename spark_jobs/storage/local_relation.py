@@ -1,7 +1,7 @@
-"""Few rows, fetched once and given back to Spark with whatever is made from them.
+"""Local relations: a few rows that are fetched once, and sent along with each statement that uses them.
 
-Each time a plan names a Delta table, Spark looks into the catalogue and into the table's log, which takes it a small
-job of its own. On a day's few hundred rows that is most of the work, and a plan that goes by them names them often.
+Each time a plan names a Delta table, Spark looks into the catalog and into the table's log. On a day's few hundred rows
+that is most of the work. A plan over local relations names no table.
 """
 
 from __future__ import annotations
@@ -14,35 +14,38 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 10_000
 MOST_BYTES = 1_000_000
-"""Of what is fetched: it travels with each statement that goes by it."""
+"""A local relation travels with each statement that uses it."""
 MOST_VALUES = 50_000
-"""Rows times columns of what is fetched where their number is known, or expected, before."""
+"""Rows times columns, where the number of rows is known or expected before they are fetched."""
 
 
-def are_few(rows: int, columns: int) -> bool:
-    """Whether so many rows of so many columns are worth being fetched."""
+def is_small(rows: int, columns: int) -> bool:
+    """Whether that many rows of that many columns are worth being a local relation."""
     return rows <= MOST_ROWS and rows * columns <= MOST_VALUES
 
 
-def at_hand(frame: DataFrame, known_rows: int | None = None) -> DataFrame:
-    """The rows of `frame` as they are now, in its columns and types; `frame` itself where they are many.
+def local_relation(frame: DataFrame, known_rows: int | None = None) -> DataFrame:
+    """The rows of `frame` as they are now, in its columns and types; `frame` itself where they are too many.
 
-    `known_rows` is their number, where it is known: no row is fetched then of a frame that has too many.
-
-    What is given back reads no table, so it is for rows that later steps go by more than once. Its columns are no
-    structs: Arrow does not take a null one whose fields are not nullable.
+    With `known_rows`, their number, nothing is fetched of a frame that has too many. No column may be a struct: Arrow
+    does not take a null struct whose fields are not nullable.
     """
-    return fetched(frame, known_rows)[0]
+    return fetch(frame, known_rows)[0]
 
 
-def fetched(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, pa.Table | None]:
-    """`at_hand`, and its rows; None where they are many."""
+def fetch(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, pa.Table | None]:
+    """`local_relation`, and its rows; None where they are too many."""
     if known_rows is not None and known_rows > MOST_ROWS:
         return frame, None
-    # A limit over a Delta table is dearer than all of a small one: Delta adds up the rows of its files first.
+    # A limit over a Delta table costs more than all of a small one: Delta adds up the rows of its files first.
     few = frame.limit(MOST_ROWS + 1) if known_rows is None else frame
     rows = few.toArrow()
-    # Not nbytes: that is a crash of the whole process where a column of texts has no row.
-    if rows.num_rows > MOST_ROWS or rows.get_total_buffer_size() > MOST_BYTES:
+    if not fits(rows):
         return frame, None
     return frame.sparkSession.createDataFrame(rows, few.schema), rows
+
+
+def fits(rows: pa.Table) -> bool:
+    """Whether rows are few enough for a local relation."""
+    # Not nbytes: it crashes the whole process where a column of texts has no row.
+    return rows.num_rows <= MOST_ROWS and rows.get_total_buffer_size() <= MOST_BYTES

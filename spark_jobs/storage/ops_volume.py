@@ -1,4 +1,4 @@
-"""JSON files on the ops volume, by which jobs speak to each other and to Airflow (design, section 2)."""
+"""JSON files on the ops volume: records of builds, verdicts and publications, for other jobs and for Airflow."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from spark_jobs.runtime.errors import ParameterRefused
 class OpsVolume:
     """Files below the root of the ops volume."""
 
-    def __init__(self, root: str) -> None:
-        if not root:
-            raise ParameterRefused("ops_root is empty: it must be the path of the ops volume")
-        self.root = Path(root)
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     def write_json(self, relative: str, content: dict[str, Any]) -> None:
-        """Whole or not at all: under a hidden name first, then renamed."""
+        """Writes a file whole or not at all: under a hidden name first, then renamed."""
         file = self._file(relative)
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{file.name}.unfinished")
@@ -27,7 +25,7 @@ class OpsVolume:
         unfinished.replace(file)
 
     def read_json(self, relative: str) -> dict[str, Any] | None:
-        """None where there is no such file."""
+        """The content of a file; None where there is no such file."""
         try:
             text = self._file(relative).read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""ops.publications: a layer's only truth about what is published (design, section 9)."""
+"""`ops.publications`: a layer's only truth about what is published."""
 
 from __future__ import annotations
 
@@ -6,31 +6,49 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, LongType, MapType, StringType, StructType, TimestampType
 
 from spark_jobs.runtime.interval import Interval
+from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage.delta import create_table, is_concurrency_conflict
-from spark_jobs.tables.names import LAYER_BELOW, Tables
+from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, Row, SparkSession
+    from pyspark.sql import Column, DataFrame, Row
 
-COLUMNS = """
-    layer STRING NOT NULL COMMENT 'bronze, silver or gold',
-    seq BIGINT NOT NULL COMMENT 'number of the publication: 1, 2, 3, ... without a gap in each layer',
-    base_seq BIGINT NOT NULL COMMENT 'the publication of the same layer on which it was built, 0 for none',
-    below_seq BIGINT COMMENT 'the publication of the layer below from which it was built',
-    interval_start DATE COMMENT 'first landing date of the run; none for maintenance',
-    interval_end DATE COMMENT 'first landing date after the run',
-    tables MAP<STRING, BIGINT> NOT NULL COMMENT 'table -> published Delta version',
-    row_counts MAP<STRING, BIGINT> NOT NULL COMMENT 'table -> rows at that version',
-    fingerprint STRING NOT NULL COMMENT 'of the build that was audited and published',
-    gate_fingerprint STRING NOT NULL COMMENT 'of the build that publish was asked for; another one if it built again',
-    build_id STRING NOT NULL,
-    job_run_id STRING NOT NULL COMMENT 'job run that published',
-    code_version STRING NOT NULL,
-    published_at TIMESTAMP NOT NULL
-"""
+    from spark_jobs.storage.lakehouse import Lakehouse
+
+_COUNTS = MapType(StringType(), LongType())
+PUBLICATIONS = TableSpec(
+    name="ops.publications",
+    comment="What is published: one row per publication, of which the newest of a layer counts",
+    grain="one row per publication",
+    schema=StructType(
+        [
+            column("layer", StringType(), "bronze, silver or gold", nullable=False),
+            column("seq", LongType(), "Number of the publication: 1, 2, 3, ... in each layer, no gap", nullable=False),
+            column(
+                "base_seq", LongType(), "Publication of the layer on which it was built, 0 for none", nullable=False
+            ),
+            column("upstream_seq", LongType(), "Publication of the upstream layer from which it was built"),
+            column("interval_start", DateType(), "First landing date of the run; none for maintenance"),
+            column("interval_end", DateType(), "First landing date after the run"),
+            column("tables", _COUNTS, "Table -> published Delta version", nullable=False),
+            column("row_counts", _COUNTS, "Table -> rows at that version", nullable=False),
+            column("fingerprint", StringType(), "Of the build that was audited and published", nullable=False),
+            column("gate_fingerprint", StringType(), "Of the build that publish was asked for", nullable=False),
+            column("build_id", StringType(), "Build that was published", nullable=False),
+            column("job_run_id", StringType(), "Job run that published", nullable=False),
+            column("code_version", StringType(), "Version of the code that published", nullable=False),
+            column("published_at", TimestampType(), "When the row was inserted", nullable=False),
+        ]
+    ),
+    natural_key=("layer", "seq"),
+    write=Write.APPEND,
+    statistics_columns=("layer", "seq"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Publication:
     layer: str
     seq: int
     base_seq: int
-    below_seq: int | None
+    upstream_seq: int | None
     interval_start: date | None
     interval_end: date | None
     tables: dict[str, int]
@@ -62,14 +80,12 @@ class Publication:
 class Publications:
     """Reads and appends publications of all layers."""
 
-    def __init__(self, spark: SparkSession, tables: Tables) -> None:
-        self._spark = spark
-        self._tables = tables
-        self._name = tables.name("ops.publications")
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        self._spark = lakehouse.spark
+        self._name = lakehouse.name(PUBLICATIONS.name)
 
     def create(self) -> None:
-        comment = "What is published, of which the newest of a layer counts"
-        create_table(self._spark, self._name, COLUMNS, comment, ("layer", "seq"))
+        create_table(self._spark, self._name, PUBLICATIONS)
 
     def newest(self, layer: str) -> Publication | None:
         rows = self._of(layer).orderBy(F.desc("seq")).limit(1).collect()
@@ -77,11 +93,12 @@ class Publications:
 
     def newest_by_layer(self) -> dict[str, Publication]:
         """The newest of each layer that has one."""
-        table = self._spark.table(self._name)
-        newest = table.groupBy("layer").agg(F.max_by(F.struct(*table.columns), "seq").alias("newest"))
-        return {row["layer"]: _publication(row) for row in newest.select("newest.*").collect()}
+        newest = F.max_by(F.struct(*PUBLICATIONS.columns), "seq").alias("newest")
+        rows = self._spark.table(self._name).groupBy("layer").agg(newest).select("newest.*").collect()
+        return {row["layer"]: _publication(row) for row in rows}
 
     def get(self, layer: str, seq: int) -> Publication:
+        """Raises LookupError."""
         rows = self._of(layer).where(F.col("seq") == seq).collect()
         if not rows:
             raise LookupError(f"{self._name} has no publication {seq} of {layer}")
@@ -92,36 +109,36 @@ class Publications:
         return [_publication(row) for row in self._of(layer).where(F.col("seq") > seq).orderBy("seq").collect()]
 
     def with_fingerprint(self, layer: str, fingerprint: str) -> Publication | None:
-        """The publication of the build with that fingerprint, or of what was built again in its place."""
+        """The publication of the build with that fingerprint, or of the rebuild that took its place."""
         rows = self._of(layer).where(F.col("gate_fingerprint") == fingerprint).orderBy("seq").limit(1).collect()
         return _publication(rows[0]) if rows else None
 
     def append(self, publication: Publication) -> bool:
         """Whether it was inserted; not if another run took its number first."""
-        row = self._spark.createDataFrame(
-            [vars(publication)], self._spark.table(self._name).drop("published_at").schema
-        )
-        row.createOrReplaceTempView("next_publication")
-        columns = ", ".join(row.columns)
+        columns = [name for name in PUBLICATIONS.columns if name != "published_at"]
+        schema = StructType([PUBLICATIONS.schema[name] for name in columns])
+        row = self._spark.createDataFrame([vars(publication)], schema)
+        listed = ", ".join(columns)
+        values = ", ".join(f"next.{name}" for name in columns)
         try:
             result = self._spark.sql(
-                f"MERGE INTO {self._name} AS published USING next_publication AS next"  # noqa: S608 - a checked name
+                f"MERGE INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608 - a checked name
                 " ON published.layer = next.layer AND published.seq = next.seq"
-                f" WHEN NOT MATCHED THEN INSERT ({columns}, published_at)"
-                f" VALUES ({', '.join(f'next.{column}' for column in row.columns)}, current_timestamp())"
+                f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({values}, current_timestamp())",
+                row=row,
             ).collect()
-        except Exception as error:
+        except PySparkException as error:
             if is_concurrency_conflict(error):
                 return False
             raise
         return bool(result[0]["num_inserted_rows"])
 
     def inputs_of(self, layer: str) -> Publication | None:
-        """The publication of the layer below from which the newest of this layer was built."""
+        """The upstream publication from which the newest of this layer was built."""
         newest = self.newest(layer)
-        if newest is None or newest.below_seq is None:
+        if newest is None or newest.upstream_seq is None:
             return None
-        return self.get(LAYER_BELOW[layer], newest.below_seq)
+        return self.get(UPSTREAM_LAYER[layer], newest.upstream_seq)
 
     def _of(self, layer: str) -> DataFrame:
         return self._spark.table(self._name).where(F.col("layer") == layer)
@@ -129,29 +146,26 @@ class Publications:
 
 @dataclass(frozen=True)
 class PublishedDates:
-    """Landing dates of bronze: `dates` is a condition on `landing_date`.
+    """Landing dates of bronze publications."""
 
-    `are_latest` says that every date published before ends where the first of them begins, or earlier.
-    """
-
-    dates: Column
+    condition: Column
+    """On the column `landing_date`."""
     are_latest: bool
+    """Whether every date published before ends where the first of them begins, or earlier."""
 
 
-def published_since(publications: Publications, after: int, until: int) -> PublishedDates:
+def dates_published_since(publications: Publications, after: int, until: int) -> PublishedDates:
     """The landing dates of the bronze publications later than `after`, up to `until`."""
-    intervals: dict[bool, list[Interval]] = {True: [], False: []}
+    new: list[Interval] = []
+    old: list[Interval] = []
     for publication in publications.since("bronze", 0):
         if publication.seq <= until and (interval := publication.interval):
-            intervals[publication.seq > after].append(interval)
-    condition = F.lit(False)
-    for interval in intervals[True]:
-        condition = condition | (
-            (F.col("landing_date") >= F.lit(interval.start)) & (F.col("landing_date") < F.lit(interval.end))
-        )
-    begin = min((interval.start for interval in intervals[True]), default=None)
-    are_latest = begin is not None and all(interval.end <= begin for interval in intervals[False])
-    return PublishedDates(condition, are_latest)
+            (new if publication.seq > after else old).append(interval)
+    landing_date, condition = F.col("landing_date"), F.lit(False)
+    for interval in new:
+        condition = condition | ((landing_date >= F.lit(interval.start)) & (landing_date < F.lit(interval.end)))
+    begin = min((interval.start for interval in new), default=None)
+    return PublishedDates(condition, begin is not None and all(interval.end <= begin for interval in old))
 
 
 def _publication(row: Row) -> Publication:

@@ -1,101 +1,196 @@
-"""Staging tables: the changes of one build, which nobody but its audit and its publish reads (design, section 2)."""
+"""Staging: the changes of one build, as Parquet files on the staging volume.
+
+Only the build's own audit and publish read them. A build id is never used twice, and nothing is ever written again to a
+folder of staging, so the digest of its files says whether they are what the build wrote.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, LongType, StructField, StructType
 
-from spark_jobs.runtime.concurrency import at_once
-from spark_jobs.storage import delta
-from spark_jobs.storage.local_relation import at_hand, fetched
-from spark_jobs.tables.names import Tables
+from spark_jobs.runtime.errors import BuildMissing
+from spark_jobs.storage.changes import DELETED
+from spark_jobs.storage.local_relation import fetch, fits, is_small
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame
+
+    from spark_jobs.storage.lakehouse import Lakehouse
+
+CHANGED_KEYS = {"silver": ("order_item_id", "customer_id", "product_card_id"), "gold": ("order_item_id",)}
+"""Columns (BIGINT) of the keys that an incremental build derives again, and that its audit judges."""
 
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A staging table as it was when the build had written it."""
+    """The staged rows of one table, as the build wrote them."""
 
-    name: str
-    table_id: str
-    version: int
+    folder: str
+    """Relative to the staging root."""
+    digest: str
+    """sha256 (hex) over the names and contents of its files."""
     rows: int
-    counts: dict[str, int] = field(default_factory=dict)
-    """How many of the rows are of a kind, by the names that the build gave them."""
-    replaces: bool = False
-    """Whether these are all rows of the table, which take the place of those that it has."""
+    deletes: int = 0
+    """How many of the rows are to be deleted."""
+    overwrites: bool = False
+    """Whether these are all rows of the table, instead of changes to it."""
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> StagedTable:
         return cls(**fields)
 
 
-@dataclass(frozen=True)
-class Staging:
-    """A staging table that was just written; `fetched_rows` are its rows where they were fetched."""
+def changed_keys_table(layer: str) -> str:
+    """The name under which the changed keys of a build are staged."""
+    return f"{layer}.changed_keys"
 
-    spark: SparkSession
-    table: StagedTable
-    fetched_rows: DataFrame | None
 
-    @cached_property
-    def rows(self) -> DataFrame:
-        """At hand where they are few."""
-        return staged_at_hand(self.spark, self.table) if self.fetched_rows is None else self.fetched_rows
+def staged_schema(lakehouse: Lakehouse, table: str) -> StructType:
+    """The columns of what is staged for a table: those of the table, and `_deleted` where it is merged."""
+    spec = lakehouse.tables.get(table)
+    if spec is None:
+        return StructType([StructField(name, LongType()) for name in CHANGED_KEYS[table.partition(".")[0]]])
+    return StructType([*spec.schema.fields, StructField(DELETED, BooleanType())]) if spec.merge_key else spec.schema
 
 
 def stage(
-    spark: SparkSession,
-    tables: Tables,
-    table: str,
-    build_id: str,
-    content: DataFrame,
-    kinds: Mapping[str, Column] | None = None,
-    *,
-    few: bool = False,
-    replaces: bool = False,
-) -> Staging:
-    """Writes the changes of one table, and counts them: all, and those for which each of `kinds` holds.
+    lakehouse: Lakehouse, table: str, build_id: str, rows: DataFrame, expected_rows: int, *, overwrites: bool = False
+) -> StagedTable:
+    """Writes the staged rows of one table, in the columns of `staged_schema`.
 
-    Where `few` rows are expected, they are fetched, and what was fetched is written: neither counting them nor going
-    on from them then takes another look at the table.
-    A build id is never used twice: an existing staging table is refused.
+    Where few are expected, they are fetched and written without Spark.
     """
-    name = tables.staging(table, build_id)
-    kinds = kinds or {}
-    rows, known = fetched(content) if few else (content, None)
-    delta.create_schema(spark, tables.schema("staging"))
-    # All of a staging table is read, so nothing is ever skipped by statistics.
-    writer = (content if known is None else rows.coalesce(1)).write.format("delta").mode("error")
-    writer.option("delta.dataSkippingNumIndexedCols", 0).saveAsTable(name)
-    first = 0  # A table that is made by its first commit.
-    written = delta.at_version(spark, name, first) if known is None else rows
-    counted = written.agg(
-        F.count(F.lit(1)).alias("rows"), *(F.count_if(kind).alias(name) for name, kind in kinds.items())
+    folder = f"{build_id}/{table}"
+    columns = staged_schema(lakehouse, table).names
+    _write(lakehouse, folder, rows.select(*columns), expected_rows, len(columns))
+    return _staged(lakehouse, folder, overwrites=overwrites)
+
+
+def stage_separated(
+    lakehouse: Lakehouse,
+    build_id: str,
+    rows: DataFrame,
+    condition: str,
+    tables: tuple[str, str],
+    expected_rows: int,
+    columns: int,
+) -> dict[str, StagedTable]:
+    """Writes `rows` once: those that meet `condition` for the first of `tables`, all others for the second."""
+    folder = f"{build_id}/{'+'.join(tables)}"
+    is_first = "is_first"
+    marked = rows.withColumn(is_first, F.coalesce(F.expr(condition), F.lit(False)))
+    _write(lakehouse, folder, marked, expected_rows, columns, partition_by=is_first)
+    return {
+        table: _staged(lakehouse, f"{folder}/{is_first}={str(is_first_table).lower()}")
+        for table, is_first_table in zip(tables, (True, False), strict=True)
+    }
+
+
+def staged_rows(lakehouse: Lakehouse, table: str, staged: StagedTable) -> DataFrame:
+    """The staged rows, as a local relation where they are few. Runs no job."""
+    schema, files = staged_schema(lakehouse, table), _files(lakehouse, staged.folder)
+    spark = lakehouse.spark
+    if not files or not staged.rows:
+        return spark.createDataFrame([], schema)
+    if is_small(staged.rows, len(schema)):
+        rows = _read(files, schema.names)
+        if fits(rows):
+            return spark.createDataFrame(rows, schema)
+    return spark.read.schema(schema).parquet(*map(str, files))
+
+
+def verify(lakehouse: Lakehouse, table: str, staged: StagedTable) -> str:
+    """The digest of the staged files as they are now. Raises BuildMissing where they are gone."""
+    if staged.rows and not _files(lakehouse, staged.folder):
+        raise BuildMissing(f"what was staged for {table} ({staged.folder}) is gone: run the build again")
+    return _digest(lakehouse, staged.folder)
+
+
+def drop(lakehouse: Lakehouse, build_id: str) -> None:
+    """Removes all that a build has staged."""
+    shutil.rmtree(lakehouse.staging_root / build_id, ignore_errors=True)
+
+
+def builds_older_than(lakehouse: Lakehouse, limit: datetime) -> Iterator[tuple[str, datetime]]:
+    """The build ids whose folders were last changed before `limit`, with that time."""
+    if not lakehouse.staging_root.is_dir():
+        return
+    for folder in sorted(lakehouse.staging_root.iterdir()):
+        changed = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        if changed < limit:
+            yield folder.name, changed
+
+
+def _write(
+    lakehouse: Lakehouse,
+    folder: str,
+    rows: DataFrame,
+    expected_rows: int,
+    columns: int,
+    partition_by: str | None = None,
+) -> None:
+    target = lakehouse.staging_root / folder
+    if target.exists():
+        raise FileExistsError(f"{folder} is staged already: a build id is never used twice")
+    fetched = fetch(rows)[1] if is_small(expected_rows, columns) else None
+    if fetched is None:
+        writer = rows.write.mode("error")
+        (writer.partitionBy(partition_by) if partition_by else writer).parquet(str(target))
+        return
+    if partition_by is None:
+        _write_file(target, fetched)
+        return
+    values = fetched[partition_by]
+    for value in (True, False):
+        part = fetched.filter(pc.equal(values, value)).drop_columns([partition_by])
+        _write_file(target / f"{partition_by}={str(value).lower()}", part)
+
+
+def _write_file(folder: Path, rows: pa.Table) -> None:
+    folder.mkdir(parents=True)
+    if rows.num_rows:
+        pq.write_table(rows, folder / "part-0.parquet")
+
+
+def _staged(lakehouse: Lakehouse, folder: str, *, overwrites: bool = False) -> StagedTable:
+    files = _files(lakehouse, folder)
+    rows = deletes = 0
+    if files:
+        dataset = ds.dataset([str(file) for file in files], format="parquet")
+        rows = dataset.count_rows()
+        if DELETED in dataset.schema.names and not overwrites:
+            deletes = dataset.count_rows(filter=ds.field(DELETED))
+    return StagedTable(folder, _digest(lakehouse, folder), rows, deletes, overwrites)
+
+
+def _files(lakehouse: Lakehouse, folder: str) -> list[Path]:
+    return sorted((lakehouse.staging_root / folder).glob("*.parquet"))
+
+
+def _digest(lakehouse: Lakehouse, folder: str) -> str:
+    digest = hashlib.sha256()
+    for file in _files(lakehouse, folder):
+        digest.update(f"{file.name}\0".encode())
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _read(files: list[Path], columns: list[str]) -> pa.Table:
+    # Spark may write timestamps as INT96, which would become nanoseconds: years beyond 2262 do not fit into those.
+    return pa.concat_tables(
+        pq.ParquetFile(file, coerce_int96_timestamp_unit="us").read(columns=columns) for file in files
     )
-    identity, counts = at_once(lambda: delta.table_id(spark, name), lambda: counted.collect()[0].asDict())
-    if identity is None:
-        raise LookupError(f"the staging table {name} is gone as soon as it was written: was it dropped by hand?")
-    as_built = StagedTable(name, identity, first, counts.pop("rows"), counts, replaces)
-    return Staging(spark, as_built, None if known is None else rows)
-
-
-def staged(spark: SparkSession, table: StagedTable) -> DataFrame:
-    """The staged rows, at the version that the build wrote."""
-    return delta.at_version(spark, table.name, table.version)
-
-
-def staged_at_hand(spark: SparkSession, table: StagedTable) -> DataFrame:
-    """The same, at hand where they are few."""
-    return at_hand(staged(spark, table), table.rows)
-
-
-def drop(spark: SparkSession, staged_tables: dict[str, StagedTable]) -> None:
-    for table in staged_tables.values():
-        spark.sql(f"DROP TABLE IF EXISTS {table.name}")

@@ -1,69 +1,147 @@
-"""ops.verdicts: what the gates said, as rows that can be queried (design, section 2)."""
+"""Verdicts: what the gates decided, as rows of `ops.verdicts` and as JSON on the ops volume."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DateType,
+    IntegerType,
+    StringType,
+    StructType,
+    TimestampType,
+)
 
-from spark_jobs.quality.verdict import Verdict
 from spark_jobs.storage.delta import create_table
-from spark_jobs.tables.names import Tables
+from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from spark_jobs.storage.lakehouse import Lakehouse
 
-COLUMNS = """
-    layer STRING NOT NULL,
-    build_id STRING NOT NULL,
-    job_run_id STRING NOT NULL,
-    success BOOLEAN NOT NULL COMMENT 'whether the build may be published',
-    interval_start DATE NOT NULL,
-    interval_end DATE NOT NULL,
-    fingerprint STRING NOT NULL COMMENT 'of what was audited',
-    evaluated INT NOT NULL COMMENT 'expectations',
-    failed INT NOT NULL COMMENT 'critical expectations that were not met',
-    warnings INT NOT NULL COMMENT 'other expectations that were not met',
-    failures ARRAY<STRING> NOT NULL COMMENT 'a line for each',
-    verdict STRING NOT NULL COMMENT 'the whole verdict as JSON',
-    audited_at TIMESTAMP NOT NULL
-"""
+VERDICTS = TableSpec(
+    name="ops.verdicts",
+    comment="What the gates decided: one row per audit of a build",
+    grain="one row per audit of a build",
+    schema=StructType(
+        [
+            column("layer", StringType(), "bronze, silver or gold", nullable=False),
+            column("build_id", StringType(), "Build that was audited", nullable=False),
+            column("job_run_id", StringType(), "Job run of the build", nullable=False),
+            column("success", BooleanType(), "Whether the build may be published", nullable=False),
+            column("interval_start", DateType(), "First landing date of the run", nullable=False),
+            column("interval_end", DateType(), "First landing date after the run", nullable=False),
+            column("fingerprint", StringType(), "Of what was audited", nullable=False),
+            column("evaluated", IntegerType(), "Rules that were evaluated", nullable=False),
+            column("failed", IntegerType(), "Critical rules that were not met", nullable=False),
+            column("warnings", IntegerType(), "Other rules that were not met", nullable=False),
+            column("failures", ArrayType(StringType()), "One line per critical finding", nullable=False),
+            column("verdict", StringType(), "The whole verdict as JSON", nullable=False),
+            column("audited_at", TimestampType(), "When the row was inserted", nullable=False),
+        ]
+    ),
+    natural_key=("layer", "build_id", "fingerprint", "audited_at"),
+    write=Write.APPEND,
+    statistics_columns=("layer", "build_id"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule that was not met, on one landing date where there is one."""
+
+    asset: str
+    expectation: str
+    column: str | None
+    severity: str
+    message: str
+    landing_date: str | None = None
+    unexpected_count: int | None = None
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Numbers of rules. `failed` counts those that block, `warnings` those that are only shown."""
+
+    evaluated: int
+    successful: int
+    failed: int
+    warnings: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict in the shape of its JSON file."""
+
+    layer: str
+    build_id: str
+    job_run_id: str
+    success: bool
+    interval_start: str
+    interval_end: str
+    fingerprint: str
+    statistics: Statistics
+    suites: str
+    code_version: str
+    data_docs: str
+    failures: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    rows: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of the JSON file."""
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return content
+
+    def lines(self) -> list[str]:
+        """For people: one line, and one for each finding."""
+        counts = self.statistics
+        word = "passed" if self.success else "REJECTED"
+        return [
+            f"{self.layer} {word}: {counts.successful} of {counts.evaluated} expectations met,"
+            f" {counts.failed} failed, {counts.warnings} warnings",
+            *(f"failed: {finding.message}" for finding in self.failures),
+            *(f"warning: {finding.message}" for finding in self.warnings),
+            *(f"note: {note}" for note in self.notes),
+        ]
 
 
 class Verdicts:
-    """Appends and looks up verdicts."""
+    """Appends and looks up rows of ops.verdicts."""
 
-    def __init__(self, spark: SparkSession, tables: Tables) -> None:
-        self._spark = spark
-        self._name = tables.name("ops.verdicts")
+    def __init__(self, lakehouse: Lakehouse) -> None:
+        self._spark = lakehouse.spark
+        self._name = lakehouse.name(VERDICTS.name)
 
     def create(self) -> None:
-        create_table(self._spark, self._name, COLUMNS, "What the gates said of each build", ("layer", "build_id"))
+        create_table(self._spark, self._name, VERDICTS)
 
     def append(self, verdict: Verdict) -> None:
         self.create()
-        row = (
-            verdict.layer,
-            verdict.build_id,
-            verdict.job_run_id,
-            verdict.success,
-            date.fromisoformat(str(verdict.interval_start)),
-            date.fromisoformat(str(verdict.interval_end)),
-            verdict.fingerprint,
-            verdict.statistics.evaluated,
-            verdict.statistics.failed,
-            verdict.statistics.warnings,
-            [failure.message for failure in verdict.failures],
-            json.dumps(verdict.as_dict(), sort_keys=True),
-        )
-        schema = self._spark.table(self._name).drop("audited_at").schema
+        row = {
+            **{name: getattr(verdict, name) for name in ("layer", "build_id", "job_run_id", "success", "fingerprint")},
+            "interval_start": date.fromisoformat(str(verdict.interval_start)),
+            "interval_end": date.fromisoformat(str(verdict.interval_end)),
+            "evaluated": verdict.statistics.evaluated,
+            "failed": verdict.statistics.failed,
+            "warnings": verdict.statistics.warnings,
+            "failures": [failure.message for failure in verdict.failures],
+            "verdict": json.dumps(verdict.as_dict(), sort_keys=True),
+        }
+        schema = StructType([column for column in VERDICTS.schema.fields if column.name != "audited_at"])
         frame = self._spark.createDataFrame([row], schema).withColumn("audited_at", F.current_timestamp())
         frame.write.format("delta").mode("append").saveAsTable(self._name)
 
     def has_success(self, layer: str, build_id: str, fingerprint: str) -> bool:
-        """Whether the newest word on exactly this is a success."""
+        """Whether the newest verdict on exactly this is a success."""
         rows = (
             self._spark.table(self._name)
             .where((F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint))

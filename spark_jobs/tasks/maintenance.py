@@ -1,145 +1,135 @@
-"""Whole-table audits, OPTIMIZE, VACUUM and the removal of old staging (design, sections 8 and 9)."""
+"""The task `maintenance`: audits whole tables, compacts and removes files, and removes old staging."""
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.errors import GateRejected, ParameterRefused
-from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters
-from spark_jobs.storage import delta
-from spark_jobs.storage.build_record import Build
-from spark_jobs.storage.commit import restore_heads
-from spark_jobs.storage.inputs import as_base, published
-from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.runtime.job_parameters import BuildParameters
+from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
+from spark_jobs.storage import delta, staging
+from spark_jobs.storage.build_record import Build, PinnedPublication
+from spark_jobs.storage.commit import restore_tables
+from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import Publication, Publications
-from spark_jobs.tables.names import LAYER_BELOW, LAYER_TABLES, LAYERS, Tables
 from spark_jobs.tasks.audit import audit_build
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from spark_jobs.runtime.job_parameters import MaintenanceParameters
+    from spark_jobs.storage.lakehouse import Lakehouse
 
+log = logging.getLogger(__name__)
 KEPT = timedelta(days=90)
 STAGING_KEPT = timedelta(days=7)
-MAINTENANCE_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
+OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
 
 
-def maintain(spark: SparkSession, parameters: MaintenanceParameters) -> None:
-    """Audits whole tables, makes files of a good size, and removes those that nothing points at any more.
+def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
+    """Audits whole tables, compacts their files, and removes those that no publication needs any more.
 
-    `as_of` stands for now, so that a run for a past week removes no more than that week's run would have. A layer
-    that its audit rejects keeps its files as they are. Raises GateRejected for it when all else is done.
+    `as_of` stands for now, so that a run for a past week removes no more than that week's run would have. A layer that
+    its audit rejects keeps its files as they are. Raises GateRejected for it when all else is done.
     """
-    try:
-        as_of = datetime.fromisoformat(parameters.as_of)
-    except ValueError:
-        raise ParameterRefused(f"as_of is {parameters.as_of!r}, which is not a date-time") from None
-    as_of = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
-    tables = parameters.tables
-    publications = Publications(spark, tables)
+    publications = Publications(lakehouse)
     publications.create()
     rejected = []
     for layer in LAYERS:
         newest = publications.newest(layer)
         if newest is None:
-            print(f"{layer}: nothing published yet")
+            log.info("%s: nothing published yet", layer)
             continue
-        if missing := sorted(set(LAYER_TABLES[layer]) - set(newest.tables)):
-            print(f"{layer}: left as it is until it is built again, since it has got {', '.join(missing)}")
+        if missing := sorted({spec.name for spec in lakehouse.tables_of(layer)} - set(newest.tables)):
+            log.info("%s: left until it is built again, since it got %s", layer, ", ".join(missing))
             continue
-        whole = _whole(spark, newest, publications, parameters, as_of.date())
-        verdict = audit_build(spark, OpsVolume(parameters.ops_root), whole)
-        print("\n".join(verdict.lines()))
+        verdict = audit_build(lakehouse, _whole_tables(lakehouse, newest, publications, parameters))
         if verdict.success:
-            _maintain_layer(spark, tables, publications, newest, parameters, as_of)
+            _maintain_layer(lakehouse, publications, newest, parameters)
         else:
             rejected += [f"publication {newest.seq} of {failure.message}" for failure in verdict.failures]
-    _drop_old_staging(spark, tables, as_of)
+    for build_id, changed in staging.builds_older_than(lakehouse, parameters.as_of - STAGING_KEPT):
+        staging.drop(lakehouse, build_id)
+        log.info("staging of build %s removed: it was written on %s", build_id, f"{changed:%Y-%m-%d}")
     if rejected:
         raise GateRejected(
-            f"published tables are not what their rules say; their files are left as they are: {'; '.join(rejected)}"
+            f"published tables break their rules; their files are left as they are: {'; '.join(rejected)}"
         )
 
 
-def _whole(
-    spark: SparkSession,
-    publication: Publication,
-    publications: Publications,
-    parameters: MaintenanceParameters,
-    today: date,
+def _whole_tables(
+    lakehouse: Lakehouse, publication: Publication, publications: Publications, parameters: MaintenanceParameters
 ) -> Build:
-    """A publication as a build that stages nothing, so that the audit judges whole tables (design, section 8)."""
+    """A publication as a build that stages nothing, so that the audit judges whole tables."""
     bronze = publications.newest("bronze")
     if bronze is None:
         raise LookupError(f"{publication.layer} is published, and bronze is not")
-    landed = published(spark, parameters.tables, as_base(bronze), "bronze.landed_files")
-    first, last = landed.agg(F.min("landing_date"), F.max("landing_date")).collect()[0]
-    first, last = (first, last) if first else (today, today)
-    below = publications.get(LAYER_BELOW[publication.layer], publication.below_seq) if publication.below_seq else None
+    first, last = _landed_dates(lakehouse, bronze, parameters.as_of.date())
+    upstream = None
+    if publication.upstream_seq:
+        upstream = publications.get(UPSTREAM_LAYER[publication.layer], publication.upstream_seq)
+    common = ("catalog", "schema_prefix", "ops_root", "staging_root", "job_run_id", "repair_count")
+    limits = ("max_quarantined_percent", "max_quarantined_lines")
     return Build(
         layer=publication.layer,
         build_id=f"publication_{publication.seq}",
-        job_run_id=parameters.job_run_id,
         parameters=BuildParameters(
-            catalog=parameters.catalog,
-            schema_prefix=parameters.schema_prefix,
-            ops_root=parameters.ops_root,
-            job_run_id=parameters.job_run_id,
-            repair_count=parameters.repair_count,
+            **{name: getattr(parameters, name) for name in (*common, *limits)},
             layer=publication.layer,
-            interval_start=str(first),
-            interval_end=str(last + timedelta(days=1)),
-            landing_root="",
+            interval_start=first,
+            interval_end=last + timedelta(days=1),
+            landing_root=Path(),
             source_encoding="",
             email_secret="",
-            allow_missing_dates="true",
-            max_quarantined_percent=parameters.max_quarantined_percent,
-            max_quarantined_lines=parameters.max_quarantined_lines,
+            allow_missing_dates=True,
         ),
-        base=as_base(publication),
-        below=as_base(below) if below else None,
-        below_before=None,
-        whole=True,
+        previous=PinnedPublication.pin(publication),
+        upstream=PinnedPublication.pin(upstream) if upstream else None,
+        previous_upstream=None,
+        full_refresh=True,
         staged={},
         rows=dict(publication.row_counts),
     )
 
 
+def _landed_dates(lakehouse: Lakehouse, bronze: Publication, otherwise: date) -> tuple[date, date]:
+    """The first and the last published landing date."""
+    landed = read_pinned(lakehouse, PinnedPublication.pin(bronze), LANDED_FILES.name)
+    first, last = landed.agg(F.min("landing_date"), F.max("landing_date")).collect()[0]
+    return (first, last) if first else (otherwise, otherwise)
+
+
 def _maintain_layer(
-    spark: SparkSession,
-    tables: Tables,
-    publications: Publications,
-    newest: Publication,
-    parameters: MaintenanceParameters,
-    as_of: datetime,
+    lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
 ) -> None:
-    """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both make commits."""
-    versions = {}
-    heads = restore_heads(spark, tables, newest.layer, newest)
+    """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both commit."""
+    spark, versions = lakehouse.spark, {}
+    heads = restore_tables(lakehouse, newest.layer, newest)
     for table in newest.tables:
-        name, expected = tables.name(table), heads[table]
-        hours = _hours_needed(spark, tables, publications, newest.layer, table, as_of)
+        name, expected = lakehouse.name(table), heads[table]
+        hours = _hours_needed(lakehouse, publications, newest.layer, table, parameters.as_of)
         try:
             spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
             spark.sql(f"OPTIMIZE {name}").collect()
-        except Exception as error:
+        except PySparkException as error:
             if delta.is_concurrency_conflict(error):
-                print(f"{table}: another run commits to it just now; it is left for the next maintenance")
+                log.info("%s: another run commits to it now; left for the next maintenance", table)
                 return
             raise
         commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version") > expected).collect()
-        if foreign := sorted({row["operation"] for row in commits} - MAINTENANCE_OPERATIONS):
-            print(
-                f"{table}: another run committed to it just now ({', '.join(foreign)}); left for the next maintenance"
-            )
+        if foreign := sorted({row["operation"] for row in commits} - OWN_OPERATIONS):
+            log.info("%s: another run committed to it (%s); left for the next maintenance", table, ", ".join(foreign))
             return
         versions[table] = max((row["version"] for row in commits), default=expected)
-        print(f"{table}: files kept that were needed in the last {hours} hours")
+        log.info("%s: files kept that were needed in the last %d hours", table, hours)
     if versions == newest.tables:
         return
     maintained = replace(
@@ -155,36 +145,22 @@ def _maintain_layer(
         code_version=code_version(),
     )
     if publications.append(maintained):
-        print(f"{newest.layer}: publication {maintained.seq} is the same data in the files of now")
+        log.info("%s: publication %d is the same data in compacted files", newest.layer, maintained.seq)
     else:
-        print(f"{newest.layer}: another run published just now; its files are left for the next maintenance")
+        log.info("%s: another run published meanwhile; its files are left for the next maintenance", newest.layer)
 
 
-def _hours_needed(
-    spark: SparkSession, tables: Tables, publications: Publications, layer: str, table: str, as_of: datetime
-) -> int:
-    """How far back files are kept: 90 days, and whatever a publication needs that is newest or an input of one."""
+def _hours_needed(lakehouse: Lakehouse, publications: Publications, layer: str, table: str, as_of: datetime) -> int:
+    """How far back files are kept: 90 days, and what a newest publication, or an input of one, needs."""
     needed = [publications.newest(layer)]
-    needed += [publications.inputs_of(upper) for upper, below in LAYER_BELOW.items() if below == layer]
+    needed += [publications.inputs_of(layer_above) for layer_above, below in UPSTREAM_LAYER.items() if below == layer]
     silver_behind_gold = publications.inputs_of("gold")
-    if layer == "bronze" and silver_behind_gold and silver_behind_gold.below_seq:
-        needed.append(publications.get("bronze", silver_behind_gold.below_seq))
+    if layer == "bronze" and silver_behind_gold and silver_behind_gold.upstream_seq:
+        needed.append(publications.get("bronze", silver_behind_gold.upstream_seq))
     versions = [one.tables[table] for one in needed if one and table in one.tables]
-    history = spark.sql(f"DESCRIBE HISTORY {tables.name(table)}").select("version", "timestamp").collect()
+    history = lakehouse.spark.sql(f"DESCRIBE HISTORY {lakehouse.name(table)}").select("version", "timestamp").collect()
     written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
     oldest = min((written[version] for version in versions if version in written), default=as_of)
-    now = datetime.now(UTC)  # VACUUM counts back from the clock, so that is what must be reached back from
+    now = datetime.now(UTC)  # VACUUM counts back from the clock
     reach = max(KEPT, now - oldest + timedelta(days=1), now - (as_of - KEPT))
     return math.ceil(reach.total_seconds() / 3600)
-
-
-def _drop_old_staging(spark: SparkSession, tables: Tables, as_of: datetime) -> None:
-    schema = tables.schema("staging")
-    if not spark.catalog.databaseExists(schema):
-        return
-    for row in spark.sql(f"SHOW TABLES IN {schema}").where("NOT isTemporary").collect():
-        name = f"{schema}.{row['tableName']}"
-        made = spark.sql(f"DESCRIBE DETAIL {name}").select("createdAt").collect()[0]["createdAt"]
-        if made.replace(tzinfo=UTC) < as_of - STAGING_KEPT:
-            spark.sql(f"DROP TABLE IF EXISTS {name}")
-            print(f"{name}: dropped, its build began {made:%Y-%m-%d}")

@@ -1,165 +1,167 @@
-"""The task `publish` (design, section 9): killed anywhere, retried, cleared or doubled, it ends the same."""
+"""The task `publish`: commits an audited build and records the publication.
+
+Killed at any moment, retried, cleared or run twice, it ends the same: its stages are verify, restore, rebuild if stale,
+commit and record, and what another run did meanwhile makes it begin again at restore.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from spark_jobs.quality.fingerprint import fingerprint
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import GateRejected, PublicationConflict
-from spark_jobs.runtime.job_parameters import PublishParameters
 from spark_jobs.storage import staging
-from spark_jobs.storage.build_record import Build, fingerprint
-from spark_jobs.storage.commit import ConcurrentCommit, commit, restore_heads
-from spark_jobs.storage.ops_volume import OpsVolume, publication_file
+from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_tables
+from spark_jobs.storage.ops_volume import publication_file
 from spark_jobs.storage.publications import Publication, Publications
 from spark_jobs.storage.verdicts import Verdicts
 from spark_jobs.tasks.audit import audit_build
-from spark_jobs.tasks.builders import BUILDERS
+from spark_jobs.tasks.build import build_layer
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from spark_jobs.runtime.job_parameters import PublishParameters
+    from spark_jobs.storage.lakehouse import Lakehouse
 
+log = logging.getLogger(__name__)
 ATTEMPTS = 6
-"""How often a publish begins again when other runs come first; the job's queue makes even two rare."""
+"""The job's queue makes even two rare."""
 
 
-def publish(spark: SparkSession, parameters: PublishParameters) -> Publication:
-    """Publishes an audited build. Raises BuildMissing, GateRejected, PublicationConflict."""
-    ops = OpsVolume(parameters.ops_root)
-    publications = Publications(spark, parameters.tables)
+def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Publication:
+    """Publishes an audited build. Raises BuildMissing, GateRejected, PublicationConflict, TableDropped."""
+    publications = Publications(lakehouse)
     publications.create()
-    done = publications.with_fingerprint(parameters.layer, parameters.fingerprint)
-    build = None
-    if done is None:
-        build = _audited_build(spark, parameters, ops)
-        publication = _publish(spark, parameters, ops, publications, build)
-    else:
-        print(f"{parameters.layer}: this build is publication {done.seq} already")
-        publication = done
-    _report(ops, parameters, publication, already_published=done is not None)
+    published = publications.with_fingerprint(parameters.layer, parameters.fingerprint)
+    if published:
+        log.info("%s: this build is publication %d already", parameters.layer, published.seq)
+    publication = published or _publish(lakehouse, publications, parameters)
+    _report(lakehouse, parameters, publication, already_published=published is not None)
     return publication
 
 
-def _publish(
-    spark: SparkSession, parameters: PublishParameters, ops: OpsVolume, publications: Publications, build: Build
-) -> Publication:
-    tables = parameters.tables
+def _publish(lakehouse: Lakehouse, publications: Publications, parameters: PublishParameters) -> Publication:
+    build = _verify(lakehouse, parameters)
     audited = parameters.fingerprint
-    outdated: list[Build] = []
+    build_ids = [build.build_id]
     for attempt in range(1, ATTEMPTS + 1):
         newest = publications.newest(build.layer)
         try:
-            heads = restore_heads(spark, tables, build.layer, newest)
+            heads = restore_tables(lakehouse, build.layer, newest)
             if _is_stale(build, newest, publications):
-                print(f"{build.layer}: another run published since build {build.build_id} began, so it is built again")
-                outdated.append(build)
-                build, audited = _build_again(spark, ops, build, parameters, attempt)
+                build, audited = _rebuild(lakehouse, build, parameters, attempt)
+                build_ids.append(build.build_id)
                 continue
-            committed = commit(spark, tables, build, heads)
+            committed = commit(lakehouse, build, heads)
         except ConcurrentCommit as conflict:
-            print(f"{build.layer}: another run committed to {conflict} meanwhile; beginning again")
-            _step_aside(parameters.job_run_id, attempt)
+            log.info("%s: another run committed to %s meanwhile; beginning again", build.layer, conflict)
+            _back_off(parameters.job_run_id, attempt)
             continue
-        base_seq = newest.seq if newest else 0
-        counted = {table: newest.row_counts[table] for table in newest.tables} if newest else {}
-        versions = {table: one.version for table, one in committed.items()}
-        publication = Publication(
-            layer=build.layer,
-            seq=base_seq + 1,
-            base_seq=base_seq,
-            below_seq=build.below.seq if build.below else None,
-            interval_start=build.interval.start,
-            interval_end=build.interval.end,
-            tables=versions,
-            row_counts={table: counted.get(table, 0) + one.rows_gained for table, one in committed.items()},
-            fingerprint=audited,
-            gate_fingerprint=parameters.fingerprint,
-            build_id=build.build_id,
-            job_run_id=parameters.job_run_id,
-            code_version=code_version(),
-        )
+        publication = _publication(build, newest, committed, audited, parameters)
         if publications.append(publication):
-            print(f"{build.layer}: publication {publication.seq}, {json.dumps(versions, sort_keys=True)}")
-            for one in (*outdated, build):
-                staging.drop(spark, one.staged)
+            log.info("%s: publication %d, %s", build.layer, publication.seq, dict(sorted(publication.tables.items())))
+            for build_id in build_ids:
+                staging.drop(lakehouse, build_id)
             return publication
-        print(f"{build.layer}: another run published first; beginning again")
+        log.info("%s: another run published first; beginning again", build.layer)
     raise PublicationConflict(
         f"{build.layer} was published by other runs {ATTEMPTS} times while this one tried; run the task again when"
-        " they are done"
+        " they have ended"
     )
 
 
-def _step_aside(job_run_id: str, attempt: int) -> None:
-    """Waits 1 to 2 s, then 2 to 4, and so on, each run a time of its own: two would undo each other for ever."""
-    own_share = int(hashlib.sha256(job_run_id.encode()).hexdigest(), 16) % 1000 / 1000
-    time.sleep(2 ** (attempt - 1) * (1 + own_share))
-
-
-def _audited_build(spark: SparkSession, parameters: PublishParameters, ops: OpsVolume) -> Build:
-    """The build, if there is a successful verdict for exactly what is staged now. Raises GateRejected."""
-    build = Build.load(ops, parameters.layer, parameters.build_job_run_id)
-    what = f"{parameters.layer} build {parameters.build_id}"
+def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> Build:
+    """The build, if there is a successful verdict on exactly what is staged now. Raises GateRejected, BuildMissing."""
+    build = Build.load(lakehouse.ops, parameters.layer, parameters.build_job_run_id)
+    name = f"{parameters.layer} build {parameters.build_id}"
     if build.build_id != parameters.build_id:
         raise GateRejected(
-            f"{what} is not what job run {parameters.build_job_run_id} built last ({build.build_id}): publish that one"
+            f"{name} is not what job run {parameters.build_job_run_id} built last ({build.build_id}): publish that one"
         )
-    found = fingerprint(spark, build)
+    found = fingerprint(lakehouse, build)
     if found != parameters.fingerprint:
         raise GateRejected(
-            f"{what} is no longer what was audited: its staging, its parameters, the suites or the code changed"
-            f" since (fingerprint {found[:12]}, audited {parameters.fingerprint[:12]}). Run the layer's build again"
+            f"{name} is no longer what was audited: its staging, its parameters, the rules or the code changed since"
+            f" (fingerprint {found[:12]}, audited {parameters.fingerprint[:12]}). Run the layer's build again"
         )
-    if not Verdicts(spark, parameters.tables).has_success(build.layer, build.build_id, found):
-        raise GateRejected(f"{what} has no successful verdict for fingerprint {found[:12]} in ops.verdicts")
+    if not Verdicts(lakehouse).has_success(build.layer, build.build_id, found):
+        raise GateRejected(f"{name} has no successful verdict for fingerprint {found[:12]} in ops.verdicts")
     return build
 
 
 def _is_stale(build: Build, newest: Publication | None, publications: Publications) -> bool:
     """Whether another run published the layer since the build began; for bronze: one of the same dates."""
-    if newest is None or newest.seq == build.base.seq:
+    if newest is None or newest.seq == build.previous.seq:
         return False
     if build.layer != "bronze":
         return True
-    return any(p.interval and p.interval.overlaps(build.interval) for p in publications.since("bronze", build.base.seq))
+    since = publications.since("bronze", build.previous.seq)
+    return any(other.interval and other.interval.overlaps(build.interval) for other in since)
 
 
-def _build_again(
-    spark: SparkSession, ops: OpsVolume, build: Build, parameters: PublishParameters, attempt: int
-) -> tuple[Build, str]:
-    """On the newest base, under this run's name; with the fingerprint of the verdict, which is a success.
+def _rebuild(lakehouse: Lakehouse, stale: Build, parameters: PublishParameters, attempt: int) -> tuple[Build, str]:
+    """Builds and audits on the newest publication, under the id of this run. Returns the build and its fingerprint.
 
-    Raises GateRejected if it is not.
+    Raises GateRejected where the audit rejects it.
     """
-    this_run = replace(build.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
-    again = BUILDERS[build.layer](spark, this_run, f"{this_run.fresh_build_id}_{attempt}")
-    again.save(ops)
-    verdict = audit_build(spark, ops, again)
+    log.info("%s: another run published since build %s began; building again", stale.layer, stale.build_id)
+    this_run = replace(stale.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
+    build = build_layer(lakehouse, this_run, f"{this_run.build_id}_{attempt}")
+    verdict = audit_build(lakehouse, build)
     if not verdict.success:
         raise GateRejected(
-            f"{build.layer} was built again, since another run published meanwhile, and the gate says no:"
+            f"{stale.layer} was built again, since another run published meanwhile, and its gate rejects it:"
             f" {'; '.join(failure.message for failure in verdict.failures[:5])}"
         )
-    return again, verdict.fingerprint
+    return build, verdict.fingerprint
 
 
-def _report(ops: OpsVolume, parameters: PublishParameters, publication: Publication, already_published: bool) -> None:
-    content: dict[str, Any] = {
-        "layer": publication.layer,
-        "seq": publication.seq,
-        "interval_start": publication.interval_start,
-        "interval_end": publication.interval_end,
-        "fingerprint": publication.fingerprint,
-        "build_id": publication.build_id,
-        "job_run_id": parameters.job_run_id,
-        "already_published": already_published,
-        "tables": {
-            table: {"version": version, "rows": publication.row_counts[table]}
-            for table, version in publication.tables.items()
-        },
+def _publication(
+    build: Build,
+    newest: Publication | None,
+    committed: dict[str, Committed],
+    audited: str,
+    parameters: PublishParameters,
+) -> Publication:
+    base_seq = newest.seq if newest else 0
+    rows = newest.row_counts if newest else {}
+    return Publication(
+        layer=build.layer,
+        seq=base_seq + 1,
+        base_seq=base_seq,
+        upstream_seq=build.upstream.seq if build.upstream else None,
+        interval_start=build.interval.start,
+        interval_end=build.interval.end,
+        tables={table: one.version for table, one in committed.items()},
+        row_counts={table: rows.get(table, 0) + one.rows_gained for table, one in committed.items()},
+        fingerprint=audited,
+        gate_fingerprint=parameters.fingerprint,
+        build_id=build.build_id,
+        job_run_id=parameters.job_run_id,
+        code_version=code_version(),
+    )
+
+
+def _back_off(job_run_id: str, attempt: int) -> None:
+    """Waits 1 to 2 s, then 2 to 4, and so on: each run its own time, as two in step would conflict again and again."""
+    own_share = int(hashlib.sha256(job_run_id.encode()).hexdigest(), 16) % 1000 / 1000
+    time.sleep(2 ** (attempt - 1) * (1 + own_share))
+
+
+def _report(
+    lakehouse: Lakehouse, parameters: PublishParameters, publication: Publication, *, already_published: bool
+) -> None:
+    """Writes the file from which Airflow reads what was published."""
+    tables = {
+        table: {"version": version, "rows": publication.row_counts[table]}
+        for table, version in publication.tables.items()
     }
-    ops.write_json(publication_file(parameters.job_run_id), content)
+    fields = ("layer", "seq", "interval_start", "interval_end", "fingerprint", "build_id")
+    content = {name: getattr(publication, name) for name in fields}
+    content |= {"job_run_id": parameters.job_run_id, "already_published": already_published, "tables": tables}
+    lakehouse.ops.write_json(publication_file(parameters.job_run_id), content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from databricks.bundles.volumes import Volume
 
 from include.settings import load
 from local_workspace.bundle import Bundle, BundleError
-from spark_jobs.tables.names import LAYERS
+from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
+from spark_jobs.runtime.table_names import LAYERS
 from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
 
 JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance", "synthetic_feed"}
@@ -100,9 +102,9 @@ def test_schemas_and_volumes_are_where_jobs_and_airflow_look(target: str) -> Non
             key: f"/Volumes/{volume['catalog_name']}/{volume['schema_name']}/{volume['name']}"
             for key, volume in resources["volumes"].items()
         }
-        assert volumes == {"landing": airflow.landing_volume, "ops": airflow.ops_volume}
-        assert defaults.get("ops_root", volumes["ops"]) == volumes["ops"]
-        assert defaults.get("landing_root", volumes["landing"]) == volumes["landing"]
+        assert (volumes["landing"], volumes["ops"]) == (airflow.landing_volume, airflow.ops_volume)
+        for name, volume in volumes.items():
+            assert defaults.get(f"{name}_root", volume) == volume
     assert prefix == {"dev": "dev_local_", "prod": ""}[target]
 
 
@@ -175,6 +177,25 @@ def test_of_a_secret_only_the_name_is_a_parameter(target: str) -> None:
         for parameter in job["parameters"]:
             if re.search("secret|key|token|password", parameter["name"]):
                 assert (parameter["name"], parameter["default"]) == ("email_secret", "lakehouse/email-hmac-key")
+
+
+TASK_PARAMETERS = {
+    "build": BuildParameters,
+    "audit": BuildParameters,
+    "publish": PublishParameters,
+    "maintenance": MaintenanceParameters,
+}
+
+
+@pytest.mark.parametrize("job", sorted(JOBS - {"synthetic_feed"}))
+def test_each_task_gets_the_parameters_that_it_reads(job: str) -> None:
+    for task in resolved("prod")["jobs"][job]["tasks"]:
+        wheel_task = task["python_wheel_task"]
+        options, values = wheel_task["parameters"][::2], wheel_task["parameters"][1::2]
+        names = [option.removeprefix("--").replace("-", "_") for option in options]
+        assert sorted(names) == sorted(field.name for field in fields(TASK_PARAMETERS[wheel_task["entry_point"]]))
+        for name, value in zip(names, values, strict=True):
+            assert value in (f"{{{{job.parameters.{name}}}}}", f"{{{{job.{name.removeprefix('job_')}}}}}")
 
 
 def entry_points(job: dict[str, Any]) -> set[str]:

@@ -1,26 +1,36 @@
-"""One running lakehouse for all end-to-end tests: three days, and what plain Python reads of them."""
+"""One running lakehouse for all end-to-end tests, and its history: each fixture is one event, and needs the one before.
+
+The tests look at what the events left, so they may run in any order, and each alone.
+"""
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from laptop import service_processes as processes
+from laptop import services
 from laptop.follow import RunResult, failure_reasons
 from laptop.services import DAG
-from tests.e2e.lake import Day, Lake, days_of, line_total, running_lake
+from laptop.summary import LayerReport, layer_reports
+from machine.ports import port_is_free
+from tests.e2e.lake import SERVICES, TABLES, Day, Lake, days_of, line_total, running_lake
 
 FIRST, DAYS = date(2018, 1, 1), 3
-SPOILED = FIRST + timedelta(days=DAYS)
+FOURTH = FIRST + timedelta(days=DAYS)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The slice of the real data set, and the days after it."""
+    """The slice of the real data set: the days of the first run, and one more."""
 
     header: bytes
     days: dict[date, Day]
@@ -32,6 +42,92 @@ class Source:
     @property
     def rows(self) -> list[dict[str, str]]:
         return [row for day in self.landed for row in day.rows]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the published tables amount to."""
+
+    landed_lines: int
+    items: int
+    quarantined: int
+    orders: tuple[int, int, Decimal]
+    """Items, orders, amount."""
+    customers: tuple[int, int]
+    """Rows, and distinct customers."""
+    products: tuple[int, int]
+    revenue_by_customer: Decimal
+    revenue_by_product: Decimal
+
+    @classmethod
+    def of_tables(cls, lake: Lake) -> Totals:
+        def one(query: str) -> tuple[Any, ...]:
+            (row,) = lake.sql(query)
+            return row
+
+        return cls(
+            *one("SELECT sum(landed_lines) FROM bronze.landed_files"),
+            *one("SELECT count(*) FROM bronze.order_items"),
+            *one("SELECT count(*) FROM bronze.quarantine"),
+            one("SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"),
+            one("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360"),
+            one("SELECT count(*), count(DISTINCT product_id) FROM gold.products360"),
+            *one("SELECT sum(total_revenue) FROM gold.customers360"),
+            *one("SELECT sum(total_revenue) FROM gold.products360"),
+        )
+
+    @classmethod
+    def of_rows(cls, rows: list[dict[str, str]]) -> Totals:
+        """By plain Python, of the landed rows."""
+        counted = [row for row in rows if row["Order Status"] not in ("CANCELED", "SUSPECTED_FRAUD")]
+        revenue = sum(map(line_total, counted), Decimal(0))
+        return cls(
+            landed_lines=len(rows),
+            items=len(rows),
+            quarantined=0,
+            orders=(len(rows), len({row["Order Id"] for row in rows}), sum(map(line_total, rows), Decimal(0))),
+            customers=(len({row["Customer Id"] for row in rows}),) * 2,
+            products=(len({row["Product Card Id"] for row in rows}),) * 2,
+            revenue_by_customer=revenue,
+            revenue_by_product=revenue,
+        )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended, and what is in the tables then."""
+
+    result: RunResult
+    job_runs: list[Any]
+    contents: dict[str, list[str]]
+    versions: dict[str, int]
+    totals: Totals
+
+    @classmethod
+    def look(cls, lake: Lake, result: RunResult) -> Ended:
+        versions = {table: lake.sql(f"DESCRIBE HISTORY {table} LIMIT 1")[0][0] for table in TABLES}
+        return cls(result, lake.job_runs(result), lake.contents(), versions, Totals.of_tables(lake))
+
+
+@dataclass(frozen=True)
+class FirstRun(Ended):
+    reports: list[LayerReport]
+
+
+@dataclass(frozen=True)
+class RejectedRun(Ended):
+    reasons: str
+    """What Airflow's log says to a person."""
+    verdicts: list[tuple[Any, ...]]
+    """The rejections in ops.verdicts."""
+
+
+@dataclass(frozen=True)
+class ClearedRun(Ended):
+    job_processes: list[Any]
+    """The processes of job tasks that outlived the run."""
+    settings: dict[str, str]
+    """Of the Spark that was started again."""
 
 
 @pytest.fixture(scope="session")
@@ -49,24 +145,67 @@ def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 
 
 @pytest.fixture(scope="session")
-def first_run(lake: Lake) -> RunResult:
-    result = lake.run(FIRST, FIRST + timedelta(days=DAYS))
-    assert result.succeeded, "\n".join(failure_reasons(lake.client, result))
-    return result
+def first_run(lake: Lake) -> FirstRun:
+    """Three days in one run."""
+    result = lake.run_to_success(FIRST, FIRST + timedelta(days=DAYS))
+    return FirstRun(**vars(Ended.look(lake, result)), reports=layer_reports(lake.state, lake.client, result))
 
 
-def assert_the_tables_agree(lake: Lake, rows: list[dict[str, str]]) -> None:
-    """With what plain Python makes of the landed rows."""
-    assert lake.sql("SELECT sum(landed_lines) FROM bronze.landed_files") == [(len(rows),)]
-    assert lake.sql("SELECT count(*) FROM bronze.order_items") == [(len(rows),)]
-    assert lake.sql("SELECT count(*) FROM bronze.quarantine") == [(0,)]
-    counts = "SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"
-    total = sum(map(line_total, rows), Decimal(0))
-    assert lake.sql(counts) == [(len(rows), len({row["Order Id"] for row in rows}), total)]
-    customers = {row["Customer Id"] for row in rows}
-    assert lake.sql("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360") == [(len(customers),) * 2]
-    assert lake.sql("SELECT count(*) FROM gold.products360") == [(len({row["Product Card Id"] for row in rows}),)]
-    counted = [row for row in rows if row["Order Status"] not in ("CANCELED", "SUSPECTED_FRAUD")]
-    revenue = sum(map(line_total, counted), Decimal(0))
-    assert lake.sql("SELECT sum(total_revenue) FROM gold.customers360") == [(revenue,)]
-    assert lake.sql("SELECT sum(total_revenue) FROM gold.products360") == [(revenue,)]
+@pytest.fixture(scope="session")
+def spoiled_run(lake: Lake, source: Source, first_run: FirstRun) -> RejectedRun:
+    """A fourth day of which every tenth line is broken."""
+    lines = source.days[FOURTH].lines
+    spoiled = [b"spoiled," + line if number % 10 == 0 else line for number, line in enumerate(lines)]
+    lake.land(FOURTH, source.header, spoiled)
+    result = lake.run(FOURTH, FOURTH + timedelta(days=1))
+    rejections = lake.sql("SELECT layer, success FROM ops.verdicts WHERE NOT success")
+    return RejectedRun(
+        **vars(Ended.look(lake, result)), reasons="\n".join(failure_reasons(lake.client, result)), verdicts=rejections
+    )
+
+
+@pytest.fixture(scope="session")
+def cleared_run(lake: Lake, first_run: FirstRun, spoiled_run: RejectedRun) -> ClearedRun:
+    """The first run cleared, and all services killed while its first job works.
+
+    `make prove` kills them one by one, at any moment (tests/prove/airflow).
+    """
+    run = first_run.result
+    lake.clear(run.run_id)
+    lake.wait_for(run.run_id, "bronze.build", "deferred")
+    time.sleep(4)  # its process has begun to work by then
+    lake.kill(*SERVICES)
+    ended = Ended.look(lake, lake.follow_to_success(run.run_id))
+    settings = dict(lake.sql("SET spark.sql.codegen.wholeStage") + lake.sql("SET spark.sql.catalogImplementation"))
+    return ClearedRun(**vars(ended), job_processes=lake.job_processes(), settings=settings)
+
+
+@pytest.fixture(scope="session")
+def late_run(lake: Lake, source: Source, cleared_run: ClearedRun) -> Ended:
+    """A run of the fourth day, which lands after its run has begun."""
+    shutil.rmtree(lake.state.landing / f"dt={FOURTH}")
+    run_id = lake.trigger(FOURTH, FOURTH + timedelta(days=1))
+    lake.wait_for(run_id, "check_landing", "up_for_retry")
+    lake.land(FOURTH, source.header, source.days[FOURTH].lines)
+    return Ended.look(lake, lake.follow_to_success(run_id))
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What is left of the services after `down`."""
+
+    processes: list[Any]
+    is_up: bool
+    taken_ports: list[int]
+
+
+@pytest.fixture(scope="session")
+def stopped(lake: Lake, late_run: Ended) -> Stopped:
+    lake.session.close()
+    services.down(lake.state)
+    ports = (lake.state.workspace_port, lake.state.spark_port, lake.state.airflow_port)
+    return Stopped(
+        processes.descendants(lake.state),
+        services.is_up(lake.state),
+        [port for port in ports if not port_is_free(port)],
+    )

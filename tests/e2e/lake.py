@@ -23,19 +23,20 @@ import psutil
 from feeds.daily_replay import replay
 from laptop import service_processes as processes
 from laptop.airflow_client import AirflowClient
-from laptop.follow import RunResult, TaskProgress, follow
+from laptop.follow import RunResult, TaskProgress, failure_reasons, follow
 from laptop.laptop_state import LaptopState
 from laptop.services import DAG, down, up
 from laptop.spark_client import spark_session
 from machine.state_folder import private_folder, write_private
-from spark_jobs.layers.bronze.schema import AUDIT_ONLY
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
+from spark_jobs.layers.registry import tables_of
+from spark_jobs.runtime.table_names import LAYERS
 from tools.build_wheel import ensure_wheel
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")
 EMAIL_KEY = "6b6579206f662074657374206c616b65686f7573657320616c6f6e6521212121"
-TABLES = tuple(table for layer in LAYERS for table in LAYER_TABLES[layer])
+TABLES = tuple(table for layer in LAYERS for table in [spec.name for spec in tables_of(layer)])
 
 
 class Silent:
@@ -89,6 +90,9 @@ class Lake:
     def run(self, start: date, end: date) -> RunResult:
         return self.follow(self.trigger(start, end))
 
+    def run_to_success(self, start: date, end: date) -> RunResult:
+        return self.follow_to_success(self.trigger(start, end))
+
     def trigger(self, start: date, end: date) -> str:
         first, after = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (start, end))
         return self.client.trigger(DAG, first, after, "end-to-end test")
@@ -105,6 +109,11 @@ class Lake:
 
     def follow(self, run_id: str) -> RunResult:
         return follow(self.client, DAG, run_id, Silent(), timeout=900)
+
+    def follow_to_success(self, run_id: str) -> RunResult:
+        result = self.follow(run_id)
+        assert result.succeeded, "\n".join(failure_reasons(self.client, result))
+        return result
 
     def clear(self, run_id: str) -> None:
         """Clear a finished run, so that all its tasks run again."""

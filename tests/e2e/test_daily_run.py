@@ -1,49 +1,67 @@
-"""The product's main job, whole: through Airflow's scheduler, the provider, the workspace, Spark and Delta.
-
-The files of this folder share one running lakehouse, and build on each other in the order of their names.
-"""
+"""The product's main job, whole: through Airflow's scheduler, the provider, the workspace, Spark and Delta."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from laptop.follow import RunResult, failure_reasons
-from laptop.summary import layer_reports
-from spark_jobs.tables.names import LAYERS
-from tests.e2e.conftest import SPOILED, Source, assert_the_tables_agree
-from tests.e2e.lake import TABLES, Lake
+from spark_jobs.runtime.table_names import LAYERS
+from tests.e2e.conftest import FOURTH, ClearedRun, Ended, FirstRun, RejectedRun, Source, Stopped, Totals
+from tests.e2e.lake import Lake
 
 
-def versions(lake: Lake) -> dict[str, int]:
-    return {table: lake.sql(f"DESCRIBE HISTORY {table} LIMIT 1")[0][0] for table in TABLES}
-
-
-def test_the_run_is_green_and_its_gates_have_looked(lake: Lake, first_run: RunResult) -> None:
-    for report in layer_reports(lake.state, lake.client, first_run):
+def test_a_run_succeeds_and_its_gates_have_judged(first_run: FirstRun) -> None:
+    assert [report.layer for report in first_run.reports] == list(LAYERS)
+    for report in first_run.reports:
         statistics = report.verdict["statistics"]
         assert report.verdict["success"]
         assert statistics["evaluated"] == statistics["successful"] > 10
         assert report.publication["seq"] == 1
-    assert None not in lake.job_runs(first_run)
+    assert None not in first_run.job_runs
 
 
-def test_the_tables_agree_with_plain_python(lake: Lake, source: Source, first_run: RunResult) -> None:
-    assert_the_tables_agree(lake, source.rows)
+def test_the_tables_agree_with_plain_python(source: Source, first_run: FirstRun) -> None:
+    assert first_run.totals == Totals.of_rows(source.rows)
 
 
-def test_a_spoiled_day_is_stopped_by_the_gate(lake: Lake, source: Source, first_run: RunResult) -> None:
-    lines = source.days[SPOILED].lines
-    bad = [b"spoiled," + line if number % 10 == 0 else line for number, line in enumerate(lines)]
-    lake.land(SPOILED, source.header, bad)
-    before, heads = lake.contents(), versions(lake)
-    result = lake.run(SPOILED, SPOILED + timedelta(days=1))
-    states = {task.task_id: task.state for task in result.tasks}
-    assert states["bronze.build"] == "success"
-    assert states["bronze.gate"] == "failed"
-    assert {states[f"{layer}.publish"] for layer in LAYERS} == {"upstream_failed"}
-    assert next(task.try_number for task in result.tasks if task.task_id == "bronze.gate") == 1
-    said = "\n".join(failure_reasons(lake.client, result))
-    assert str(SPOILED) in said, said
-    assert (lake.contents(), versions(lake)) == (before, heads)
-    verdicts = lake.sql("SELECT success FROM ops.verdicts WHERE layer = 'bronze' AND NOT success")
-    assert verdicts == [(False,)]
+def test_the_gate_stops_a_spoiled_day(first_run: FirstRun, spoiled_run: RejectedRun) -> None:
+    tasks = {task.task_id: task for task in spoiled_run.result.tasks}
+    assert tasks["bronze.build"].state == "success"
+    assert tasks["bronze.gate"].state == "failed"
+    assert tasks["bronze.gate"].try_number == 1, "the verdict stays the same, so there is no retry"
+    assert {tasks[f"{layer}.publish"].state for layer in LAYERS} == {"upstream_failed"}
+    assert (spoiled_run.contents, spoiled_run.versions) == (first_run.contents, first_run.versions)
+    assert str(FOURTH) in spoiled_run.reasons
+    assert spoiled_run.verdicts == [("bronze", False)]
+
+
+def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed(
+    first_run: FirstRun, cleared_run: ClearedRun
+) -> None:
+    reused = set(first_run.job_runs) & set(cleared_run.job_runs)
+    assert not reused, "a job run was reported again instead of run again"
+    assert cleared_run.contents == first_run.contents
+    assert cleared_run.job_processes == [], "a job's process outlived its run"
+
+
+def test_spark_has_the_settings_for_few_rows_when_it_was_started_again_too(cleared_run: ClearedRun) -> None:
+    assert cleared_run.settings == {
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.catalogImplementation": "hive",
+    }
+
+
+def test_a_run_waits_for_a_day_that_lands_late(source: Source, late_run: Ended) -> None:
+    assert late_run.totals == Totals.of_rows(source.rows + source.days[FOURTH].rows)
+
+
+def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, late_run: Ended) -> None:
+    secrets = {path.read_text().strip() for path in lake.state.secrets.rglob("*") if path.is_file()}
+    logs = [*lake.state.logs.glob("*.log"), *(lake.state.airflow_home / "logs").rglob("*.log")]
+    logs += [path for path in (lake.state.root / "workspace" / "runs").rglob("*") if path.is_file()]
+    assert len(logs) > 10
+    for path in logs:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert not [secret for secret in secrets if secret in text], path
+        assert "XXXXXXXXX" not in text, path  # what DataCo has for e-mail addresses and passwords
+
+
+def test_down_leaves_no_process(stopped: Stopped) -> None:
+    assert stopped == Stopped(processes=[], is_up=False, taken_ports=[])

@@ -15,6 +15,8 @@ import os
 import time
 from collections.abc import Iterator
 
+import pytest
+
 _proofs = 1
 
 
@@ -54,3 +56,8 @@ def rounds() -> Iterator[int]:
         number += 1
         if time.monotonic() >= end:
             return
+
+
+def only_in_make_prove(short_version: str) -> pytest.MarkDecorator:
+    """Skip a long version in the suite, which runs its short version."""
+    return pytest.mark.skipif(minutes() is None, reason=f"long version, run by `make prove`; short: {short_version}")

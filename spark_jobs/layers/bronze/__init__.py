@@ -1,1 +1,1 @@
-"""Bronze: landed lines become typed order items, or lines in quarantine with their reasons (design, section 5)."""
+"""Bronze: landed lines become typed order items, or lines in quarantine with their reasons."""

@@ -1,4 +1,4 @@
-"""E-mail addresses are stored as an HMAC under a secret of the workspace, never in clear (design, section 5)."""
+"""E-mail addresses are stored as an HMAC under a secret of the workspace, never in clear."""
 
 from __future__ import annotations
 

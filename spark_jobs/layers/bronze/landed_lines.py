@@ -1,4 +1,4 @@
-"""Every landed line, parsed and judged: the whole of bronze as one pure function (design, section 5)."""
+"""Every landed line, parsed and judged: the whole of bronze as one pure function."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.layers.bronze import line_text as text
-from spark_jobs.layers.bronze import masking, schema, values
+from spark_jobs.layers.bronze import line_text, masking, values
+from spark_jobs.layers.bronze.bronze_tables import LANDED_LINES, ORDER_ITEMS, QUARANTINE
 from spark_jobs.layers.bronze.email import email_hmac, key_blocks
 from spark_jobs.layers.bronze.row_rules import RowRule
-from spark_jobs.layers.bronze.source import SourceFormat
 from spark_jobs.storage.landing import UTF8_BOM, LandedFile
+from spark_jobs.tables import source
+from spark_jobs.tables.source import SourceFormat
 
 WRONG_ENCODING = "wrong encoding"
 CONTROL_CHARACTER = "control character"
@@ -22,7 +23,9 @@ BROKEN_QUOTING = "broken quoting"
 MISPLACED_ADDRESS = "e-mail address outside its column"
 EXACT_DUPLICATE = "exact duplicate"
 REPEATED_ITEM = "order item occurs more than once in its file"
-_WIDTH = len(schema.COLUMNS)
+VALID = "size(reasons) = 0"
+"""Holds for the lines that become order items. All others go to quarantine."""
+_WIDTH = len(source.COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -41,27 +44,27 @@ def landed_lines(
     rules: Sequence[RowRule],
     email_key: bytes,
     stamp: BuildStamp,
-    source: SourceFormat = SourceFormat(),  # noqa: B008 - frozen
+    source_format: SourceFormat = SourceFormat(),  # noqa: B008 - frozen
 ) -> DataFrame:
-    """One row a landed line: the 61 columns of an order item, `line` and `reasons` (schema.LANDED_LINES).
+    """One row a landed line: the 61 columns of an order item, `line` and `reasons` (LANDED_LINES).
 
-    `lines` are as `source.read_lines` gives them, `files` the files that they come from. `reasons` is empty for a valid
+    `lines` are as `read_lines` gives them, `files` the files that they come from. `reasons` is empty for a valid
     row; `line`, the masked text, is NULL there. A row with reasons has its line instead of the 53 values and
     their hash, as fields that have slipped out of place could hold private data.
     """
-    split = _split(_with_layout(lines, files, email_key), source)
-    parsed = _parse(split, source)
+    split = _split(_with_layout(lines, files, email_key), source_format)
+    parsed = _parse(split, source_format)
     return _without_repetitions(_judge(parsed, rules), stamp)
 
 
 def order_items(landed: DataFrame) -> DataFrame:
-    """bronze.order_items: the lines that nothing speaks against."""
-    return landed.where(F.size("reasons") == 0).select(*schema.ORDER_ITEMS.names)
+    """`bronze.order_items`: the valid lines."""
+    return landed.where(VALID).select(*ORDER_ITEMS.columns)
 
 
 def quarantine(landed: DataFrame) -> DataFrame:
-    """bronze.quarantine: all the others, masked, with their reasons."""
-    return landed.where(F.size("reasons") > 0).select(*schema.QUARANTINE.names)
+    """`bronze.quarantine`: all other lines, masked, with their reasons."""
+    return landed.where(f"NOT {VALID}").select(*QUARANTINE.columns)
 
 
 def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes) -> DataFrame:
@@ -91,12 +94,12 @@ def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes
     return filled.join(F.broadcast(layout), "source_file").drop("layout")
 
 
-def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
+def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
     """Adds text, fields (NULL where there are not 53), and what is wrong with the line as a whole."""
-    decoded = text.decode(F.col("value"), source.encoding)
+    decoded = line_text.decode(F.col("value"), source_format.encoding)
     line_bytes = F.col("value").cast("binary")
     found = F.size("found")
-    private = F.array(*(F.element_at("positions", schema.position(name) + 1) for name in schema.PRIVATE))
+    private = F.array(*(F.element_at("positions", source.position(name) + 1) for name in source.PRIVATE))
     return (
         lines.select(
             "*",
@@ -107,8 +110,8 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
             decoded.text.alias("text"),
             decoded.wrong.alias("wrong_encoding"),
         )
-        .withColumn("broken_quoting", text.broken_quoting(F.col("text")))
-        .withColumn("found", F.when(~F.col("broken_quoting"), text.fields(F.col("text"))))
+        .withColumn("broken_quoting", line_text.broken_quoting(F.col("text")))
+        .withColumn("found", F.when(~F.col("broken_quoting"), line_text.fields(F.col("text"))))
         .select(
             "source_file",
             "source_file_modified_at",
@@ -124,7 +127,7 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
             F.array_compact(
                 F.array(
                     F.when(F.col("wrong_encoding"), WRONG_ENCODING),
-                    F.when(F.col("text").rlike(text.CONTROL_CHARACTERS), CONTROL_CHARACTER),
+                    F.when(F.col("text").rlike(line_text.CONTROL_CHARACTERS), CONTROL_CHARACTER),
                     F.when(F.col("broken_quoting"), BROKEN_QUOTING),
                     F.when(
                         ~F.col("broken_quoting") & (found != _WIDTH),
@@ -140,7 +143,7 @@ def _split(lines: DataFrame, source: SourceFormat) -> DataFrame:
     )
 
 
-def _parse(split: DataFrame, source: SourceFormat) -> DataFrame:
+def _parse(split: DataFrame, source_format: SourceFormat) -> DataFrame:
     """Adds the 53 typed columns, `unparsed` (the names of those that do not parse) and the row hash."""
     raw = split.select(
         *("source_file", "source_file_modified_at", "is_header", "text", "private"),
@@ -149,27 +152,27 @@ def _parse(split: DataFrame, source: SourceFormat) -> DataFrame:
             values.clean(F.element_at("fields", F.element_at("positions", number + 1) + 1), F.col("collapse")).alias(
                 _raw(column.name)
             )
-            for number, column in enumerate(schema.COLUMNS)
+            for number, column in enumerate(source.COLUMNS)
         ),
     )
     typed: list[Column] = []
-    for column in schema.COLUMNS:
+    for column in source.COLUMNS:
         field = F.col(_raw(column.name))
         match column.name:
-            case schema.EMAIL:
+            case source.EMAIL:
                 value = email_hmac(field, F.col("hmac_inner"), F.col("hmac_outer"))
-            case schema.PASSWORD:
+            case source.PASSWORD:
                 value = F.lit(None).cast(column.type)
             case _:
-                value = values.parse(field, column, source.timestamp_formats)
+                value = values.parse(field, column, source_format.timestamp_formats)
         typed.append(value.alias(column.name))
     parsed = raw.select("*", *typed)
     unparsed = F.array_compact(
         F.array(
             *(
                 F.when(F.col(_raw(column.name)).isNotNull() & F.col(column.name).isNull(), column.name)
-                for column in schema.COLUMNS
-                if column.type != schema.TEXT
+                for column in source.COLUMNS
+                if column.type != source.TEXT
             )
         )
     )
@@ -177,8 +180,8 @@ def _parse(split: DataFrame, source: SourceFormat) -> DataFrame:
         *("source_file", "source_file_modified_at", "is_header", "text", "private"),
         *("broken_quoting", "line_reasons"),
         unparsed.alias("unparsed"),
-        *schema.NAMES,
-        values.row_hash(schema.NAMES).alias("row_hash"),
+        *source.NAMES,
+        values.row_hash(source.NAMES).alias("row_hash"),
     )
 
 
@@ -188,7 +191,7 @@ def _raw(name: str) -> str:
 
 def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
     """Adds `reasons`, and `complete`: whether the line was parsed in full."""
-    type_names = F.create_map(*(F.lit(part) for column in schema.COLUMNS for part in (column.name, column.type_name)))
+    type_names = F.create_map(*(F.lit(part) for column in source.COLUMNS for part in (column.name, column.type_name)))
     does_not_parse = F.transform(
         "unparsed", lambda name: F.concat(name, F.lit(" does not parse as "), F.element_at(type_names, name))
     )
@@ -203,7 +206,7 @@ def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
     ]
     return parsed.select(
         *("source_file", "source_file_modified_at", "is_header", "text", "private", "broken_quoting"),
-        *schema.NAMES,
+        *source.NAMES,
         "row_hash",
         (readable & (F.size("unparsed") == 0)).alias("complete"),
         F.concat(F.col("line_reasons"), does_not_parse, F.array_compact(F.array(*broken))).alias("reasons"),
@@ -241,14 +244,14 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         ),
     )
     valid = F.size("reasons") == 0
-    # Columns of their own: masking looks at both for every field, and would split the line anew for each.
-    quarantined = final.withColumn("raw", F.when(~valid, text.raw_fields(F.col("text")))).withColumn(
+    # Columns of their own: masking looks at both for every field, and would split the line again for each.
+    quarantined = final.withColumn("raw", F.when(~valid, line_text.raw_fields(F.col("text")))).withColumn(
         "surplus", F.size("raw") - _WIDTH
     )
-    private = [F.element_at("private", number + 1) for number in range(len(schema.PRIVATE))]
+    private = [F.element_at("private", number + 1) for number in range(len(source.PRIVATE))]
     line = masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)
     made = {
-        **{name: F.when(valid, F.col(name)) for name in (*schema.NAMES, "row_hash")},
+        **{name: F.when(valid, F.col(name)) for name in (*source.NAMES, "row_hash")},
         "landing_date": F.to_date(F.substring("source_file", 4, 10)),
         "build_id": F.lit(stamp.build_id),
         "job_run_id": F.lit(stamp.job_run_id),
@@ -256,4 +259,4 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         "built_at": F.lit(stamp.built_at),
         "line": F.when(~valid, line),
     }
-    return quarantined.select(*(made.get(name, F.col(name)).alias(name) for name in schema.LANDED_LINES.names))
+    return quarantined.select(*(made.get(name, F.col(name)).alias(name) for name in LANDED_LINES.names))

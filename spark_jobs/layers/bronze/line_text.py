@@ -1,4 +1,4 @@
-"""From the bytes of a line to its text and its fields (design, sections 5 and 11)."""
+"""From the bytes of a line to its text and its fields."""
 
 from __future__ import annotations
 

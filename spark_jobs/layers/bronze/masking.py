@@ -1,4 +1,4 @@
-"""The text of a quarantined line, without private data (design, section 5)."""
+"""The text of a quarantined line, without private data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the text of a field to a typed value (design, section 5)."""
+"""From the text of a field to a typed value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DecimalType, StringType, TimestampType
 
-from spark_jobs.layers.bronze import schema
+from spark_jobs.tables.source import SourceColumn
 
 # What counts as a blank inside a field: Java's white space and the no-break space of windows-1252.
 _BLANK = r"[\s\xa0]"
@@ -30,7 +30,7 @@ def clean(field: Column, collapse: Column) -> Column:
     return F.nullif(F.trim(collapsed), F.lit(""))
 
 
-def parse(field: Column, column: schema.Column, timestamp_formats: tuple[str, ...]) -> Column:
+def parse(field: Column, column: SourceColumn, timestamp_formats: tuple[str, ...]) -> Column:
     """The value of a cleaned field; NULL where it does not parse. Decimals are rounded half-up, once, from the text."""
     match column.type:
         case StringType():

@@ -1,1 +1,1 @@
-"""Gold (design, section 7): order items with their context, and one row a customer and a product."""
+"""Gold: enriched order items, and one row per customer and per product."""

@@ -1,14 +1,38 @@
-"""`gold.customers360`: one row for each customer (design, section 7)."""
+"""`gold.customers360`: one row per customer, with RFM scores and segment."""
+
+from __future__ import annotations
 
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, IntegerType, LongType, StringType, StructType
 
-from spark_jobs.layers.gold.measures import counts, ratio
-from spark_jobs.layers.gold.schema import CUSTOMERS360, MONEY
+from spark_jobs.layers.gold.measures import MONEY, is_counted, ratio
 from spark_jobs.layers.gold.scores import QUINTILES, Score, with_scores
-from spark_jobs.layers.silver.schema import conform
+from spark_jobs.tables.spec import TableSpec, Write, column, conform
+
+SCHEMA = StructType(
+    [
+        column("customer_id", LongType(), "Key: one row for each customer"),
+        column("customer_firstname", StringType(), "First name, current"),
+        column("customer_lastname", StringType(), "Last name, current"),
+        column("customer_segment", StringType(), "Segment, current"),
+        column("customer_zipcode", StringType(), "Zip code, current"),
+        column("total_orders", LongType(), "Counted orders"),
+        column("total_revenue", MONEY, "Sum of the counted items' totals"),
+        column("total_profit", MONEY, "Sum of the counted items' profits"),
+        column("avg_order_value", MONEY, "Revenue of a counted order; NULL without one"),
+        column("first_order_date", DateType(), "Day of the first counted order"),
+        column("latest_order_date", DateType(), "Day of the latest counted order"),
+        column("days_since_last_order", IntegerType(), "Days from the latest counted order to the as-of day"),
+        column("recency_score", IntegerType(), "1 to 5, 5 for the latest fifth of customers"),
+        column("frequency_score", IntegerType(), "1 to 5, 5 for the fifth with most orders"),
+        column("monetary_score", IntegerType(), "1 to 5, 5 for the fifth with most revenue"),
+        column("rfm_score", StringType(), "The three scores in a row, such as 543"),
+        column("rfm_segment", StringType(), "Segment that follows from the scores, such as Champions"),
+    ]
+)
 
 SCORES = (
     Score("recency_score", "days_since_last_order", QUINTILES, less_is_better=True),
@@ -56,7 +80,7 @@ def customers360(orders: DataFrame, dim_customers: DataFrame, as_of: date | None
 def customer_measures(orders: DataFrame, dim_customers: DataFrame) -> DataFrame:
     """ATTRIBUTES and MEASURES of each customer of the dimension, from all of its orders."""
     bought = (
-        orders.where(counts())
+        orders.where(is_counted())
         .groupBy("customer_id")
         .agg(
             F.count_distinct("order_id").alias("total_orders"),
@@ -89,4 +113,18 @@ def scored_customers(measures: DataFrame, as_of: date | None) -> DataFrame:
     dated = measures.withColumn("days_since_last_order", days)
     scored = with_scores(dated, F.col("total_orders") > 0, SCORES)
     score = F.concat(*(F.col(s.name).cast("string") for s in SCORES))
-    return conform(scored.withColumns({"rfm_score": score, "rfm_segment": rfm_segment()}), CUSTOMERS360)
+    return conform(scored.withColumns({"rfm_score": score, "rfm_segment": rfm_segment()}), SCHEMA)
+
+
+CUSTOMERS360 = TableSpec(
+    name="gold.customers360",
+    comment="Customers with their orders, RFM scores and segment: one row per customer",
+    grain="one row per customer",
+    schema=SCHEMA,
+    natural_key=("customer_id",),
+    merge_key="customer_id",
+    write=Write.OVERWRITE,
+    statistics_columns=("customer_id",),
+    staged_from=("silver.orders", "silver.dim_customers"),
+    derive=lambda tables, as_of: customers360(tables["silver.orders"], tables["silver.dim_customers"], as_of),
+)

@@ -1,8 +1,12 @@
-"""What counts, and how sums, averages and rates are taken (design, sections 3 and 7)."""
+"""Which order items count, and how sums, averages and rates are taken."""
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType
+
+MONEY = DecimalType(18, 2)
+RATE = DecimalType(18, 4)
+"""A rate can exceed 1 by far (a loss on a line sold for a cent), so the type leaves room."""
 
 CANCELED = "CANCELED"
 SUSPECTED_FRAUD = "SUSPECTED_FRAUD"
@@ -10,8 +14,8 @@ COMPLETED = ("COMPLETE", "CLOSED")
 PENDING = ("PENDING", "PENDING_PAYMENT", "PROCESSING", "ON_HOLD", "PAYMENT_REVIEW")
 
 
-def counts() -> Column:
-    """Whether an order item counts."""
+def is_counted() -> Column:
+    """Whether an order item counts: it is neither canceled nor suspected of fraud."""
     return ~F.col("order_status").isin(CANCELED, SUSPECTED_FRAUD)
 
 

@@ -1,10 +1,46 @@
-"""`gold.orders_enriched`: every order item with its customer and product as they were (design, section 7)."""
+"""`gold.orders_enriched`: one row per order item, with its customer and product as they were at the order's time."""
+
+from __future__ import annotations
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, StringType, StructType
 
-from spark_jobs.layers.gold.schema import ORDERS_ENRICHED
-from spark_jobs.layers.silver.schema import conform
+from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS
+from spark_jobs.layers.silver.orders import ORDERS
+from spark_jobs.tables.spec import TableSpec, Write, column, conform
+
+SCHEMA = StructType(
+    [
+        *ORDERS.schema.fields,
+        column("customer_key", StringType(), "Version of the customer that held when the order was placed"),
+        column("product_key", StringType(), "Version of the product that held when the order was placed"),
+        *(
+            column(name, DIM_CUSTOMERS.schema[name].dataType, f"{text} when the order was placed")
+            for name, text in (
+                ("customer_firstname", "First name of the customer"),
+                ("customer_lastname", "Last name of the customer"),
+                ("customer_email_hash", "Keyed hash of the customer's e-mail"),
+                ("customer_segment", "Segment of the customer"),
+                ("customer_zipcode", "Zip code of the customer"),
+            )
+        ),
+        *(
+            column(name, DIM_PRODUCTS.schema[name].dataType, f"{text} when the order was placed")
+            for name, text in (
+                ("product_name", "Name of the product"),
+                ("category_id", "Category of the product"),
+                ("category_name", "Name of the product's category"),
+            )
+        ),
+        column(
+            "product_list_price",
+            DIM_PRODUCTS.schema["product_price"].dataType,
+            "List price of the product when the order was placed (product_price is the price charged)",
+        ),
+        column("is_notavailable", BooleanType(), "Whether the product was not available then"),
+    ]
+)
 
 
 def _at_order_date(orders: DataFrame, dimension: DataFrame, key: str) -> DataFrame:
@@ -22,38 +58,61 @@ def orders_enriched(orders: DataFrame, dim_customers: DataFrame, dim_products: D
     """All of `orders`, the surrogate keys, and the attributes of the versions valid at the order's time."""
     products = dim_products.withColumnRenamed("product_price", "product_list_price")
     with_customers = _at_order_date(orders, dim_customers, "customer_id")
-    return conform(_at_order_date(with_customers, products, "product_id"), ORDERS_ENRICHED)
+    return conform(_at_order_date(with_customers, products, "product_id"), SCHEMA)
 
 
 def changed_spans(before: DataFrame, after: DataFrame, key: str, surrogate_key: str) -> DataFrame:
     """When the versions of a dimension differ in what an order takes from them: `key`, `_from`, `_to` (exclusive).
 
-    A version that only ended, since a later one began, holds for its orders as before. No end is 9999-12-31.
+    A version that only ended, since a later one began, holds for its orders as before. `_to` is NULL without an end.
     """
     taken = [name for name in before.columns if name not in ("valid_to", "is_current")]
 
-    def of(versions: DataFrame, side: str) -> DataFrame:
-        end = F.coalesce("valid_to", F.to_timestamp(F.lit("9999-12-31")))
-        row = F.struct(*taken)
-        return versions.select(F.col(surrogate_key).alias("_key"), row.alias(side), end.alias(f"{side}_to"))
+    def side(versions: DataFrame, name: str) -> DataFrame:
+        end = F.struct(F.col("valid_to").isNull().alias("is_open"), F.col("valid_to").alias("at"))
+        return versions.select(
+            F.col(surrogate_key).alias("_key"), F.struct(*taken).alias(name), end.alias(f"{name}_end")
+        )
 
-    both = of(before, "_old").join(of(after, "_new"), "_key", "full")
+    both = side(before, "_old").join(side(after, "_new"), "_key", "full")
     differing = both.where(~F.col("_old").eqNullSafe(F.col("_new")))
     either = F.coalesce("_new", "_old")
+    # Structs compare field by field, so an open end is greater than any instant.
+    end = F.greatest("_old_end", "_new_end")
     return differing.select(
-        either[key].alias(key), either["valid_from"].alias("_from"), F.greatest("_old_to", "_new_to").alias("_to")
+        either[key].alias(key),
+        either["valid_from"].alias("_from"),
+        F.when(~end["is_open"], end["at"]).alias("_to"),
     )
 
 
 def within_spans(orders: DataFrame, spans: DataFrame, key: str) -> DataFrame:
     """The orders of these keys that were placed within one of the spans; one row for each span that holds it.
 
-    The earliest begin is told as a literal, by which Delta skips the files of earlier orders.
+    The earliest begin becomes a literal, by which Delta skips the files of earlier orders.
     """
     earliest = spans.agg(F.unix_micros(F.min("_from"))).collect()[0][0]
     if earliest is None:
         return orders.where("false")
     placed = F.col("order_date")
     spans = F.broadcast(spans.withColumnRenamed(key, "_key"))
-    inside = (F.col(key) == F.col("_key")) & (F.col("_from") <= placed) & (placed < F.col("_to"))
+    inside = (
+        (F.col(key) == F.col("_key")) & (F.col("_from") <= placed) & (F.col("_to").isNull() | (placed < F.col("_to")))
+    )
     return orders.where(placed >= F.timestamp_micros(F.lit(earliest))).join(spans, inside).select(orders.columns)
+
+
+ORDERS_ENRICHED = TableSpec(
+    name="gold.orders_enriched",
+    comment="Order items with the customer and product versions valid at the order's time: one row per order item",
+    grain="one row per order item",
+    schema=SCHEMA,
+    natural_key=("order_item_id",),
+    merge_key="order_item_id",
+    write=Write.MERGE,
+    statistics_columns=ORDERS.statistics_columns,
+    staged_from=("silver.orders", "silver.dim_customers", "silver.dim_products"),
+    derive=lambda tables, _: orders_enriched(
+        tables["silver.orders"], tables["silver.dim_customers"], tables["silver.dim_products"]
+    ),
+)

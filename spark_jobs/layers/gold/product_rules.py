@@ -1,4 +1,4 @@
-"""The judgements on a product (design, section 7); of each, the first rule that holds.
+"""The labels of a product. Of each label, the first rule that holds counts.
 
 They read stored, rounded values. A rate that is NULL (no settled order) fulfils no comparison.
 """

@@ -1,198 +1,76 @@
-"""`gold.products360`: one row for each product (design, section 7), and the sums behind it.
+"""`gold.products360`: one row per product, with tier, margin, health and priority."""
 
-The sums are a table of their own, `gold.product_totals`, so that a day's orders change them without a look at all
-orders: what the orders were is taken off, and what they are is added.
-"""
+from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DateType, IntegerType, LongType, StringType, StructType
 
-from spark_jobs.layers.gold.measures import CANCELED, COMPLETED, PENDING, SUSPECTED_FRAUD, counts, ratio
+from spark_jobs.layers.gold.measures import MONEY, RATE, is_counted, ratio
 from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,
     product_health,
     strategic_priority,
 )
-from spark_jobs.layers.gold.schema import MONEY, PRODUCT_TOTALS, PRODUCTS360
+from spark_jobs.layers.gold.product_totals import ADDITIVE, AVERAGED, product_totals
 from spark_jobs.layers.gold.scores import QUARTILES, QUINTILES, Score, with_scores
-from spark_jobs.layers.silver.schema import conform
+from spark_jobs.layers.silver.dimensions import DIM_PRODUCTS
+from spark_jobs.tables.spec import TableSpec, Write, column, conform
+
+SCHEMA = StructType(
+    [
+        column("product_id", LongType(), "Key: one row for each product"),
+        column("product_name", StringType(), "Name, current"),
+        column("category_name", StringType(), "Name of the category, current"),
+        column("product_price", DIM_PRODUCTS.schema["product_price"].dataType, "List price, current"),
+        column("is_notavailable", BooleanType(), "Whether the product is not available now"),
+        column("total_orders", LongType(), "Counted orders with the product"),
+        column("units_sold", LongType(), "Units in counted items"),
+        column("total_revenue", MONEY, "Sum of the counted items' totals"),
+        column("total_profit", MONEY, "Sum of the counted items' profits"),
+        column("profit_margin", RATE, "Profit as a share of revenue; NULL without revenue"),
+        column("avg_order_value", MONEY, "Revenue from the product in a counted order"),
+        column("avg_profit_per_order", MONEY, "Profit from the product in a counted order"),
+        column("avg_discount_rate", RATE, "Average discount rate of counted items"),
+        column("avg_profit_ratio", RATE, "Average profit ratio of counted items"),
+        column("avg_price_charged", MONEY, "Average price charged for a unit in counted items"),
+        column("avg_order_cycle_days", RATE, "Average days from order to shipping date of counted items"),
+        column("avg_shipping_days", RATE, "Average days that shipping of counted items took"),
+        column("late_deliveries", LongType(), "Counted items delivered late"),
+        column("unique_customers", LongType(), "Customers with a counted item"),
+        column("first_order_date", DateType(), "Day of the first counted order"),
+        column("last_order_date", DateType(), "Day of the last counted order"),
+        column("days_in_catalog", IntegerType(), "Days from the first to the last counted order"),
+        column("consumer_orders", LongType(), "Counted orders of customers who were Consumer then"),
+        column("corporate_orders", LongType(), "Counted orders of customers who were Corporate then"),
+        column("home_office_orders", LongType(), "Counted orders of customers who were Home Office then"),
+        column("completed_orders", LongType(), "Orders that are COMPLETE or CLOSED"),
+        column("canceled_orders", LongType(), "Orders that are CANCELED"),
+        column("fraud_orders", LongType(), "Orders that are SUSPECTED_FRAUD"),
+        column("pending_orders", LongType(), "Orders on their way to any of these"),
+        column("order_completion_rate", RATE, "Completed as a share of settled orders; NULL without one"),
+        column("order_cancellation_rate", RATE, "Canceled as a share of settled orders"),
+        column("order_fraud_rate", RATE, "Suspected of fraud as a share of settled orders"),
+        column("order_pending_rate", RATE, "Pending as a share of settled and pending orders"),
+        column("revenue_score", IntegerType(), "1 to 5, 5 for the fifth of products with most revenue"),
+        column("margin_score", IntegerType(), "1 to 4, 4 for the quarter of products with the best margin"),
+        column("performance_tier", StringType(), "Star, Strong, Steady, Weak or Slow Movers"),
+        column("margin_category", StringType(), "High, Medium, Low or Very Low"),
+        column("product_health", StringType(), "Healthy, At Risk or Monitor"),
+        column("strategic_priority", StringType(), "What to do about the product"),
+    ]
+)
 
 RECENT_DAYS = 90
-
 SCORES = (
     Score("revenue_score", "total_revenue", QUINTILES),
     Score("margin_score", "profit_margin", QUARTILES),
 )
-
-# Sums over counted items, by the name of the sum; those in AVERAGED also have their number of values, since
-# an average is taken over the items that have a value.
-AVERAGED = {
-    "discount_rate": "avg_discount_rate",
-    "profit_ratio": "avg_profit_ratio",
-    "product_price": "avg_price_charged",
-    "cycle_days": "avg_order_cycle_days",
-    "actual_shipping_days": "avg_shipping_days",
-}
 PLACES = {"discount_rate": (4, 4), "profit_ratio": (4, 4), "product_price": (2, 2)}
-SUMMED = {"units_sold": "quantity", "total_revenue": "line_total", "total_profit": "line_profit"}
-FLAGS = {
-    "consumer_orders": "Consumer",
-    "corporate_orders": "Corporate",
-    "home_office_orders": "Home Office",
-}
-
-
-ORDER_COUNTS = (
-    "total_orders",
-    *FLAGS,
-    "completed_orders",
-    "canceled_orders",
-    "fraud_orders",
-    "pending_orders",
-)
-ITEM_SUMS = (
-    *SUMMED,
-    *(f"sum_{name}" for name in AVERAGED),
-    *(f"count_{name}" for name in AVERAGED),
-    "late_deliveries",
-)
-ADDITIVE = ("items", *ORDER_COUNTS, *ITEM_SUMS)
-"""Totals of some orders and totals of others add up to those of all of them."""
-TOTALLED = (
-    "product_id",
-    "order_id",
-    "customer_id",
-    "customer_segment",
-    "order_status",
-    "order_date",
-    "shipping_date",
-    "late_delivery_risk",
-    *SUMMED.values(),
-    *(name for name in AVERAGED if name != "cycle_days"),
-)
-"""The columns of `gold.orders_enriched` that `product_totals` and `moved_totals` read."""
-
-
-def _sums(enriched: DataFrame, *by: str) -> DataFrame:
-    """The sums and counts of each product, and of each value of the columns `by`. Sums without an item are 0."""
-    # First one row for each product and order, so that counts of distinct orders become plain counts.
-    counted = counts()
-    order_day = F.to_date("order_date")
-    status = F.col("order_status")
-    items = enriched.withColumn("cycle_days", F.date_diff(F.to_date("shipping_date"), order_day))
-
-    def of_counted(column: str | Column) -> Column:
-        return F.when(counted, F.col(column) if isinstance(column, str) else column)
-
-    orders = items.groupBy(*by, "product_id", "order_id").agg(
-        F.count(F.lit(1)).alias("items"),
-        F.bool_or(counted).alias("total_orders"),
-        *(F.sum(of_counted(source)).alias(name) for name, source in SUMMED.items()),
-        *(F.sum(of_counted(name)).alias(f"sum_{name}") for name in AVERAGED),
-        *(F.count(of_counted(name)).alias(f"count_{name}") for name in AVERAGED),
-        F.sum(of_counted(F.col("late_delivery_risk").cast("int"))).alias("late_deliveries"),
-        F.min(of_counted(order_day)).alias("first_order_date"),
-        F.max(of_counted(order_day)).alias("last_order_date"),
-        *(F.bool_or(counted & (F.col("customer_segment") == segment)).alias(name) for name, segment in FLAGS.items()),
-        F.bool_or(status.isin(*COMPLETED)).alias("completed_orders"),
-        F.bool_or(status == CANCELED).alias("canceled_orders"),
-        F.bool_or(status == SUSPECTED_FRAUD).alias("fraud_orders"),
-        F.bool_or(status.isin(*PENDING)).alias("pending_orders"),
-    )
-    return orders.groupBy(*by, "product_id").agg(
-        F.sum("items").alias("items"),
-        *(F.count_if(name).alias(name) for name in ORDER_COUNTS),
-        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ITEM_SUMS),
-        F.min("first_order_date").alias("first_order_date"),
-        F.max("last_order_date").alias("last_order_date"),
-    )
-
-
-def product_totals(enriched: DataFrame) -> DataFrame:
-    """`gold.product_totals`: the sums and counts of each product that any item names. Sums without an item are 0.
-
-    An order's items may name different customers after corrections, so customers are counted by themselves.
-    """
-    pairs = enriched.where(counts()).select("product_id", "customer_id").distinct()
-    customers = pairs.groupBy("product_id").agg(F.count(F.lit(1)).alias("unique_customers"))
-    joined = _sums(enriched).join(customers, "product_id", "left")
-    return conform(joined.withColumn("unique_customers", F.coalesce("unique_customers", F.lit(0))), PRODUCT_TOTALS)
-
-
-def moved_totals(standing: DataFrame, before: DataFrame, after: DataFrame, others: DataFrame) -> DataFrame:
-    """`gold.product_totals` once some orders have changed: `standing` as published, without a look at what stays.
-
-    `before` and `after` are all items of these orders, as they were and as they are; `others` all other items. Of the
-    others only those are read that may hold what a first or last order, or a customer, of these orders held.
-    """
-    # One frame of both, with the sign that their sums have: a plan in which each is there once is planned quickly.
-    signed = before.withColumn("_sign", F.lit(-1)).unionByName(after.withColumn("_sign", F.lit(1)))
-    part = standing.withColumn("_sign", F.lit(0)).unionByName(_sums(signed, "_sign"), allowMissingColumns=True)
-    weight = F.when(F.col("_sign") == 0, 1).otherwise(F.col("_sign"))
-
-    def of(sign: int, name: str) -> Column:
-        return F.max(F.when(F.col("_sign") == sign, F.col(name)))
-
-    summed = part.groupBy("product_id").agg(
-        *(F.sum(F.col(name) * weight).alias(name) for name in ADDITIVE),
-        *(
-            of(sign, name).alias(f"_{side}_{name}")
-            for sign, side in ((0, "standing"), (-1, "removed"), (1, "added"))
-            for name in ("first_order_date", "last_order_date")
-        ),
-        F.coalesce(of(0, "unique_customers"), F.lit(0)).alias("_customers"),
-    )
-    dated = summed.join(_dates_of_others(standing, signed, others), "product_id", "left")
-    for name, pick in (("first_order_date", F.least), ("last_order_date", F.greatest)):
-        held = F.coalesce(F.col(f"_removed_{name}") == F.col(f"_standing_{name}"), F.lit(False))
-        standing_date = F.when(held, F.col(f"_left_{name}")).otherwise(F.col(f"_standing_{name}"))
-        dated = dated.withColumn(name, pick(standing_date, F.col(f"_added_{name}")))
-    counted = dated.join(_customers_gained(signed, others), "product_id", "left").withColumn(
-        "unique_customers", F.col("_customers") + F.coalesce("_gained", F.lit(0))
-    )
-    return conform(counted.where(F.col("items") > 0), PRODUCT_TOTALS)
-
-
-def _dates_of_others(standing: DataFrame, signed: DataFrame, others: DataFrame) -> DataFrame:
-    """First and last date of the other counted items, of the products whose first or last date an order gave up."""
-    day = F.to_date("order_date")
-
-    def of(sign: int, pick: Callable[[Column], Column]) -> Column:
-        return pick(F.when(F.col("_sign") == sign, day))
-
-    ends = (
-        signed.where(counts())
-        .groupBy("product_id")
-        .agg(
-            of(-1, F.min).alias("_was_first"),
-            of(1, F.min).alias("_is_first"),
-            of(-1, F.max).alias("_was_last"),
-            of(1, F.max).alias("_is_last"),
-        )
-    )
-    first, last = F.col("first_order_date"), F.col("last_order_date")
-    gave_up_first = (F.col("_was_first") == first) & F.coalesce(F.col("_is_first") > first, F.lit(True))
-    gave_up_last = (F.col("_was_last") == last) & F.coalesce(F.col("_is_last") < last, F.lit(True))
-    asked = ends.join(standing, "product_id").where(gave_up_first | gave_up_last).select("product_id")
-    items = (
-        others.where(counts()).select("product_id", "order_date").join(F.broadcast(asked), "product_id", "left_semi")
-    )
-    return items.groupBy("product_id").agg(
-        F.min(day).alias("_left_first_order_date"), F.max(day).alias("_left_last_order_date")
-    )
-
-
-def _customers_gained(signed: DataFrame, others: DataFrame) -> DataFrame:
-    """Of each product the customers who came less those who went, where no other item of theirs counts."""
-    pair = ["product_id", "customer_id"]
-    both = signed.where(counts()).groupBy(*pair).agg(F.sum_distinct(F.col("_sign")).alias("_gained"))
-    moved = both.where(F.col("_gained") != 0)  # 0: this customer was and is one of the product's
-    known = others.where(counts()).select(*pair).join(F.broadcast(moved.select(*pair)), pair, "left_semi").distinct()
-    return moved.join(known, pair, "left_anti").groupBy("product_id").agg(F.sum("_gained").alias("_gained"))
+"""Averaged value -> decimal places of its sum, and of its average; (0, 4) for the others."""
 
 
 def recent_units(enriched: DataFrame, as_of: date | None) -> DataFrame:
@@ -203,7 +81,7 @@ def recent_units(enriched: DataFrame, as_of: date | None) -> DataFrame:
     if as_of is None:
         return enriched.where("false").groupBy("product_id").agg(F.sum("quantity").alias("recent_units"))
     start, end = (F.lit(day).cast("timestamp") for day in (as_of - timedelta(days=RECENT_DAYS), as_of))
-    recent = enriched.where((F.col("order_date") >= start) & (F.col("order_date") < end) & counts())
+    recent = enriched.where((F.col("order_date") >= start) & (F.col("order_date") < end) & is_counted())
     return recent.groupBy("product_id").agg(F.sum("quantity").alias("recent_units"))
 
 
@@ -255,4 +133,22 @@ def judged_products(totals: DataFrame, recent: DataFrame, dim_products: DataFram
         .withColumns({"performance_tier": performance_tier(), "margin_category": margin_category()})
         .withColumns({"product_health": product_health(), "strategic_priority": strategic_priority()})
     )
-    return conform(judged, PRODUCTS360)
+    return conform(judged, SCHEMA)
+
+
+PRODUCTS360 = TableSpec(
+    name="gold.products360",
+    comment="Products with their orders, tier, margin, health and priority: one row per product",
+    grain="one row per product",
+    schema=SCHEMA,
+    natural_key=("product_id",),
+    merge_key="product_id",
+    write=Write.OVERWRITE,
+    statistics_columns=("product_id",),
+    staged_from=("gold.orders_enriched", "gold.product_totals", "silver.dim_products"),
+    derive=lambda tables, as_of: judged_products(
+        tables["gold.product_totals"],
+        recent_units(tables["gold.orders_enriched"], as_of),
+        tables["silver.dim_products"],
+    ),
+)

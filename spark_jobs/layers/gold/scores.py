@@ -1,4 +1,4 @@
-"""Scores by nearest-rank thresholds (design, section 7)."""
+"""Scores by nearest-rank thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Silver (design, section 6): order items as they stand now, and the history of customers and products."""
+"""Silver: the newest delivery of each order item, and the history of customers and products."""

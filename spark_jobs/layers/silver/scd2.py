@@ -1,11 +1,11 @@
-"""Histories of attributes (slowly changing dimensions, type 2) on event time (design, section 6)."""
+"""Histories of attributes (slowly changing dimensions, type 2) on event time."""
 
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-# The total order in which the rows of a key speak.
+# The total order in which the rows of a key take effect.
 ORDER = (
     "effective_at",
     "order_date",
@@ -18,7 +18,7 @@ ORDER = (
 
 
 def effective_at(order_date: Column, landing_date: Column) -> Column:
-    """The instant for which a delivered row speaks: its order's, clamped into the landing date.
+    """The instant at which a delivered row takes effect: its order's timestamp, clamped into the landing date.
 
     A timestamp has microseconds, so the last instant before 24:00 is 23:59:59.999999.
     """
@@ -41,7 +41,7 @@ def versions(
     key: str,
     tracked: Sequence[str],
     untracked: Sequence[str],
-    standing: DataFrame | None = None,
+    previous_versions: DataFrame | None = None,
 ) -> DataFrame:
     """The versions of each key: key, tracked and untracked columns, valid_from, valid_to, is_current.
 
@@ -49,18 +49,19 @@ def versions(
     kinds of attributes, and the columns of ORDER but effective_at. A new version begins where a tracked
     attribute differs (null-safe) from the row before; untracked attributes are those of a version's last row.
 
-    With `standing`, the versions of these keys that all rows of earlier landing dates gave, `rows` holds later
-    landing dates only, and the result is the same as from all of them (design, section 6).
+    With `previous_versions`, the versions of these keys that all rows of earlier landing dates gave, `rows` holds later
+    landing dates only. The result is the same as from all rows.
     """
-    if standing is not None:
-        rows = rows.unionByName(_spoken_for(standing, rows, key, [*tracked, *untracked]))
+    if previous_versions is not None:
+        earlier = _as_rows(previous_versions, key, [*tracked, *untracked])
+        rows = rows.unionByName(earlier, allowMissingColumns=True)
     of_key = Window.partitionBy(key)
     by_order = of_key.orderBy(*ORDER)
     by_time = of_key.orderBy("effective_at")
 
     timed = rows.withColumn("effective_at", effective_at(F.col("order_date"), F.col("landing_date")))
-    # Of the rows with equal effective_at only the last one speaks.
-    speaking = (
+    # Of the rows with equal effective_at only the last one takes effect.
+    effective = (
         timed.withColumn("_next_at", F.lead("effective_at").over(by_order))
         .withColumn("_earliest", F.min("order_date").over(of_key))
         .where(~F.col("_next_at").eqNullSafe(F.col("effective_at")))
@@ -68,7 +69,9 @@ def versions(
     # The first row of a key has NULL before it, which is no struct, so it always begins a version.
     attributes = F.struct(*tracked)
     begins = ~F.lag(attributes).over(by_time).eqNullSafe(attributes)
-    numbered = speaking.withColumn("_begins", begins.cast("int")).withColumn("_version", F.sum("_begins").over(by_time))
+    numbered = effective.withColumn("_begins", begins.cast("int")).withColumn(
+        "_version", F.sum("_begins").over(by_time)
+    )
     last = F.max_by(F.struct(*tracked, *untracked), "effective_at")
     merged = numbered.groupBy(key, "_version").agg(
         F.min("effective_at").alias("_from"), F.min("_earliest").alias("_earliest"), last.alias("_last")
@@ -82,18 +85,13 @@ def versions(
     )
 
 
-def _spoken_for(standing: DataFrame, rows: DataFrame, key: str, attributes: Sequence[str]) -> DataFrame:
-    """A row for each standing version that speaks as the rows behind it did, all at once, at its `valid_from`.
+def _as_rows(versions: DataFrame, key: str, attributes: Sequence[str]) -> DataFrame:
+    """One row per published version, which takes effect at its `valid_from` as all the rows behind it did.
 
-    Any later landing date speaks after all of them. A first version may be valid from before its first row's
-    effective_at, from the earliest order: that one is then the row's order date, and nothing speaks before it either.
+    Rows of any later landing date take effect after all of them. A first version may be valid from before the
+    effective_at of its first row, namely from the earliest order. That instant is then the order date of the row, and
+    nothing takes effect before it either.
     """
-    known = {
-        **{name: F.col(name) for name in (key, *attributes)},
-        "order_date": F.col("valid_from"),
-        "landing_date": F.to_date("valid_from"),
-    }
-    unknown = F.lit(None)
-    return standing.select(
-        *(known.get(field.name, unknown).cast(field.dataType).alias(field.name) for field in rows.schema.fields)
+    return versions.select(
+        key, *attributes, F.col("valid_from").alias("order_date"), F.to_date("valid_from").alias("landing_date")
     )

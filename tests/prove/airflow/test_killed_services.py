@@ -10,17 +10,11 @@ from random import Random
 
 import pytest
 
-from laptop.follow import failure_reasons
 from laptop.services import DAG
-from tests.e2e.lake import SERVICES, Lake, days_of, running_lake
-from tests.prove.budget import minutes, rounds
+from tests.e2e.lake import SERVICES, days_of, running_lake
+from tests.prove.budget import only_in_make_prove, rounds
 
-pytestmark = [
-    pytest.mark.timed,
-    pytest.mark.skipif(
-        minutes() is None, reason="the suite kills all services at once (tests/e2e/test_interrupted_runs.py)"
-    ),
-]
+pytestmark = [pytest.mark.timed, only_in_make_prove("tests/e2e kills all services at once")]
 
 FIRST, DAYS = date(2018, 1, 1), 3
 NO_SCHEDULE = {"LAKEHOUSE_SCHEDULE_END": "2000-01-01", "LAKEHOUSE_RETRIES": "4", "LAKEHOUSE_SPARK_FEW_ROWS": "true"}
@@ -39,7 +33,7 @@ def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.Te
         expected = {}
         for full in (True, False):
             (lake.state.landing / last / "orders.csv").write_bytes(files[full])
-            assert_ends_well(lake, lake.trigger(FIRST, FIRST + timedelta(days=DAYS)))
+            lake.run_to_success(FIRST, FIRST + timedelta(days=DAYS))
             expected[full] = lake.contents()
         assert expected[True] != expected[False]
         for round_ in rounds():
@@ -49,13 +43,8 @@ def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.Te
             time.sleep(moment)
             victims = victims_in_turn[round_ % len(victims_in_turn)]
             lake.kill(*victims)
-            assert_ends_well(lake, run_id)
+            lake.follow_to_success(run_id)
             assert lake.contents() == expected[full], f"round {round_}: {victims}"
             assert lake.job_processes() == [], f"round {round_}: a job's process outlived its run"
             killed[", ".join(victims)] += 1
     print("killed " + "; ".join(f"{name}: {times} times" for name, times in sorted(killed.items())))
-
-
-def assert_ends_well(lake: Lake, run_id: str) -> None:
-    result = lake.follow(run_id)
-    assert result.succeeded, "\n".join(failure_reasons(lake.client, result))

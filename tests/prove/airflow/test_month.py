@@ -22,15 +22,9 @@ from laptop import service_processes as processes
 from laptop.follow import failure_reasons
 from laptop.services import DAG, service_environment
 from tests.e2e.lake import Lake, days_of, running_lake
-from tests.prove.budget import minutes
+from tests.prove.budget import minutes, only_in_make_prove
 
-pytestmark = [
-    pytest.mark.timed,
-    pytest.mark.skipif(
-        minutes() is None,
-        reason="a month takes Airflow most of an hour; its short version is tests/e2e/test_interrupted_runs.py",
-    ),
-]
+pytestmark = [pytest.mark.timed, only_in_make_prove("tests/e2e clears a run and lands a day late")]
 
 FIRST = date(2018, 1, 1)
 LATE = FIRST + timedelta(days=1)
@@ -66,8 +60,7 @@ def at_once(new_lake: NewLake) -> dict[str, list[str]]:
     """The tables of one single run."""
     with new_lake(NO_SCHEDULE) as lake:
         lake.client.unpause(DAG)
-        result = lake.run(month()[0], month()[-1] + timedelta(days=1))
-        assert result.succeeded, "\n".join(failure_reasons(lake.client, result))
+        lake.run_to_success(month()[0], month()[-1] + timedelta(days=1))
         return lake.contents()
 
 

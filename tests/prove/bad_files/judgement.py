@@ -19,7 +19,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-from spark_jobs.layers.bronze.schema import COLUMNS, NAMES
+from spark_jobs.tables.source import COLUMNS, NAMES
 
 SUITE = Path(__file__).resolve().parents[3] / "gx" / "suites" / "bronze_rows.json"
 RULES: list[dict[str, Any]] = json.loads(SUITE.read_text(encoding="utf-8"))["expectations"]
@@ -187,7 +187,10 @@ def parsed(text: str, kind: str) -> Any:
         found = re.fullmatch(r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4}) (?P<h>\d{1,2}):(?P<i>\d\d)", text, re.A)
         found = found or re.fullmatch(r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d{4}) (?P<h>\d\d):(?P<i>\d\d)", text, re.A)
         try:
-            return datetime(*(int(found[part]) for part in "ymdhi")) if found else None  # noqa: DTZ001 - UTC
+            if found is None:
+                return None
+            year, month, day, hour, minute = (int(found[part]) for part in "ymdhi")
+            return datetime(year, month, day, hour, minute)  # noqa: DTZ001 - UTC
         except ValueError:
             return None
     if kind in ("INT", "BIGINT"):

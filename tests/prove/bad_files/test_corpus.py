@@ -80,7 +80,7 @@ def test_nothing_is_written_before_a_refusal(new_lakehouse: Callable[[], Any]) -
     with pytest.raises(HeaderRefused, match=r"bad\.csv"):
         lakehouse.build("bronze", START, END)
     assert lakehouse.spark.sql("SHOW SCHEMAS").collect() == schemas
-    assert not any(lakehouse.tables.schema("staging").endswith(schema[0]) for schema in schemas)
+    assert not any(lakehouse.names.schema("staging").endswith(schema[0]) for schema in schemas)
     assert not Path(lakehouse.ops.root).exists()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.layers.bronze.schema import NAMES
+from spark_jobs.tables.source import NAMES
 from tests.prove.bad_files.days import bronze
 from tests.prove.bad_files.judgement import differences, judge_file, physical_lines
 from tests.prove.bad_files.mutations import Fuzzed, fuzzed_file

@@ -11,8 +11,9 @@ from random import Random
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_jobs.layers.registry import tables_of
 from spark_jobs.runtime.errors import PublicationConflict
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS
+from spark_jobs.runtime.table_names import LAYERS
 from tests.prove.budget import minutes, rounds
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
@@ -72,7 +73,7 @@ class Reader(threading.Thread):
     def _look(self) -> None:
         for layer, publication in self._lakehouse.publications.newest_by_layer().items():
             heads = self._lakehouse.heads(layer)
-            for table in LAYER_TABLES[layer]:
+            for table in [spec.name for spec in tables_of(layer)]:
                 self.seen[table].add(heads[table])
                 rows = self._lakehouse.at(table, publication.tables[table]).count()
                 if rows != publication.row_counts[table]:

@@ -17,16 +17,18 @@ from typing import Any
 
 from pyspark.sql.connect.client import SparkConnectClient
 
+from spark_jobs.layers.registry import TABLES
 from spark_jobs.runtime.job_parameters import BuildParameters, PublishParameters
 from spark_jobs.runtime.session import spark_session
+from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
 from spark_jobs.storage.publications import Publications
 from spark_jobs.tasks.audit import audit_build
-from spark_jobs.tasks.builders import BUILDERS
-from spark_jobs.tasks.publish import publish
+from spark_jobs.tasks.build import build_layer
+from spark_jobs.tasks.publish import publish_build
 
 WRITING = ("ALTER", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "RESTORE")
-RUN_SETTINGS = ("catalog", "schema_prefix", "ops_root", "repair_count", "layer")
+RUN_SETTINGS = ("catalog", "schema_prefix", "ops_root", "staging_root", "repair_count", "layer")
 
 
 class Commits:
@@ -80,26 +82,31 @@ def watch(commits: Commits) -> None:
         with commits.commit(f"file {relative}"):
             write_json(volume, relative, content)
 
-    SparkConnectClient.execute_command = watched_execute  # type: ignore[method-assign]
-    OpsVolume.write_json = watched_write  # type: ignore[method-assign]
+    setattr(SparkConnectClient, "execute_command", watched_execute)  # noqa: B010 - mypy forbids the assignment
+    setattr(OpsVolume, "write_json", watched_write)  # noqa: B010
 
 
 def main() -> None:
-    parameters = BuildParameters(**json.loads(sys.argv[1]))
+    parameters = BuildParameters.from_texts(json.loads(sys.argv[1]))
     number, moment = sys.argv[2].split()
-    spark, ops = spark_session(), OpsVolume(parameters.ops_root)
-    Publications(spark, parameters.tables).create()
+    ops = OpsVolume(parameters.ops_root)
+    lakehouse = Lakehouse(spark_session(), parameters.names, ops, parameters.staging_root, TABLES)
+    Publications(lakehouse).create()
     watch(Commits(int(number), moment))
-    build = BUILDERS[parameters.layer](spark, parameters, parameters.fresh_build_id)
-    build.save(ops)
-    verdict = audit_build(spark, ops, build)
+    build = build_layer(lakehouse, parameters)
+    verdict = audit_build(lakehouse, build)
     if not verdict.success:
         raise AssertionError("\n".join(verdict.lines()))
     print("to publish:", json.dumps([build.build_id, verdict.fingerprint]), flush=True)
-    settings = {name: getattr(parameters, name) for name in RUN_SETTINGS}
-    of_build = {"build_job_run_id": parameters.job_run_id, "build_id": build.build_id}
-    job_run_id = f"{parameters.job_run_id}0"
-    publish(spark, PublishParameters(**settings, **of_build, job_run_id=job_run_id, fingerprint=verdict.fingerprint))
+    texts = parameters.as_texts()
+    settings = {name: texts[name] for name in RUN_SETTINGS}
+    chosen = {
+        "build_job_run_id": parameters.job_run_id,
+        "build_id": build.build_id,
+        "job_run_id": f"{parameters.job_run_id}0",
+        "fingerprint": verdict.fingerprint,
+    }
+    publish_build(lakehouse, PublishParameters.from_texts(settings | chosen))
     os._exit(0)
 
 

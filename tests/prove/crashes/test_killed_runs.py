@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -18,7 +17,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from local_workspace.spark_sessions import SparkSessions
-from tests.prove.budget import minutes, rounds
+from tests.prove.budget import minutes, only_in_make_prove, rounds
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -65,7 +64,7 @@ class Killed:
         parameters = self.lakehouse.parameters(layer, *DAYS)
         session = str(uuid.uuid4())
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.prove.crashes.dying_run", json.dumps(dataclasses.asdict(parameters)),
+            [sys.executable, "-m", "tests.prove.crashes.dying_run", json.dumps(parameters.as_texts()),
              f"{number} {moment}"],
             cwd=REPO, env=os.environ | {"SPARK_REMOTE": self._session(session)}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -134,7 +133,7 @@ def test_each_layer_killed_once_on_the_way(killed: Killed) -> None:
 
 
 @pytest.mark.timed
-@pytest.mark.skipif(minutes() is None, reason="its short version is the test above")
+@only_in_make_prove("the test above")
 @pytest.mark.parametrize("layer", LAYERS)
 def test_killed_at_any_commit_and_at_any_moment(layer: str, killed: Killed) -> None:
     tried = 0

@@ -94,7 +94,7 @@ SETTINGS = record(
     tags=TEXT_MAP,
     timeout_seconds=one(0, 1, 2**70),
 )
-WORKING = {
+WORKING: dict[str, Any] = {
     "name": "works",
     "tasks": [
         {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -78,7 +79,7 @@ def test_large_files_go_through_to_disk_and_not_through_memory(house: Workspace,
     before, size = memory(house), 300
     highest = before
 
-    def pieces() -> object:
+    def pieces() -> Iterator[bytes]:
         nonlocal highest
         for _ in range(size):
             highest = max(highest, memory(house))
@@ -161,7 +162,7 @@ def test_broken_bodies_are_refused(house: Workspace, kind: str) -> None:
     ],
 )
 def test_arguments_of_the_wrong_kind_are_refused(
-    house: Workspace, owner: requests.Session, path: str, body: dict[str, object]
+    house: Workspace, owner: requests.Session, path: str, body: dict[str, Any]
 ) -> None:
     if path.endswith("update"):
         body = body | {"job_id": house.create(task("ok"), name="to update")}

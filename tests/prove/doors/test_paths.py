@@ -52,7 +52,8 @@ def test_no_spelling_leads_out(house: Workspace) -> None:
     volume = house.state / "volumes/spark_catalog/ops/files"
     volume.mkdir(parents=True, exist_ok=True)
     for name, goal in (("out", house.state / "secrets"), ("loop", volume / "loop")):
-        (volume / name).is_symlink() or (volume / name).symlink_to(goal)
+        if not (volume / name).is_symlink():
+            (volume / name).symlink_to(goal)
     before = tree(house.state)
     headers = f"Host: localhost\r\nConnection: close\r\nContent-Length: 3\r\nAuthorization: Bearer {house.token}\r\n"
     headers += f"Cookie: lakehouse_workspace={cookie_of(house.token)}\r\n"
@@ -131,8 +132,10 @@ def test_odd_files_on_a_volume_break_no_listing(house: Workspace, owner: request
     (folder / "<img src=x onerror=alert(1)>").write_text("x")
     (folder / "a\nb").mkdir(exist_ok=True)
     for name, goal in (("loop", "loop"), ("nowhere", "gone"), ("out", "/etc")):
-        (folder / name).is_symlink() or (folder / name).symlink_to(goal)
-    os.mkfifo(folder / "pipe") if not (folder / "pipe").exists() else None
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(goal)
+    if not (folder / "pipe").exists():
+        os.mkfifo(folder / "pipe")
     listed = owner.get(f"{house.host}/api/2.0/fs/directories{VOLUME}/odd", timeout=5)
     assert listed.status_code == 200
     names = {entry["name"] for entry in listed.json()["contents"]}

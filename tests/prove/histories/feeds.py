@@ -23,7 +23,7 @@ MALFORMED = "this is no order item"
 TOO_MANY = 200
 """Malformed lines by which the gate of any date of a convoy fails."""
 QUARANTINED_LINES, QUARANTINED_SHARE, SMALL = 5, 0.05, 100
-"""What the gate allows (design, section 5): so many lines of a date under SMALL lines, this share of any other."""
+"""What the bronze gate allows to be quarantined: a number of lines on a date under SMALL lines, else a share."""
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,8 @@ def convoys(draw: st.DrawFn, most_days: int = 3, most_steps: int = 5) -> Convoy:
     layers = st.sampled_from(
         [LAYERS] * 4 + [("bronze",), ("bronze", "silver"), ("silver",), ("silver", "gold"), ("gold",)]
     )
-    kinds = {
-        Run: st.builds(lambda interval, layers: Run(*interval, layers), intervals, layers),
+    kinds: dict[type, st.SearchStrategy[Step]] = {
+        Run: st.builds(lambda interval, layers: Run(interval[0], interval[1], layers), intervals, layers),
         Land: st.builds(Land, days, st.just(Delivery())),
         Overlap: st.builds(Overlap, st.sampled_from(LAYERS), intervals, intervals),
         Maintain: st.builds(Maintain),
@@ -244,7 +244,7 @@ def convoys(draw: st.DrawFn, most_days: int = 3, most_steps: int = 5) -> Convoy:
     # Left to itself, Hypothesis draws mostly short lists, and few runs in them.
     kind = st.sampled_from([Run] * 5 + [Land] * 2 + [Overlap] * 2 + [Maintain])
     many = draw(st.sampled_from(range(most_steps + 1)))
-    steps = [draw(kinds[draw(kind)]) for _ in range(many)]
+    steps: list[Step] = [draw(kinds[draw(kind)]) for _ in range(many)]
     order = tuple(draw(st.permutations(range(1, number + 1))))
     landings = number + sum(isinstance(step, Land) for step in steps)
     malformed = [draw(st.sampled_from([0, 0, 0, 0, 1, 1, TOO_MANY])) for _ in range(landings)]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.runtime.errors import BaseMissing
-from spark_jobs.tables.names import LAYER_TABLES
+from spark_jobs.layers.registry import tables_of
+from spark_jobs.runtime.errors import UpstreamMissing
 from tests.prove.histories.feeds import (
     LAYERS,
     Convoy,
@@ -76,7 +76,7 @@ class Player:
         """Whether the layer was published; what must be refused is refused, and changes nothing."""
         self._tried[f"{layer} runs"] += 1
         if not self._can_build(layer):
-            with pytest.raises(BaseMissing):
+            with pytest.raises(UpstreamMissing):
                 self.lakehouse.build(layer, day_name(start), day_name(end))
             return False
         build = self.lakehouse.build(layer, day_name(start), day_name(end))
@@ -142,7 +142,7 @@ def found(lakehouse: Lakehouse) -> dict[str, list[Row]]:
     return {
         table: [row.asDict() for row in lakehouse.published(table).collect()]
         for layer in ("silver", "gold")
-        for table in LAYER_TABLES[layer]
+        for table in [spec.name for spec in tables_of(layer)]
     }
 
 

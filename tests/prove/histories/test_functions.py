@@ -13,7 +13,7 @@ from spark_jobs.layers.gold.customers360 import customers360
 from spark_jobs.layers.gold.orders_enriched import orders_enriched
 from spark_jobs.layers.gold.products360 import products360
 from spark_jobs.layers.silver.dimensions import dim_customers, dim_products
-from spark_jobs.layers.silver.orders import newest_deliveries, orders
+from spark_jobs.layers.silver.orders import orders
 from tests.prove.budget import minutes, rounds
 from tests.spark.silver.frames import assert_same, collected, frame
 from tests.unit.model import cases, oracle
@@ -36,7 +36,7 @@ def by_spark(spark: SparkSession, rows: list[Row]) -> dict[str, list[Row]]:
     silver: dict[str, DataFrame] = {
         "dim_customers": dim_customers(bronze),
         "dim_products": dim_products(bronze),
-        "orders": orders(newest_deliveries(bronze)),
+        "orders": orders(bronze),
     }
     enriched = orders_enriched(silver["orders"], silver["dim_customers"], silver["dim_products"])
     gold = {

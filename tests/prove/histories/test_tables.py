@@ -25,7 +25,7 @@ FIRST_SEED = 7
 def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
     spark: SparkSession,
     email_key: None,  # noqa: F811
-    tmp_path_factory,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     tried: Counter[str] = Counter()
     numbers = itertools.count()

@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import BooleanType, DataType, DateType, DecimalType, StringType, StructType, TimestampType
 
-from spark_jobs.layers.bronze.schema import ORDER_ITEMS
+from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 
 DAY = date(2018, 1, 2)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from pyspark.sql import SparkSession
 
-from spark_jobs.layers.bronze.schema import ORDER_ITEMS, QUARANTINE
+from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS, QUARANTINE
 from spark_jobs.quality.bronze_assets import bronze_assets
 from spark_jobs.quality.checkpoint import run_checkpoint
 from tests.spark.audit.frames import delivery, row, table

@@ -12,13 +12,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from spark_jobs.layers.bronze.schema import ORDER_ITEMS
+from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
 from spark_jobs.layers.gold.customers360 import customers360
 from spark_jobs.layers.gold.orders_enriched import orders_enriched
-from spark_jobs.layers.gold.products360 import product_totals, products360
-from spark_jobs.layers.gold.schema import KEYS as GOLD_KEYS
-from spark_jobs.layers.gold.schema import SCHEMAS as GOLD_SCHEMAS
-from spark_jobs.layers.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, ORDERS
+from spark_jobs.layers.gold.product_totals import product_totals
+from spark_jobs.layers.gold.products360 import products360
+from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS
 from spark_jobs.quality.gold_360_assets import MOVED_COLUMNS, NOT_COUNTED, MovedOrders
 from spark_jobs.quality.gold_assets import gold_assets
 from spark_jobs.storage.overlay import Change

@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.layers.bronze.schema import ORDER_ITEMS
-from spark_jobs.layers.silver.schema import DIM_CUSTOMERS, DIM_PRODUCTS, ORDERS
+from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
+from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS
 from spark_jobs.quality.silver_assets import silver_assets
 from spark_jobs.storage.overlay import Change
 from tests.spark.audit.frames import DAY, FILE, delivery, judged, row, table, unmet

@@ -80,9 +80,10 @@ def run_bronze(spark: Any, landing: Path, encoding: str = "windows-1252") -> tup
     """All landed lines of DAY as one DataFrame, and what has landed."""
     from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
     from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-    from spark_jobs.layers.bronze.source import SourceFormat, read_lines
     from spark_jobs.runtime.interval import Interval
+    from spark_jobs.storage.landed_text import read_lines
     from spark_jobs.storage.landing import landed_files
+    from spark_jobs.tables.source import SourceFormat
 
     landing_now = landed_files(landing, Interval(DAY, date(2018, 1, 2)), encoding=encoding)
     frame = landed_lines(

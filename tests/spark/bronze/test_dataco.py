@@ -14,8 +14,8 @@ def test_all_of_dataco_is_valid(compiling_spark: Any, dataco: Path, tmp_path: Pa
     from feeds.daily_replay import replay
     from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
     from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-    from spark_jobs.layers.bronze.source import read_lines
     from spark_jobs.runtime.interval import Interval
+    from spark_jobs.storage.landed_text import read_lines
     from spark_jobs.storage.landing import landed_files
 
     replayed = replay(dataco, tmp_path)

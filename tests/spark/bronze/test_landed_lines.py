@@ -229,16 +229,16 @@ def test_a_valid_line_is_typed(landed: Any) -> None:
 
 
 def test_the_frame_has_the_declared_columns(landed: Any) -> None:
-    from spark_jobs.layers.bronze import schema
+    from spark_jobs.layers.bronze import bronze_tables
     from spark_jobs.layers.bronze.landed_lines import order_items, quarantine
 
     for frame, declared in [
-        (landed.frame, schema.LANDED_LINES),
-        (order_items(landed.frame), schema.ORDER_ITEMS),
-        (quarantine(landed.frame), schema.QUARANTINE),
+        (landed.frame, bronze_tables.LANDED_LINES),
+        (order_items(landed.frame), bronze_tables.ORDER_ITEMS.schema),
+        (quarantine(landed.frame), bronze_tables.QUARANTINE.schema),
     ]:
         assert [(f.name, f.dataType) for f in frame.schema] == [(f.name, f.dataType) for f in declared]
-    assert len(schema.ORDER_ITEMS) == 61
+    assert len(bronze_tables.ORDER_ITEMS.schema) == 61
 
 
 def test_every_row_rule_quarantines_with_its_reason(landed: Any) -> None:
@@ -263,10 +263,10 @@ def test_a_value_that_does_not_parse_is_the_only_reason(landed: Any) -> None:
 
 
 def test_every_typed_column_is_tried() -> None:
-    from spark_jobs.layers.bronze import schema
+    from spark_jobs.tables import source
 
     tried = {source for source, _, _ in UNPARSABLE}
-    assert tried == {column.source for column in schema.COLUMNS if column.type != schema.TEXT} - {
+    assert tried == {column.source for column in source.COLUMNS if column.type != source.TEXT} - {
         "Sales"
     }  # as its neighbours
 

@@ -22,8 +22,8 @@ class Bronze:
         from feeds.synthetic.feed_settings import FeedSettings
         from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
         from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-        from spark_jobs.layers.bronze.source import read_lines
         from spark_jobs.runtime.interval import Interval
+        from spark_jobs.storage.landed_text import read_lines
         from spark_jobs.storage.landing import landed_files
 
         settings = FeedSettings(scale=500, late=30_000, repeated=20_000, corrupt=120_000, malformed=20_000)
@@ -46,7 +46,7 @@ def bronze(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Bronze:
 def test_every_fault_is_in_quarantine_with_its_reasons_and_nothing_else_is(bronze: Bronze) -> None:
     from feeds.synthetic.faults import corruptions, malformations, repetitions
     from spark_jobs.layers.bronze.landed_lines import quarantine
-    from spark_jobs.layers.bronze.schema import position
+    from spark_jobs.tables.source import position
 
     injected = feeds.truth(bronze.landing, "repeated", "corrupt", "malformed")
     named = {fault.name for kind in (repetitions, corruptions, malformations) for fault in kind()}

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.gold.customers360 import rfm_segment
-from spark_jobs.layers.gold.measures import counts, ratio
+from spark_jobs.layers.gold.measures import is_counted, ratio
 from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,
@@ -79,7 +79,7 @@ def test_which_items_count(spark: SparkSession) -> None:
         "SUSPECTED_FRAUD",
     ]
     rows = spark.createDataFrame([(status,) for status in statuses], "order_status STRING")
-    assert {row[0] for row in rows.where(~counts()).collect()} == {"CANCELED", "SUSPECTED_FRAUD"}
+    assert {row[0] for row in rows.where(~is_counted()).collect()} == {"CANCELED", "SUSPECTED_FRAUD"}
 
 
 def test_ratios_are_rounded_half_up_once(spark: SparkSession) -> None:

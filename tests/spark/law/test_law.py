@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from spark_jobs.layers.registry import LOOKED_UP_BY
+from spark_jobs.layers.registry import TABLES
 from spark_jobs.runtime.errors import GateRejected
-from spark_jobs.storage import local_relation as at_hand
-from spark_jobs.tables.names import LAYERS
+from spark_jobs.runtime.table_names import LAYERS
+from spark_jobs.storage import local_relation
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 THIRD_DAY = (
@@ -72,7 +72,7 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
     at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the tables themselves, as where rows are many; all other tests go by rows at hand."""
-    monkeypatch.setattr(at_hand, "MOST_ROWS", 0)
+    monkeypatch.setattr(local_relation, "MOST_ROWS", 0)
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
     lakehouse.run("2018-01-03", "2018-01-04", audited=False)
@@ -93,7 +93,7 @@ def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: 
     assert lakehouse.everything() == at_once.everything()
     (row,) = lakehouse.published("gold.customers360").where("customer_id = 4").collect()
     assert row["customer_segment"] == "Corporate"
-    for table, columns in LOOKED_UP_BY.items():
+    for table, columns in ((name, spec.statistics_columns) for name, spec in TABLES.items()):
         assert all(set(told) == set(columns) for told in lakehouse.statistics(table)), table
     days = sorted((told["landing_date"] for told in lakehouse.statistics("bronze.order_items")), key=str)
     assert days == [(f"2018-01-0{day}", f"2018-01-0{day}") for day in (1, 2, 3)], "a day is in a file of its own"
@@ -150,7 +150,7 @@ def test_a_layer_that_has_got_a_table_is_built_anew(at_once: Lakehouse, capsys: 
     assert newest is not None
     older = {name: version for name, version in newest.tables.items() if name != table}
     assert at_once.publications.append(replace(newest, seq=newest.seq + 1, base_seq=newest.seq, tables=older))
-    at_once.spark.sql(f"DROP TABLE {at_once.tables.name(table)}")
+    at_once.spark.sql(f"DROP TABLE {at_once.names.table(table)}")
     capsys.readouterr()
     at_once.maintain("2018-01-10")
     assert f"gold: left as it is until it is built again, since it has got {table}" in capsys.readouterr().out
@@ -163,7 +163,7 @@ def test_a_layer_that_has_got_a_table_is_built_anew(at_once: Lakehouse, capsys: 
 def test_maintenance_names_what_published_tables_break(at_once: Lakehouse) -> None:
     newest = at_once.publications.newest("silver")
     assert newest is not None
-    name = at_once.tables.name("silver.orders")
+    name = at_once.names.table("silver.orders")
     at_once.spark.sql(f"UPDATE {name} SET line_total = line_total + 0.01 WHERE order_item_id = 1").collect()
     tampered = replace(newest, seq=newest.seq + 1, base_seq=newest.seq, tables=at_once.heads("silver"))
     assert at_once.publications.append(tampered)

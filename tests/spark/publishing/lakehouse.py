@@ -12,20 +12,24 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.layers.bronze.schema import AUDIT_ONLY, SOURCE_NAMES
-from spark_jobs.quality.verdict import Statistics, Verdict, suites_hash
+from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
+from spark_jobs.layers.registry import TABLES, tables_of
+from spark_jobs.quality.fingerprint import fingerprint
+from spark_jobs.quality.suites import suites_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
+from spark_jobs.runtime.table_names import LAYERS, TableNames
 from spark_jobs.storage import delta
-from spark_jobs.storage.build_record import Build, fingerprint
+from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.lakehouse import Lakehouse as JobLakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
 from spark_jobs.storage.publications import Publication, Publications
-from spark_jobs.storage.verdicts import Verdicts
-from spark_jobs.tables.names import LAYER_TABLES, LAYERS, Tables
+from spark_jobs.storage.verdicts import Statistics, Verdict, Verdicts
+from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.tasks.audit import audit_build
-from spark_jobs.tasks.builders import BUILDERS
+from spark_jobs.tasks.build import build_layer
 from spark_jobs.tasks.maintenance import maintain
-from spark_jobs.tasks.publish import publish
+from spark_jobs.tasks.publish import publish_build
 
 _run_ids = itertools.count(1000)
 
@@ -77,17 +81,19 @@ class Lakehouse:
         self.spark = spark
         self.landing = folder / "landing"
         self.landing.mkdir(parents=True)
-        self.ops = OpsVolume(str(folder / "ops"))
-        self.tables = Tables("spark_catalog", prefix)
-        self.publications = Publications(spark, self.tables)
+        self.ops = OpsVolume(folder / "ops")
+        self.staging_root = folder / "staging"
+        self.names = TableNames("spark_catalog", prefix)
+        self.jobs = JobLakehouse(spark, self.names, self.ops, self.staging_root, TABLES)
+        self.publications = Publications(self.jobs)
         self.publications.create()
 
     def land(self, day: str, *lines: dict[str, str] | str) -> None:
-        """Delivers a day anew, in one file: lines as values by column, or as text."""
+        """Delivers a day, in place of what it has, in one file: lines as values by column, or as text."""
         self.deliver(day, {"orders.csv": lines} if lines else {})
 
     def deliver(self, day: str, files: Mapping[str, Sequence[dict[str, str] | str]]) -> None:
-        """Delivers a day anew: its files with their lines."""
+        """Delivers a day, in place of what it has: its files with their lines."""
         folder = self.landing / f"dt={day}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -97,36 +103,38 @@ class Lakehouse:
             (folder / name).write_text(content, encoding="windows-1252", newline="")
 
     def parameters(self, layer: str, start: str, end: str, **changes: str) -> BuildParameters:
-        parameters = BuildParameters(
-            catalog="spark_catalog",
-            schema_prefix=self.tables.schema_prefix,
-            ops_root=str(self.ops.root),
-            job_run_id=str(next(_run_ids)),
-            repair_count="0",
-            layer=layer,
-            interval_start=start,
-            interval_end=end,
-            landing_root=str(self.landing),
-            source_encoding="windows-1252",
-            email_secret="lakehouse/email-hmac-key",
-            allow_missing_dates="false",
-            max_quarantined_percent="5",
-            max_quarantined_lines="5",
-        )
-        return replace(parameters, **changes)
+        texts = self._task() | {
+            "layer": layer,
+            "interval_start": start,
+            "interval_end": end,
+            "landing_root": str(self.landing),
+            "source_encoding": "windows-1252",
+            "email_secret": "lakehouse/email-hmac-key",
+            "allow_missing_dates": "false",
+            "max_quarantined_percent": "5",
+            "max_quarantined_lines": "5",
+        }
+        return BuildParameters.from_texts(texts | changes)
+
+    def _task(self) -> dict[str, str]:
+        return {
+            "catalog": "spark_catalog",
+            "schema_prefix": self.names.schema_prefix,
+            "ops_root": str(self.ops.root),
+            "staging_root": str(self.staging_root),
+            "job_run_id": str(next(_run_ids)),
+            "repair_count": "0",
+        }
 
     def build(self, layer: str, start: str = "2018-01-01", end: str = "2018-01-02", **changes: str) -> Build:
-        parameters = self.parameters(layer, start, end, **changes)
-        build = BUILDERS[layer](self.spark, parameters, parameters.fresh_build_id)
-        build.save(self.ops)
-        return build
+        return build_layer(self.jobs, self.parameters(layer, start, end, **changes))
 
     def built(self, layer: str, job_run_id: str) -> Build:
         """What a build has recorded."""
         return Build.load(self.ops, layer, job_run_id)
 
     def audit(self, build: Build) -> Verdict:
-        return audit_build(self.spark, self.ops, build)
+        return audit_build(self.jobs, build)
 
     def approve(self, build: Build) -> Verdict:
         """A successful verdict without its audit, for tests of what comes after it."""
@@ -137,30 +145,25 @@ class Lakehouse:
             success=True,
             interval_start=str(build.interval.start),
             interval_end=str(build.interval.end),
-            fingerprint=fingerprint(self.spark, build),
+            fingerprint=fingerprint(self.jobs, build),
             statistics=Statistics(1, 1, 0, 0),
             suites=suites_hash(build.layer),
             code_version=code_version(),
             data_docs="",
         )
-        Verdicts(self.spark, self.tables).append(verdict)
+        Verdicts(self.jobs).append(verdict)
         return verdict
 
-    def publish(self, build: Build, fingerprint: str) -> Publication:
-        return publish(
-            self.spark,
-            PublishParameters(
-                catalog="spark_catalog",
-                schema_prefix=self.tables.schema_prefix,
-                ops_root=str(self.ops.root),
-                job_run_id=str(next(_run_ids)),
-                repair_count="0",
-                layer=build.layer,
-                build_job_run_id=build.job_run_id,
-                build_id=build.build_id,
-                fingerprint=fingerprint,
-            ),
-        )
+    def publish(self, build: Build, fingerprint: str, *, job_run_id: str = "", spark: Any = None) -> Publication:
+        """By a new job run, and in this lakehouse's session, where none is given."""
+        texts = self._task() | {
+            "layer": build.layer,
+            "build_job_run_id": build.job_run_id,
+            "build_id": build.build_id,
+            "fingerprint": fingerprint,
+        }
+        parameters = PublishParameters.from_texts(texts | ({"job_run_id": job_run_id} if job_run_id else {}))
+        return publish_build(replace(self.jobs, spark=spark or self.spark), parameters)
 
     def run(
         self, start: str, end: str, layers: tuple[str, ...] = LAYERS, *, audited: bool = True, **changes: str
@@ -172,30 +175,20 @@ class Lakehouse:
             self.publish(build, verdict.fingerprint)
 
     def maintain(self, as_of: str) -> None:
-        maintain(
-            self.spark,
-            MaintenanceParameters(
-                catalog="spark_catalog",
-                schema_prefix=self.tables.schema_prefix,
-                ops_root=str(self.ops.root),
-                job_run_id=str(next(_run_ids)),
-                repair_count="0",
-                as_of=as_of,
-                max_quarantined_percent="5",
-                max_quarantined_lines="5",
-            ),
-        )
+        limits = {"max_quarantined_percent": "5", "max_quarantined_lines": "5"}
+        maintain(self.jobs, MaintenanceParameters.from_texts(self._task() | {"as_of": as_of} | limits))
 
     def published(self, table: str) -> DataFrame:
         newest = self.publications.newest(table.partition(".")[0])
         assert newest is not None
-        return delta.at_version(self.spark, self.tables.name(table), newest.tables[table])
+        return delta.at_version(self.spark, self.names.table(table), newest.tables[table])
 
     def at(self, table: str, version: int) -> DataFrame:
-        return delta.at_version(self.spark, self.tables.name(table), version)
+        return delta.at_version(self.spark, self.names.table(table), version)
 
     def heads(self, layer: str) -> dict[str, int]:
-        return {t: delta.head_version(self.spark, self.tables.name(t)) for t in LAYER_TABLES[layer]}
+        versions = {table: delta.head_version(self.spark, self.names.table(table)) for table in self.table_names(layer)}
+        return {table: version for table, version in versions.items() if version is not None}
 
     def everything(self, *layers: str) -> dict[str, list[tuple[Any, ...]]]:
         """Every published table (of these layers), its rows sorted, audit columns aside."""
@@ -203,27 +196,30 @@ class Lakehouse:
         for layer in layers or LAYERS:
             newest = self.publications.newest(layer)
             assert newest is not None
-            for table in LAYER_TABLES[layer]:
+            for table in self.table_names(layer):
                 frame = self.at(table, newest.tables[table]).drop(*AUDIT_ONLY)
                 content[table] = sorted((tuple(row) for row in frame.collect()), key=repr)
                 assert newest.row_counts[table] == len(content[table]), f"the publication miscounts {table}"
         return content
 
     def statistics(self, table: str) -> list[dict[str, tuple[Any, Any]]]:
-        """Of each file that was written to a published table: column -> its least and greatest value, as Delta's log
-        tells them."""
-        detail = self.spark.sql(f"DESCRIBE DETAIL {self.tables.name(table)}").collect()[0]
+        """Of each file that was written to a published table: column -> its least and greatest value, from
+        Delta's log."""
+        detail = self.spark.sql(f"DESCRIBE DETAIL {self.names.table(table)}").collect()[0]
         log = self.spark.read.text(f"{detail['location']}/_delta_log/*.json").collect()
         written = [json.loads(line["value"])["add"] for line in log if line["value"].startswith('{"add"')]
-        told = [json.loads(add["stats"]) for add in written]
-        return [{name: (s["minValues"].get(name), s["maxValues"].get(name)) for name in s["nullCount"]} for s in told]
-
-    def staging(self) -> list[str]:
-        schema = self.tables.schema("staging")
+        statistics = [json.loads(add["stats"]) for add in written]
         return [
-            row["tableName"] for row in self.spark.sql(f"SHOW TABLES IN {schema}").where("NOT isTemporary").collect()
+            {name: (s["minValues"].get(name), s["maxValues"].get(name)) for name in s["nullCount"]} for s in statistics
         ]
 
+    def staging(self) -> list[str]:
+        """The ids of the builds that have something staged."""
+        return sorted(folder.name for folder in self.staging_root.iterdir()) if self.staging_root.exists() else []
+
+    def table_names(self, layer: str) -> list[str]:
+        return [spec.name for spec in tables_of(layer)]
+
     def drop(self) -> None:
-        for schema in (*LAYERS, "ops", "staging"):
-            self.spark.sql(f"DROP SCHEMA IF EXISTS {self.tables.schema(schema)} CASCADE")
+        for schema in (*LAYERS, "ops"):
+            self.spark.sql(f"DROP SCHEMA IF EXISTS {self.names.schema(schema)} CASCADE")

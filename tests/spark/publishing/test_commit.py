@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from spark_jobs.storage.staged_changes import stage_changes, stage_whole
 
-from spark_jobs.layers.bronze.schema import LANDED_LINES
-from spark_jobs.layers.registry import LANDED_FILES, LOOKED_UP_BY, SCHEMAS
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, LANDED_LINES
+from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.storage import commit as commits
 from spark_jobs.storage.build_record import Base, Build
 from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_heads
 from spark_jobs.storage.publications import Publication
-from spark_jobs.storage.staged_changes import stage_changes, stage_whole
 from spark_jobs.storage.staging import StagedTable, stage
-from spark_jobs.tables.names import LAYER_TABLES
 from tests.spark.publishing.lakehouse import Lakehouse
 
 TOTALS, ENRICHED = "gold.product_totals", "gold.orders_enriched"
@@ -29,7 +28,7 @@ VALUES: dict[str, Any] = {"integer": 1, "bigint": 1, "long": 1, "decimal": Decim
 
 def rows(spark: SparkSession, table: str, key: str, values: dict[int, int], measure: str) -> DataFrame:
     """A row for each key, with its measure; of other columns those that may not be null have some value."""
-    schema = SCHEMAS[table]
+    schema = TABLES[table].schema
     some = {field.name: None if field.nullable else VALUES[field.dataType.typeName()] for field in schema.fields}
     return spark.createDataFrame([some | {key: k, measure: value} for k, value in values.items()], schema)
 
@@ -73,7 +72,7 @@ class Layer:
         return done
 
     def content(self, table: str, key: str, measure: str) -> dict[int, int]:
-        found = self.lakehouse.spark.table(self.lakehouse.tables.name(table)).select(key, measure).collect()
+        found = self.lakehouse.spark.table(self.lakehouse.names.table(table)).select(key, measure).collect()
         return {row[key]: row[measure] for row in found}
 
 
@@ -89,7 +88,7 @@ def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
 def test_neighbours_are_written_into_one_file(staged_rows: int, files: int) -> None:
     staged = StagedTable("name", "id", 0, staged_rows)
     hint = commits._in_files(ENRICHED, staged)
-    assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {LOOKED_UP_BY[ENRICHED][0]}) */"
+    assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {TABLES[ENRICHED].statistics_columns[0]}) */"
 
 
 def test_a_merge_looks_into_files_of_staged_keys_only(gold: Layer) -> None:
@@ -152,13 +151,13 @@ def landed(bronze: Layer, days: dict[str, tuple[int, int]]) -> dict[str, StagedT
 
 
 def by_date(bronze: Layer, table: str) -> dict[str, int]:
-    found = bronze.lakehouse.spark.table(bronze.lakehouse.tables.name(table)).groupBy("landing_date").count()
+    found = bronze.lakehouse.spark.table(bronze.lakehouse.names.table(table)).groupBy("landing_date").count()
     return {str(row["landing_date"]): row["count"] for row in found.collect()}
 
 
 def test_landing_dates_are_replaced_and_what_they_gain_is_counted(new_lakehouse: Callable[[], Lakehouse]) -> None:
     bronze = Layer(new_lakehouse(), "bronze")
-    files, items, quarantine = LAYER_TABLES["bronze"]
+    files, items, quarantine = [spec.name for spec in tables_of("bronze")]
     first, second, third = "2018-01-01", "2018-01-02", "2018-01-03"
 
     def replaced(until: str, days: dict[str, tuple[int, int]], missing: tuple[str, ...] = ()) -> list[Committed]:
@@ -185,7 +184,7 @@ SOME_PUBLICATION = Publication(
     layer="gold",
     seq=1,
     base_seq=0,
-    below_seq=None,
+    upstream_seq=None,
     interval_start=None,
     interval_end=None,
     tables={},
@@ -246,7 +245,7 @@ def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
 def test_versions_are_numbers_of_any_size(gold: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal ones above 256 are not the same object in Python."""
     spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
-    old = dict.fromkeys(LAYER_TABLES["gold"], 1000)
+    old = dict.fromkeys([spec.name for spec in tables_of("gold")], 1000)
     monkeypatch.setattr(gold, "heads", old)
     monkeypatch.setattr(gold, "standing", {})
     monkeypatch.setattr(commits, "_merge", lambda *_: 1)

@@ -14,7 +14,7 @@ from tests.spark.publishing.lakehouse import Lakehouse
 @pytest.fixture
 def table(spark: SparkSession, lakehouse: Lakehouse) -> Iterator[str]:
     """A table of versions 0 to 2."""
-    name = lakehouse.tables.name("ops.of_three_versions")
+    name = lakehouse.names.table("ops.of_three_versions")
     spark.sql(f"CREATE TABLE {name} (n INT) USING delta")
     for number in (1, 2):
         spark.sql(f"INSERT INTO {name} VALUES ({number})")
@@ -43,7 +43,7 @@ def test_another_commit_is_seen_at_once(spark: SparkSession, table: str) -> None
 def test_there_is_no_newest_version_of_no_table(
     spark: SparkSession, lakehouse: Lakehouse, expected: int | None
 ) -> None:
-    name = lakehouse.tables.name("ops.no_such_table")
+    name = lakehouse.names.table("ops.no_such_table")
     assert delta.head_version(spark, name, expected) is None
     if expected is not None:
         assert delta.head(spark, name, expected) is None

@@ -1,198 +1,454 @@
-"""Publishing bronze: only what was audited, in one commit, whatever dies on the way (design, section 9)."""
+"""The task `publish`, on bronze: only what was audited, in one publication, whatever fails or happens on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import itertools
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
 
-from spark_jobs.quality import verdict as verdict_module
-from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded
-from spark_jobs.storage import build_record as record
-from spark_jobs.storage import commit as commits
-from spark_jobs.storage.publications import Publication
-from spark_jobs.tables.names import LAYER_TABLES
-from spark_jobs.tasks import publish as publishing
+from spark_jobs.runtime.code_version import code_version
+from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded, PublicationConflict, TableDropped
+from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.ops_volume import build_file, publication_file
+from spark_jobs.storage.publications import Publication, Publications
+from spark_jobs.storage.verdicts import Verdict, Verdicts
+from tests.spark.publishing.interleaving import InterleavedSession, Interleaving
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
-ONE, TWO = ("2018-01-01", "2018-01-02"), ("2018-01-02", "2018-01-03")
+REPO = Path(__file__).resolve().parents[3]
+NOT_AN_ITEM = "this is no order item"
 
 
 @pytest.fixture(scope="module")
 def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
-    made = new_lakehouse()
-    made.land("2018-01-01", *(order_item(n) for n in range(1, 5)))
-    made.run(*ONE, layers=("bronze",), audited=False)
-    return made
+    """One for all tests, each of which has landing dates of its own."""
+    lakehouse = new_lakehouse()
+    lakehouse.land("2017-12-31", order_item(1))
+    lakehouse.run("2017-12-31", "2018-01-01", layers=("bronze",), audited=False)
+    return lakehouse
 
 
-def items(lakehouse: Lakehouse) -> list[int]:
-    rows = lakehouse.published("bronze.order_items").select("order_item_id").collect()
-    return sorted(row["order_item_id"] for row in rows)
+@pytest.fixture(scope="module")
+def another_session(spark: SparkSession, spark_remote: str) -> Iterator[SparkSession]:
+    session = SparkSession.builder.remote(spark_remote).create()
+    yield session
+    session.stop()
 
 
-def test_publishing_again_what_is_published_writes_nothing(lakehouse: Lakehouse) -> None:
-    build = lakehouse.build("bronze", *ONE)
-    verdict = lakehouse.approve(build)
-    first = lakehouse.publish(build, verdict.fingerprint)
+@pytest.fixture(scope="module")
+def other_publications(lakehouse: Lakehouse, another_session: SparkSession) -> Publications:
+    """As another run sees and writes them."""
+    return Publications(replace(lakehouse.jobs, spark=another_session))
+
+
+@dataclass
+class Day:
+    """A landing date, and order items with ids of its own."""
+
+    lakehouse: Lakehouse
+    start: str
+    end: str
+    first_item: int
+
+    def land(self, items: int, *more: str) -> list[int]:
+        """Delivers the day again; the ids of its items."""
+        ids = list(range(self.first_item, self.first_item + items))
+        self.lakehouse.land(self.start, *map(order_item, ids), *more)
+        return ids
+
+    def approved(self) -> tuple[Build, str]:
+        """A build of the day, and the fingerprint of its verdict."""
+        build = self.lakehouse.build("bronze", self.start, self.end)
+        return build, self.lakehouse.approve(build).fingerprint
+
+    def publish(self) -> Publication:
+        return self.lakehouse.publish(*self.approved())
+
+    def published(self) -> list[int]:
+        items = self.lakehouse.published("bronze.order_items").where(f"landing_date = DATE'{self.start}'")
+        return sorted(row["order_item_id"] for row in items.select("order_item_id").collect())
+
+
+@pytest.fixture(scope="module")
+def new_day(lakehouse: Lakehouse) -> Callable[[], Day]:
+    """The next landing date that no other test has."""
+    numbers = itertools.count()
+
+    def new() -> Day:
+        number = next(numbers)
+        start = date(2018, 1, 1) + timedelta(days=number)
+        return Day(lakehouse, str(start), str(start + timedelta(days=1)), 100 * (number + 1))
+
+    return new
+
+
+@pytest.fixture
+def day(new_day: Callable[[], Day]) -> Day:
+    return new_day()
+
+
+def newest(lakehouse: Lakehouse) -> Publication:
+    publication = lakehouse.publications.newest("bronze")
+    assert publication is not None
+    return publication
+
+
+def test_a_publication_records_what_was_published_and_is_reported(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(3, NOT_AN_ITEM)
+    before = newest(lakehouse)
+    build, fingerprint = day.approved()
+    publication = lakehouse.publish(build, fingerprint, job_run_id="77")
+    gained = {"bronze.landed_files": 1, "bronze.order_items": 3, "bronze.quarantine": 1}
+    assert publication == Publication(
+        layer="bronze",
+        seq=before.seq + 1,
+        base_seq=before.seq,
+        upstream_seq=None,
+        interval_start=date.fromisoformat(day.start),
+        interval_end=date.fromisoformat(day.end),
+        tables=lakehouse.heads("bronze"),
+        row_counts={table: before.row_counts[table] + rows for table, rows in gained.items()},
+        fingerprint=fingerprint,
+        gate_fingerprint=fingerprint,
+        build_id=build.build_id,
+        job_run_id="77",
+        code_version=code_version(),
+    )
+    assert newest(lakehouse) == publication
+    assert lakehouse.ops.read_json(publication_file("77")) == {
+        "layer": "bronze",
+        "seq": publication.seq,
+        "interval_start": day.start,
+        "interval_end": day.end,
+        "fingerprint": fingerprint,
+        "build_id": build.build_id,
+        "job_run_id": "77",
+        "already_published": False,
+        "tables": {
+            table: {"version": version, "rows": publication.row_counts[table]}
+            for table, version in publication.tables.items()
+        },
+    }
+    assert not [name for name in lakehouse.staging() if build.build_id == name], "staging of a published build is left"
+
+
+def test_publishing_again_what_is_published_writes_nothing(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(1)
+    build, fingerprint = day.approved()
+    publication = lakehouse.publish(build, fingerprint)
     heads = lakehouse.heads("bronze")
-    assert lakehouse.publish(build, verdict.fingerprint) == first
+    assert lakehouse.publish(build, fingerprint, job_run_id="78") == publication
     assert lakehouse.heads("bronze") == heads
-    assert lakehouse.staging() == []
+    report = lakehouse.ops.read_json(publication_file("78"))
+    assert report is not None
+    assert (report["already_published"], report["seq"], report["job_run_id"]) == (True, publication.seq, "78")
 
 
-def test_a_publish_that_died_half_way_is_undone_by_the_next(lakehouse: Lakehouse) -> None:
-    before = items(lakehouse)
-    name = lakehouse.tables.name("bronze.order_items")
+def test_the_next_publish_restores_what_one_that_died_half_way_has_written(lakehouse: Lakehouse, day: Day) -> None:
+    name = lakehouse.names.table("bronze.order_items")
+    before = lakehouse.published("bronze.order_items").count()
     lakehouse.spark.sql(f"DELETE FROM {name}").collect()
-    assert items(lakehouse) == before, "readers of the publication do not see it"
-    lakehouse.land("2018-01-02", order_item(9, day=2))
-    lakehouse.run(*TWO, layers=("bronze",), audited=False)
-    assert items(lakehouse) == [*before, 9]
-    assert lakehouse.spark.table(name).count() == len(before) + 1
+    assert lakehouse.published("bronze.order_items").count() == before, "readers of the publication see it"
+    day.land(1)
+    day.publish()
+    assert lakehouse.spark.table(name).count() == before + 1
 
 
-def test_only_a_successful_verdict_for_exactly_this_staging_publishes(
-    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    newest = lakehouse.publications.newest("bronze")
-    build = lakehouse.build("bronze", *ONE)
-    fingerprint = record.fingerprint(lakehouse.spark, build)
-    with pytest.raises(GateRejected, match="no successful verdict"):
-        lakehouse.publish(build, fingerprint)
-    assert lakehouse.audit(build).fingerprint == fingerprint
-
-    with monkeypatch.context() as edited:
-        edited.setattr(record, "suites_hash", lambda layer: "another suite")
-        with pytest.raises(GateRejected, match="no longer what was audited"):
-            lakehouse.publish(build, fingerprint)
-    with monkeypatch.context() as edited:
-        edited.setattr(record, "code_version", lambda: "another wheel")
-        with pytest.raises(GateRejected, match="no longer what was audited"):
-            lakehouse.publish(build, fingerprint)
-
-    staged = build.staged["bronze.lines"].name
-    lakehouse.spark.sql(f"UPDATE {staged} SET order_item_total = 0 WHERE order_item_id = 1").collect()
-    with pytest.raises(GateRejected, match="no longer what was audited"):
-        lakehouse.publish(build, fingerprint)
-    lakehouse.spark.sql(f"DROP TABLE {staged}")
-    with pytest.raises(BuildMissing, match="is gone"):
-        lakehouse.publish(build, fingerprint)
-    assert lakehouse.publications.newest("bronze") == newest
+class Died(Exception):
+    """Stands for the end of the process."""
 
 
-def test_a_rejected_build_cannot_be_published(lakehouse: Lakehouse) -> None:
-    lakehouse.land("2018-01-05", *(order_item(n, day=5, **{"Order Item Quantity": -1}) for n in range(50, 60)))
+def test_a_first_publish_that_died_leaves_nothing_behind(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    def die() -> None:
+        raise Died
+
+    lakehouse = new_lakehouse()
+    dead, live = (Day(lakehouse, f"2018-01-0{n}", f"2018-01-0{n + 1}", 100 * n) for n in (1, 2))
+    dead.land(1)
+    build, fingerprint = dead.approved()
+    dying = InterleavedSession(
+        lakehouse.spark, Interleaving(rf"MERGE INTO {lakehouse.names.table('ops.publications')}", die)
+    )
+    with pytest.raises(Died):
+        lakehouse.publish(build, fingerprint, spark=dying)
+    assert lakehouse.spark.table(lakehouse.names.table("bronze.order_items")).count() == 1, "it died before its commit"
+    live.land(2)
+    publication = live.publish()
+    assert (publication.seq, publication.base_seq) == (1, 0)
+    assert publication.row_counts == {"bronze.landed_files": 1, "bronze.order_items": 2, "bronze.quarantine": 0}
+    assert (dead.published(), live.published()) == ([], [200, 201])
+
+
+def test_nothing_is_published_without_a_successful_verdict(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(1)
+    before = newest(lakehouse)
+    build, fingerprint = day.approved()
+    with pytest.raises(GateRejected, match=f"{build.build_id} has no successful verdict for fingerprint"):
+        lakehouse.publish(build, _reject(lakehouse, build))
+    day.land(2)
+    other = lakehouse.build("bronze", day.start, day.end)
+    with pytest.raises(GateRejected, match=f"fingerprint .*, audited {fingerprint[:12]}"):
+        lakehouse.publish(other, fingerprint)
+    assert newest(lakehouse) == before
+
+
+def _reject(lakehouse: Lakehouse, build: Build) -> str:
+    """The newest verdict on the build becomes a rejection; its fingerprint."""
+    verdict: Verdict = lakehouse.approve(build)
+    Verdicts(lakehouse.jobs).append(replace(verdict, success=False))
+    return verdict.fingerprint
+
+
+def test_a_build_that_its_audit_rejects_is_not_published(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(1, *[NOT_AN_ITEM] * 10)
     before = lakehouse.heads("bronze")
-    build = lakehouse.build("bronze", "2018-01-05", "2018-01-06")
+    build = lakehouse.build("bronze", day.start, day.end)
     verdict = lakehouse.audit(build)
     assert not verdict.success
-    assert any("2018-01-05" in failure.message for failure in verdict.failures)
+    assert any(day.start in failure.message for failure in verdict.failures)
     with pytest.raises(GateRejected, match="no successful verdict"):
         lakehouse.publish(build, verdict.fingerprint)
     assert lakehouse.heads("bronze") == before
 
 
-def test_a_verdict_that_was_changed_to_a_no_counts(lakehouse: Lakehouse) -> None:
-    build = lakehouse.build("bronze", *ONE)
-    verdict = lakehouse.approve(build)
-    no = verdict_module.Verdict.from_dict({**verdict.as_dict(), "success": False})
-    publishing.Verdicts(lakehouse.spark, lakehouse.tables).append(no)
-    with pytest.raises(GateRejected):
-        lakehouse.publish(build, verdict.fingerprint)
+def test_only_the_newest_build_of_a_job_run_is_published(lakehouse: Lakehouse, day: Day) -> None:
+    """A repair of a job run builds again under the same job run id."""
+    day.land(1)
+    build, fingerprint = day.approved()
+    repaired = lakehouse.build("bronze", day.start, day.end, job_run_id=build.job_run_id, repair_count="1")
+    message = f"{build.build_id} is not what job run {build.job_run_id} built last \\({repaired.build_id}\\)"
+    with pytest.raises(GateRejected, match=message):
+        lakehouse.publish(build, fingerprint)
 
 
-def test_overlapping_dates_that_another_run_published_are_built_again(lakehouse: Lakehouse) -> None:
-    late = lakehouse.build("bronze", *ONE)
-    verdict = lakehouse.approve(late)
-    lakehouse.land("2018-01-01", *(order_item(n) for n in range(1, 7)))
-    lakehouse.run(*ONE, layers=("bronze",), audited=False)
-    publication = lakehouse.publish(late, verdict.fingerprint)
-    assert publication.fingerprint != verdict.fingerprint
-    assert publication.gate_fingerprint == verdict.fingerprint
-    assert {1, 2, 3, 4, 5, 6} <= set(items(lakehouse)), "the newest delivery, not the one of the older build"
-    assert lakehouse.publish(late, verdict.fingerprint) == publication
+def test_staging_that_changed_after_the_audit_is_not_published(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(2)
+    build, fingerprint = day.approved()
+    before = newest(lakehouse)
+    (file,) = (lakehouse.staging_root / build.staged["bronze.order_items"].folder).glob("*.parquet")
+    rows = pq.read_table(file)
+    pq.write_table(rows.slice(0, 1), file)
+    with pytest.raises(GateRejected, match="no longer what was audited"):
+        lakehouse.publish(build, fingerprint)
+    file.unlink()
+    with pytest.raises(BuildMissing, match="is gone"):
+        lakehouse.publish(build, fingerprint)
+    assert newest(lakehouse) == before
 
 
-def test_another_date_is_published_as_it_was_built(lakehouse: Lakehouse) -> None:
-    lakehouse.land("2018-01-03", order_item(31, day=3))
-    build = lakehouse.build("bronze", "2018-01-03", "2018-01-04")
-    verdict = lakehouse.approve(build)
-    lakehouse.land("2018-01-02", order_item(9, day=2))
-    lakehouse.run(*TWO, layers=("bronze",), audited=False)
-    assert lakehouse.publish(build, verdict.fingerprint).fingerprint == verdict.fingerprint
-    assert {9, 31} <= set(items(lakehouse))
+FINGERPRINT_ELSEWHERE = """
+import sys
+from pathlib import Path
+from spark_jobs.quality.fingerprint import fingerprint_as_built
+from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.ops_volume import OpsVolume
+print(fingerprint_as_built(Build.load(OpsVolume(Path(sys.argv[1])), "bronze", sys.argv[2])))
+"""
 
 
-def test_a_commit_of_another_writer_in_between_is_noticed_and_undone(
-    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("changed", ["spark_jobs/layers/bronze/values.py", "gx/suites/bronze_rows.json"])
+def test_a_verdict_by_another_wheel_or_suite_publishes_nothing(
+    lakehouse: Lakehouse, day: Day, tmp_path: Path, changed: str
 ) -> None:
-    before = items(lakehouse)
-    build = lakehouse.build("bronze", *ONE)
-    verdict = lakehouse.approve(build)
-    replace_dates, intruders = commits._replace_dates, []
+    for package in ("spark_jobs", "gx"):
+        shutil.copytree(REPO / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    day.land(1)
+    build = lakehouse.build("bronze", day.start, day.end)
 
-    def with_an_intruder(spark, build, table, name):
-        committed = replace_dates(spark, build, table, name)
-        if table == "bronze.order_items" and not intruders:
-            intruders.append(table)
-            spark.sql(f"DELETE FROM {name} WHERE order_item_id = 31").collect()
-        return committed
+    def fingerprint() -> str:
+        command = [sys.executable, "-c", FINGERPRINT_ELSEWHERE, str(lakehouse.ops.root), build.job_run_id]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
-    monkeypatch.setattr(commits, "_replace_dates", with_an_intruder)
-    lakehouse.publish(build, verdict.fingerprint)
-    assert intruders
-    assert items(lakehouse) == before
+    same = fingerprint()
+    assert same == lakehouse.approve(build).fingerprint
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n")
+    other = fingerprint()
+    assert other != same
+    with pytest.raises(GateRejected, match=f"no longer what was audited.*audited {other[:12]}"):
+        lakehouse.publish(build, other)
+
+
+def test_dates_that_another_run_published_meanwhile_are_built_again(lakehouse: Lakehouse, day: Day) -> None:
+    """The newest delivery is published, not the one of the older build."""
+    day.land(1)
+    late, fingerprint = day.approved()
+    items = day.land(3)
+    day.publish()
+    publication = lakehouse.publish(late, fingerprint)
+    assert publication.fingerprint != fingerprint
+    assert publication.gate_fingerprint == fingerprint, "by which a retry finds it"
+    assert publication.build_id != late.build_id
+    assert day.published() == items
+    staging = [name for name in lakehouse.staging() if name in (late.build_id, publication.build_id)]
+    assert not staging, "staging of the older or of the newer build is left"
+    assert lakehouse.publish(late, fingerprint) == publication
+
+
+def test_what_is_built_again_is_audited_again(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(1)
+    late, fingerprint = day.approved()
+    day.land(2)
+    between = day.publish()
+    day.land(1, *[NOT_AN_ITEM] * 10)
+    with pytest.raises(GateRejected, match=f"built again.*its gate rejects it: .*{day.start}"):
+        lakehouse.publish(late, fingerprint)
+    assert newest(lakehouse) == between
+
+
+def test_other_dates_and_maintenance_leave_a_build_as_it_is(lakehouse: Lakehouse, new_day: Callable[[], Day]) -> None:
+    day, other = new_day(), new_day()
+    items = day.land(1)
+    build, fingerprint = day.approved()
+    other_items = other.land(1)
+    between = other.publish()
+    maintained = replace(
+        between, seq=between.seq + 1, base_seq=between.seq, interval_start=None, interval_end=None, gate_fingerprint=""
+    )
+    assert lakehouse.publications.append(maintained)
+    publication = lakehouse.publish(build, fingerprint)
+    assert (publication.seq, publication.fingerprint) == (maintained.seq + 1, fingerprint)
+    assert (day.published(), other.published()) == (items, other_items)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its own", "after its own"])
+def test_a_commit_of_another_writer_is_noticed_and_undone(
+    lakehouse: Lakehouse, another_session: SparkSession, day: Day, after: bool
+) -> None:
+    items, name = day.land(2), lakehouse.names.table("bronze.order_items")
+    before = lakehouse.published("bronze.order_items").count()
+    build, fingerprint = day.approved()
+    intruder = Interleaving(
+        rf"INSERT INTO {name} ",
+        lambda: another_session.sql(f"DELETE FROM {name} WHERE order_item_id = 1").collect(),
+        after=after,
+    )
+    publication = lakehouse.publish(build, fingerprint, spark=InterleavedSession(lakehouse.spark, intruder))
+    assert intruder.happened == 1
+    assert publication.fingerprint == fingerprint, "nobody published, so it is published as it was built"
+    assert day.published() == items
+    assert lakehouse.published("bronze.order_items").count() == before + 2
+
+
+def test_any_other_failure_of_a_commit_is_raised(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    lakehouse = new_lakehouse()
+    day = Day(lakehouse, "2018-01-01", "2018-01-02", 1)
+    day.land(1)
+    build, fingerprint = day.approved()
+    name = lakehouse.names.table("bronze.order_items")
+    intruder = Interleaving(rf"INSERT INTO {name} ", lambda: lakehouse.spark.sql(f"DROP TABLE {name}"))
+    with pytest.raises(AnalysisException, match="TABLE_OR_VIEW_NOT_FOUND"):
+        lakehouse.publish(build, fingerprint, spark=InterleavedSession(lakehouse.spark, intruder))
+    assert lakehouse.publications.newest("bronze") is None
+
+
+def taking_its_number(
+    lakehouse: Lakehouse, publications: Publications, times: int
+) -> tuple[InterleavedSession, list[Publication]]:
+    """A session in which another run publishes first, each time that its own tries to; and what that run published."""
+    others: list[Publication] = []
+
+    def publish_first() -> None:
+        previous = publications.newest("bronze")
+        assert previous is not None
+        published = replace(
+            previous, seq=previous.seq + 1, base_seq=previous.seq, interval_start=None, gate_fingerprint="another's"
+        )
+        assert publications.append(published)
+        others.append(published)
+
+    merge = rf"MERGE INTO {lakehouse.names.table('ops.publications')} "
+    return InterleavedSession(lakehouse.spark, Interleaving(merge, publish_first, times=times)), others
 
 
 def test_of_two_publishers_at_the_same_number_one_begins_again(
-    lakehouse: Lakehouse, monkeypatch: pytest.MonkeyPatch
+    lakehouse: Lakehouse, other_publications: Publications, day: Day
 ) -> None:
-    build = lakehouse.build("bronze", *TWO)
-    verdict = lakehouse.approve(build)
-    append, others = publishing.Publications.append, []
-
-    def after_another(self: publishing.Publications, publication: Publication) -> bool:
-        if not others:
-            others.append(append(self, Publication(**{**vars(publication), "gate_fingerprint": "another's"})))
-        return append(self, publication)
-
-    monkeypatch.setattr(publishing.Publications, "append", after_another)
-    newest = lakehouse.publications.newest("bronze")
-    publication = lakehouse.publish(build, verdict.fingerprint)
-    assert newest is not None
-    assert others == [True]
-    assert publication.seq == newest.seq + 2
+    items = day.land(1)
+    before = newest(lakehouse)
+    session, others = taking_its_number(lakehouse, other_publications, times=1)
+    publication = lakehouse.publish(*day.approved(), spark=session)
+    assert [other.seq for other in others] == [before.seq + 1]
+    assert publication.seq == before.seq + 2
+    assert day.published() == items
 
 
-def test_a_missing_date_refuses_by_name_or_leaves_the_published_date_alone(lakehouse: Lakehouse) -> None:
-    before = items(lakehouse)
-    with pytest.raises(NothingLanded, match="2018-01-04"):
-        lakehouse.build("bronze", "2018-01-01", "2018-01-05")
-    (lakehouse.landing / "dt=2018-01-03").rename(lakehouse.landing / "_not_landed")
-    lakehouse.run("2018-01-02", "2018-01-04", layers=("bronze",), audited=False, allow_missing_dates="true")
-    assert items(lakehouse) == before
-    lakehouse.land("2018-01-03")
-    lakehouse.run("2018-01-02", "2018-01-04", layers=("bronze",), audited=False)
-    assert items(lakehouse) == [item for item in before if item != 31], "an empty folder withdraws its date"
+def test_a_publish_to_which_others_come_first_again_and_again_gives_up(
+    lakehouse: Lakehouse, other_publications: Publications, day: Day
+) -> None:
+    """A date without a line: nothing is committed, so its attempts are short."""
+    day.land(0)
+    before = newest(lakehouse)
+    build, fingerprint = day.approved()
+    session, others = taking_its_number(lakehouse, other_publications, times=100)
+    with pytest.raises(PublicationConflict, match="run the task again") as conflict:
+        lakehouse.publish(build, fingerprint, spark=session)
+    assert f"by other runs {len(others)} times" in str(conflict.value)
+    assert newest(lakehouse) == others[-1]
+    assert others[-1].seq == before.seq + len(others)
+    assert [name for name in lakehouse.staging() if build.build_id == name], "a retry needs the staging"
+    assert lakehouse.publish(build, fingerprint).seq == others[-1].seq + 1
 
 
-def test_a_first_publish_that_died_leaves_nothing_behind(new_lakehouse: Callable[[], Lakehouse]) -> None:
+def test_of_publications_appended_at_the_same_time_one_gets_the_number(
+    lakehouse: Lakehouse, other_publications: Publications
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    previous = newest(lakehouse)
+    wanted = replace(previous, seq=previous.seq + 1, base_seq=previous.seq, interval_start=None, gate_fingerprint="")
+    with ThreadPoolExecutor(2) as pool:
+        appended = [
+            pool.submit(publications.append, replace(wanted, job_run_id=str(number)))
+            for number, publications in enumerate((lakehouse.publications, other_publications))
+        ]
+    got_it = [number for number, one in enumerate(appended) if one.result()]
+    assert len(got_it) == 1
+    assert newest(lakehouse) == replace(wanted, job_run_id=str(got_it[0]))
+
+
+def test_a_date_that_has_not_landed_is_named_or_left_as_published(
+    lakehouse: Lakehouse, new_day: Callable[[], Day]
+) -> None:
+    first, second = new_day(), new_day()
+    items, more_items = first.land(1), second.land(1)
+    lakehouse.run(first.start, second.end, layers=("bronze",), audited=False)
+    landed = lakehouse.landing / f"dt={second.start}"
+    landed.rename(lakehouse.landing / "_not_landed")
+    with pytest.raises(NothingLanded, match=second.start):
+        lakehouse.build("bronze", first.start, second.end)
+    lakehouse.run(first.start, second.end, layers=("bronze",), audited=False, allow_missing_dates="true")
+    assert (first.published(), second.published()) == (items, more_items)
+    landed.mkdir()
+    lakehouse.run(first.start, second.end, layers=("bronze",), audited=False)
+    assert (first.published(), second.published()) == (items, []), "an empty folder withdraws its date"
+
+
+def test_a_published_table_that_was_dropped_is_named(new_lakehouse: Callable[[], Lakehouse]) -> None:
     lakehouse = new_lakehouse()
-    lakehouse.land("2018-01-01", order_item(1))
-    heads = commits.restore_heads(lakehouse.spark, lakehouse.tables, "bronze", None)
-    build = lakehouse.build("bronze", *ONE)
-    commits.commit(lakehouse.spark, lakehouse.tables, build, heads)
-    lakehouse.land("2018-01-01")
-    lakehouse.land("2018-01-02", order_item(2, day=2))
-    lakehouse.run(*TWO, layers=("bronze",), audited=False)
-    assert items(lakehouse) == [2]
+    day = Day(lakehouse, "2018-01-01", "2018-01-02", 1)
+    day.land(1, NOT_AN_ITEM)
+    day.publish()
+    build, fingerprint = day.approved()
+    name = lakehouse.names.table("bronze.quarantine")
+    lakehouse.spark.sql(f"DROP TABLE {name}")
+    with pytest.raises(TableDropped, match=f"{name} was published at version 1 and is gone.*UNDROP TABLE"):
+        lakehouse.publish(build, fingerprint)
 
 
-def test_a_published_table_that_was_dropped_is_named(lakehouse: Lakehouse) -> None:
-    newest = replace(
-        lakehouse.publications.newest("bronze"), layer="gold", tables=dict.fromkeys(LAYER_TABLES["gold"], 3)
-    )
-    with pytest.raises(LookupError, match="was published at version 3 and is gone"):
-        commits.restore_heads(lakehouse.spark, lakehouse.tables, "gold", newest)
+def test_a_build_that_was_never_recorded_is_named(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(1)
+    build, fingerprint = day.approved()
+    (Path(lakehouse.ops.root) / build_file("bronze", build.job_run_id)).unlink()
+    with pytest.raises(BuildMissing, match=f"job run {build.job_run_id}.*run the job bronze_build"):
+        lakehouse.publish(build, fingerprint)

@@ -9,8 +9,7 @@ from datetime import date
 
 import pytest
 
-from spark_jobs.quality.verdict import Finding, Statistics, Verdict
-from spark_jobs.storage.verdicts import Verdicts
+from spark_jobs.storage.verdicts import Finding, Statistics, Verdict, Verdicts
 from tests.spark.publishing.lakehouse import Lakehouse
 
 FINGERPRINT = "5" * 64

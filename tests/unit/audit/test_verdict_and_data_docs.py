@@ -14,7 +14,7 @@ from spark_jobs.quality import suites
 from spark_jobs.quality.checkpoint import run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.suites import read_checkpoint, read_suite, suites_hash
-from spark_jobs.quality.verdict import Finding, Statistics, Verdict
+from spark_jobs.storage.verdicts import Finding, Statistics, Verdict
 
 VERDICT = Verdict(
     layer="bronze",
@@ -73,7 +73,7 @@ def test_every_suite_of_the_project_is_complete(layer: str) -> None:
 
 
 def test_the_schema_suite_is_bronze_s_schema() -> None:
-    from spark_jobs.layers.bronze.schema import ORDER_ITEMS
+    from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
 
     (fields,) = [e for e in read_suite("bronze_schema").expectations if "value_set" in e["kwargs"]]
     assert fields["kwargs"]["value_set"] == [f"{f.name} {f.dataType.simpleString()}" for f in ORDER_ITEMS.fields]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.layers.bronze.schema import COLUMNS, NAMES, ORDER_ITEMS, SOURCE_NAMES
+from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
 from spark_jobs.runtime.errors import HeaderRefused, LandingRefused, ManifestMismatch, NothingLanded
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import Landing, landed_files
+from spark_jobs.tables.source import COLUMNS, NAMES, SOURCE_NAMES
 
 HEADER = ",".join(SOURCE_NAMES).encode()
 ROW = b",".join(b"x" for _ in SOURCE_NAMES)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules, compile_suite
-from spark_jobs.layers.bronze.schema import NAMES
 from spark_jobs.runtime.errors import UnknownExpectation
+from spark_jobs.tables.source import NAMES
 
 SUITE = Path(__file__).resolve().parents[3] / "gx" / "suites" / "bronze_rows.json"
 

@@ -6,18 +6,18 @@ import subprocess
 import pytest
 
 from machine.state_folder import REPO
-from spark_jobs.layers.registry import SCHEMAS
+from spark_jobs.layers.registry import TABLES
 
 README = (REPO / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("table", sorted(SCHEMAS))
+@pytest.mark.parametrize("table", sorted(TABLES))
 def test_the_columns_of_each_table(table: str) -> None:
     paragraph = next(line for line in README.splitlines() if line.startswith(f"**`{table}`**"))
     named = [name for name in re.findall(r"`([\w.]+)`", paragraph)[1:] if "." not in name]
-    columns = [field.name for field in SCHEMAS[table].fields]
+    columns = [field.name for field in TABLES[table].schema.fields]
     if table == "gold.orders_enriched":
-        columns = columns[len(SCHEMAS["silver.orders"].fields) :]
+        columns = columns[len(TABLES["silver.orders"].schema.fields) :]
     assert named == columns
 
 

@@ -4,6 +4,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_products_track_price_category_and_availability_but_not_the_name() -> No
         bronze_row(order_item_id=day, order_date_dateorders=datetime(2018, 1, day), **changed)
         for day, changed in enumerate(
             (
-                {},
+                dict[str, Any](),
                 {"product_name": "ball"},
                 {"product_price": Decimal("11.00")},
                 {"product_price": Decimal("11.00"), "category_id": 2},

@@ -15,7 +15,7 @@ from feeds.synthetic.calibration import parameters
 from feeds.synthetic.csv_text import body, float32_texts
 from feeds.synthetic.feed_settings import FeedSettings
 from feeds.synthetic.lines import LineWriter
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
+from spark_jobs.tables.source import SOURCE_NAMES
 from tools import calibrate
 
 SOURCE_DAYS = 1127

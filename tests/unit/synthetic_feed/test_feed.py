@@ -15,10 +15,10 @@ from feeds.synthetic.command import run
 from feeds.synthetic.feed import generate
 from feeds.synthetic.feed_settings import EPOCH, FeedSettings
 from feeds.synthetic.lines import LineWriter
-from spark_jobs.layers.bronze.schema import SOURCE_NAMES
 from spark_jobs.runtime.errors import LakehouseError, LandingRefused, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
+from spark_jobs.tables.source import SOURCE_NAMES
 from tests.unit.model import oracle
 from tests.unit.synthetic_feed import feeds
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.connect.client import SparkConnectClient
 
-from spark_jobs.layers.registry import SCHEMAS
-from spark_jobs.storage import local_relation as at_hand
-from spark_jobs.storage.key_filter import Keys
+from spark_jobs.layers.registry import TABLES
+from spark_jobs.storage import local_relation
 
 VALUES = """
     SELECT 1L AS id, 12.30BD AS money, CAST(0.1234 AS DECIMAL(7,4)) AS rate, 'Šiauliai’s' AS text, true AS flag,
@@ -28,7 +28,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     run: list[int] = []
     execute = SparkConnectClient._execute_and_fetch
 
-    def counted(self: SparkConnectClient, *args: object, **named: object) -> object:
+    def counted(self: SparkConnectClient, *args: Any, **named: Any) -> Any:
         run.append(1)
         return execute(self, *args, **named)
 
@@ -38,7 +38,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_few_rows_are_the_same_in_value_and_type(spark: SparkSession) -> None:
     frame = spark.sql(VALUES)
-    found, rows = at_hand.fetched(frame)
+    found, rows = local_relation.fetch(frame)
     assert found is not frame
     assert rows is not None
     assert found.schema == frame.schema
@@ -46,10 +46,10 @@ def test_few_rows_are_the_same_in_value_and_type(spark: SparkSession) -> None:
     assert found.where("instant = TIMESTAMP'2018-01-01 23:59:59.999999'").count() == 1
 
 
-@pytest.mark.parametrize("table", sorted(SCHEMAS))
+@pytest.mark.parametrize("table", sorted(TABLES))
 def test_no_row_of_any_published_table_keeps_its_columns(spark: SparkSession, table: str) -> None:
-    frame = spark.createDataFrame([], SCHEMAS[table])
-    found = at_hand.at_hand(frame)
+    frame = spark.createDataFrame([], TABLES[table].schema)
+    found = local_relation.local_relation(frame)
     assert found.schema.simpleString() == frame.schema.simpleString()
     assert found.count() == 0
 
@@ -57,7 +57,7 @@ def test_no_row_of_any_published_table_keeps_its_columns(spark: SparkSession, ta
 def test_rows_at_hand_are_those_of_that_moment(spark: SparkSession, tmp_path: Path) -> None:
     folder = str(tmp_path / "table")
     spark.range(3).write.format("delta").save(folder)
-    found = at_hand.at_hand(spark.read.format("delta").load(folder))
+    found = local_relation.local_relation(spark.read.format("delta").load(folder))
     spark.range(5).write.format("delta").mode("append").save(folder)
     assert found.count() == 3
 
@@ -65,10 +65,10 @@ def test_rows_at_hand_are_those_of_that_moment(spark: SparkSession, tmp_path: Pa
 @pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_BYTES"])
 def test_many_rows_stay_where_they_are(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     frame = spark.range(10)
-    monkeypatch.setattr(at_hand, limit, 9)
-    assert at_hand.fetched(frame) == (frame, None)
-    monkeypatch.setattr(at_hand, limit, 1000)
-    assert at_hand.at_hand(frame) is not frame
+    monkeypatch.setattr(local_relation, limit, 9)
+    assert local_relation.fetch(frame) == (frame, None)
+    monkeypatch.setattr(local_relation, limit, 1000)
+    assert local_relation.local_relation(frame) is not frame
 
 
 KINDS = {
@@ -83,21 +83,21 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("most", [0, 1000], ids=["many", "few"])
 def test_rows_of_keys(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, kind: str, most: int) -> None:
-    """The same whether the keys are at hand or not; a null is no key."""
-    monkeypatch.setattr(at_hand, "MOST_ROWS", most)
+    """The same whether or not the keys are a local relation; a null is no key."""
+    monkeypatch.setattr(local_relation, "MOST_ROWS", most)
 
-    def of(frame: DataFrame) -> DataFrame:
+    def as_key(frame: DataFrame) -> DataFrame:
         return frame.selectExpr(f"{KINDS[kind]} AS key")
 
-    asked = of(spark.createDataFrame([(2,), (None,), (7,), (2,), (99,)], "id bigint"))
-    keys = Keys(asked, "key")
-    found = keys.rows(of(spark.range(10))).collect()
-    expected = of(spark.createDataFrame([(2,), (7,)], "id bigint")).collect()
+    asked = as_key(spark.createDataFrame([(2,), (None,), (7,), (2,), (99,)], "id bigint"))
+    keys = KeyFilter.fetch(asked, "key")
+    found = keys.rows(as_key(spark.range(10))).collect()
+    expected = as_key(spark.createDataFrame([(2,), (7,)], "id bigint")).collect()
     assert sorted(found) == sorted(expected)
 
 
 def test_no_keys_are_no_rows(spark: SparkSession, statements: list[int]) -> None:
-    keys = Keys(spark.range(0), "id")
+    keys = KeyFilter.fetch(spark.range(0), "id")
     assert keys.rows(spark.range(5)).count() == 0
     before = len(statements)
     keys.rows(spark.range(7))
@@ -105,8 +105,8 @@ def test_no_keys_are_no_rows(spark: SparkSession, statements: list[int]) -> None
 
 
 def test_keys_are_asked_for_once_for_all_tables(spark: SparkSession, statements: list[int]) -> None:
-    keys = Keys(spark.range(3), "id")
+    keys = KeyFilter.fetch(spark.range(3), "id")
     tables = [keys.rows(spark.range(number)) for number in (2, 5)]
     assert len(statements) == 1
     assert [table.count() for table in tables] == [2, 3]
-    assert F.broadcast(keys.frame).count() == 3
+    assert F.broadcast(keys.keys).count() == 3

@@ -1,32 +1,14 @@
-"""How the lines of a source are to be read, and reading them (design, sections 4, 5 and 11)."""
+"""Reading the lines of landed files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.runtime.errors import ParameterRefused
 from spark_jobs.storage.landing import LandedFile
-
-ENCODINGS = ("windows-1252", "utf-8")
-
-
-@dataclass(frozen=True)
-class SourceFormat:
-    """Settings of a source."""
-
-    encoding: str = "windows-1252"
-    timestamp_formats: tuple[str, ...] = ("M/d/yyyy H:mm", "dd-MM-yyyy HH:mm")
-
-    def __post_init__(self) -> None:
-        if self.encoding not in ENCODINGS:
-            raise ParameterRefused(
-                f"the source encoding {self.encoding!r} is not known: it must be one of {', '.join(ENCODINGS)}"
-            )
 
 
 def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFile]) -> DataFrame:

@@ -1,0 +1,370 @@
+"""The task `build`: derives what changed in a layer and stages it. Nothing published is touched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, LANDED_LINES, ORDER_ITEMS, QUARANTINE
+from spark_jobs.layers.bronze.landed_lines import VALID, BuildStamp, landed_lines
+from spark_jobs.layers.bronze.row_rules import bronze_row_rules
+from spark_jobs.layers.gold.customers360 import CUSTOMERS360, customer_measures, scored_customers
+from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_spans, orders_enriched, within_spans
+from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, PRODUCT_TOTALS, updated_totals
+from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS, Dimension
+from spark_jobs.layers.silver.orders import ORDERS, orders
+from spark_jobs.runtime.code_version import code_version
+from spark_jobs.runtime.concurrency import run_each, run_together
+from spark_jobs.runtime.secret_store import secret
+from spark_jobs.storage.build_record import Build, PinnedPublication
+from spark_jobs.storage.changes import DELETED, changed_rows
+from spark_jobs.storage.key_filter import KeyFilter
+from spark_jobs.storage.landed_text import read_lines
+from spark_jobs.storage.landing import landed_files
+from spark_jobs.storage.local_relation import local_relation
+from spark_jobs.storage.overlay import Overlay
+from spark_jobs.storage.pinned_tables import BuildInputs, build_inputs, changed_upstream, read_all_pinned, read_pinned
+from spark_jobs.storage.publications import Publications, dates_published_since
+from spark_jobs.storage.staging import StagedTable, changed_keys_table, stage, stage_separated, staged_rows
+from spark_jobs.tables.source import SourceFormat
+from spark_jobs.tables.spec import TableSpec, Write
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from spark_jobs.runtime.job_parameters import BuildParameters
+    from spark_jobs.storage.lakehouse import Lakehouse
+
+log = logging.getLogger(__name__)
+
+
+def build_layer(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str | None = None) -> Build:
+    """Builds a layer, and records the build on the ops volume.
+
+    Raises NothingLanded, LandingRefused and its kinds, UpstreamMissing, SecretMissing.
+    """
+    Publications(lakehouse).create()
+    build = _BUILD[parameters.layer](lakehouse, parameters, build_id or parameters.build_id)
+    build.save(lakehouse.ops)
+    log.info("%s build %s for %s: %s", build.layer, build.build_id, build.interval, build.rows)
+    for note in build.notes:
+        log.info(note)
+    return build
+
+
+# --- bronze: the landed files of the interval ---
+
+
+def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
+    """Stages every landed line, as an order item or in quarantine, and the number of lines of each file."""
+    source_format = SourceFormat(encoding=parameters.source_encoding)
+    landing = landed_files(
+        parameters.landing_root,
+        parameters.interval,
+        encoding=parameters.source_encoding,
+        allow_missing=parameters.allow_missing_dates,
+    )
+    previous = PinnedPublication.pin(Publications(lakehouse).newest("bronze"))
+    lines = landed_lines(
+        read_lines(lakehouse.spark, parameters.landing_root, landing.files),
+        landing.files,
+        bronze_row_rules(),
+        secret(parameters.email_secret),
+        BuildStamp(build_id, parameters.job_run_id, code_version(), datetime.now(UTC)),
+        source_format,
+    )
+    separated = (ORDER_ITEMS.name, QUARANTINE.name)
+    staged = stage_separated(lakehouse, build_id, lines, VALID, separated, landing.lines, len(LANDED_LINES))
+    files = lakehouse.spark.createDataFrame(
+        [(file.landing_date, file.path, file.lines, file.size) for file in landing.files], LANDED_FILES.schema
+    )
+    staged[LANDED_FILES.name] = stage(lakehouse, LANDED_FILES.name, build_id, files, len(landing.files))
+    return Build(
+        layer="bronze",
+        build_id=build_id,
+        parameters=parameters,
+        previous=previous,
+        upstream=None,
+        previous_upstream=None,
+        full_refresh=previous.seq == 0,
+        staged=staged,
+        rows={
+            "landed": landing.lines,
+            "valid": staged[ORDER_ITEMS.name].rows,
+            "quarantined": staged[QUARANTINE.name].rows,
+            "files": len(landing.files),
+        },
+        notes=tuple(f"landing date {missing} has no folder (allowed)" for missing in landing.missing),
+        missing_dates=tuple(str(missing) for missing in landing.missing),
+    )
+
+
+# --- silver and gold: what the difference between two upstream publications changes ---
+
+
+class _Staging:
+    """What one build of silver or gold has staged so far."""
+
+    def __init__(self, lakehouse: Lakehouse, inputs: BuildInputs, build_id: str) -> None:
+        self._lakehouse, self._inputs, self._build_id = lakehouse, inputs, build_id
+        self.tables: dict[str, StagedTable] = {}
+
+    def all_rows(self, spec: TableSpec, rows: DataFrame, expected_rows: int) -> DataFrame:
+        """Stages all rows of a table, which overwrite the published ones. Returns what was staged.
+
+        Finding the rows that changed would cost more than writing all, where most change every day.
+        """
+        return self._stage(spec, rows.withColumn(DELETED, F.lit(False)), expected_rows, overwrites=True)
+
+    def changes(self, spec: TableSpec, new: DataFrame, published: DataFrame, expected_rows: int) -> DataFrame:
+        """Stages what turns the rows `published` into `new`. Returns what was staged."""
+        if spec.write is Write.OVERWRITE or spec.name not in self._inputs.previous.versions:
+            return self.all_rows(spec, new, expected_rows)
+        return self._stage(spec, changed_rows(new, published, spec.key, spec.columns), expected_rows, overwrites=False)
+
+    def keys(self, layer: str, keys: DataFrame, expected_rows: int) -> DataFrame:
+        """Stages the keys that the build derives again, so that its audit judges the same keys. Returns them."""
+        table = changed_keys_table(layer)
+        self.tables[table] = stage(self._lakehouse, table, self._build_id, keys, expected_rows)
+        return staged_rows(self._lakehouse, table, self.tables[table])
+
+    def record(self, parameters: BuildParameters) -> Build:
+        """The build that staged this."""
+        specs = {spec.name: spec for spec in self._lakehouse.tables_of(parameters.layer)}
+        return Build(
+            layer=parameters.layer,
+            build_id=self._build_id,
+            parameters=parameters,
+            previous=self._inputs.previous,
+            upstream=self._inputs.upstream,
+            previous_upstream=self._inputs.previous_upstream,
+            full_refresh=self._inputs.previous_upstream is None,
+            staged=dict(sorted(self.tables.items())),
+            rows={
+                specs[name].short_name: {"upserts": staged.rows - staged.deletes, "deletes": staged.deletes}
+                for name, staged in sorted(self.tables.items())
+                if name in specs
+            },
+        )
+
+    def _stage(self, spec: TableSpec, rows: DataFrame, expected_rows: int, *, overwrites: bool) -> DataFrame:
+        staged = stage(self._lakehouse, spec.name, self._build_id, rows, expected_rows, overwrites=overwrites)
+        self.tables[spec.name] = staged
+        return staged_rows(self._lakehouse, spec.name, staged)
+
+
+def _full_refresh(
+    lakehouse: Lakehouse,
+    staging: _Staging,
+    inputs: BuildInputs,
+    layer: str,
+    upstream: dict[str, DataFrame],
+    *as_of: date | None,
+) -> None:
+    """Derives every table of the layer from all rows of the tables that it is staged from."""
+    specs = lakehouse.tables_of(layer)
+    previous = read_all_pinned(lakehouse, inputs.previous, [spec.name for spec in specs])
+    rows = dict(upstream)
+    for spec in specs:
+        new = _derivation(spec)(rows, *as_of)
+        staged = staging.changes(spec, new, previous[spec.name], inputs.most_rows(spec))
+        overlay = Overlay(previous[spec.name], staged, spec.key, staging.tables[spec.name].overwrites)
+        rows[spec.name] = overlay.rows()
+
+
+def _derivation(spec: TableSpec) -> Callable[..., DataFrame]:
+    if spec.derive is None:
+        raise TypeError(f"{spec.name} is derived from {', '.join(spec.staged_from)}, and has no derivation")
+    return spec.derive
+
+
+# --- silver ---
+
+
+def _silver(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
+    """Stages the changes of orders and of both dimensions, for every key that new landing dates touch.
+
+    Where all these dates are later than everything before, as day after day, the history of a key continues from its
+    published versions: no row of an earlier date is read.
+    """
+    inputs = build_inputs(lakehouse, "silver")
+    staging = _Staging(lakehouse, inputs, build_id)
+    order_items = read_pinned(lakehouse, inputs.upstream, ORDER_ITEMS.name)
+    if inputs.previous_upstream is None:
+        _full_refresh(lakehouse, staging, inputs, "silver", {ORDER_ITEMS.name: order_items})
+        return staging.record(parameters)
+    before = read_pinned(lakehouse, inputs.previous_upstream, ORDER_ITEMS.name)
+    since = dates_published_since(Publications(lakehouse), inputs.previous_upstream.seq, inputs.upstream.seq)
+    now, then = (rows.where(since.condition) for rows in (order_items, before))
+    keys = staging.keys("silver", _changed_order_items(now, then), inputs.rows_gained(ORDER_ITEMS.name))
+    expected = staging.tables[changed_keys_table("silver")].rows
+    if not expected:
+        return staging.record(parameters)
+    published = read_all_pinned(lakehouse, inputs.previous, [spec.name for spec in lakehouse.tables_of("silver")])
+
+    def of_keys(frame: DataFrame, key: str, column: str) -> DataFrame:
+        wanted = keys.select(F.col(key).alias(column)).distinct()
+        return frame.join(F.broadcast(wanted), column, "left_semi")
+
+    def stage_dimension(number: int) -> None:
+        dimension = DIMENSIONS[number]
+        key = _KEY_IN_BRONZE[dimension.natural_key]
+        versions = of_keys(published[dimension.spec.name], key, dimension.natural_key)
+        if since.are_latest:
+            new = dimension.versions(now, versions)
+        else:
+            new = dimension.versions(of_keys(order_items, key, key))
+        staging.changes(dimension.spec, new, versions, expected)
+
+    def stage_orders() -> None:
+        if since.are_latest:  # every delivery is newer than what is published, so no published row matters
+            new, old = orders(now), published[ORDERS.name].where("false")
+        else:
+            new = orders(of_keys(order_items, "order_item_id", "order_item_id"))
+            old = of_keys(published[ORDERS.name], "order_item_id", "order_item_id")
+        staging.changes(ORDERS, new, old, expected)
+
+    run_together(*(lambda n=n: stage_dimension(n) for n in range(len(DIMENSIONS))), stage_orders)
+    return staging.record(parameters)
+
+
+_KEY_IN_BRONZE = {"customer_id": "customer_id", "product_id": "product_card_id"}
+"""Natural key of a dimension -> column of the changed keys."""
+
+
+def _changed_order_items(now: DataFrame, before: DataFrame) -> DataFrame:
+    """The keys of bronze rows that were added, removed or differ: order_item_id, customer_id, product_card_id."""
+    identity = ("landing_date", "source_file", "order_item_id", "row_hash")
+    columns = (*identity, "customer_id", "product_card_id")
+    now, before = now.select(*columns), before.select(*columns)
+    added, removed = now.join(before, list(columns), "left_anti"), before.join(now, list(columns), "left_anti")
+    return added.unionByName(removed).select("order_item_id", "customer_id", "product_card_id").distinct()
+
+
+# --- gold ---
+
+
+def _gold(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
+    """Stages the changes of the gold tables: of every item that changed, and of the customers and products affected."""
+    inputs = build_inputs(lakehouse, "gold")
+    staging = _Staging(lakehouse, inputs, build_id)
+    if inputs.previous_upstream is not None and inputs.previous_upstream.versions == inputs.upstream.versions:
+        return staging.record(parameters)
+    silver = read_all_pinned(lakehouse, inputs.upstream, [spec.name for spec in lakehouse.tables_of("silver")])
+    if inputs.previous_upstream is None:
+        _full_refresh(lakehouse, staging, inputs, "gold", silver, _as_of(silver[ORDERS.name]))
+    else:
+        _gold_incrementally(lakehouse, staging, inputs, silver)
+    return staging.record(parameters)
+
+
+def _as_of(silver_orders: DataFrame) -> date | None:
+    """1 day + the greatest landing date that has a row in bronze; None without any row.
+
+    The newest delivery of an item is the one that landed last: silver.orders has the greatest landing date of bronze.
+    """
+    newest = silver_orders.agg(F.max("landing_date")).collect()[0][0]
+    return newest + timedelta(days=1) if newest else None
+
+
+def _gold_incrementally(
+    lakehouse: Lakehouse, staging: _Staging, inputs: BuildInputs, silver: dict[str, DataFrame]
+) -> None:
+    silver_orders, customers = silver[ORDERS.name], silver[CUSTOMERS.spec.name]
+    # A customer may change, and none of the orders with it.
+    changed_dimensions = [dimension for dimension in DIMENSIONS if inputs.was_committed_to(dimension.spec.name)]
+    found = _changed_items(lakehouse, inputs, silver, changed_dimensions)
+    items = staging.keys("gold", found, inputs.rows_gained(ORDERS.name))
+    changed = staging.tables[changed_keys_table("gold")].rows
+    if not changed and not changed_dimensions:
+        return
+    published = read_all_pinned(
+        lakehouse, inputs.previous, (ORDERS_ENRICHED.name, PRODUCT_TOTALS.name, CUSTOMERS360.name)
+    )
+    keys = KeyFilter.fetch(items, "order_item_id")
+    new_orders = keys.rows(silver_orders)
+    new = orders_enriched(new_orders, *_versions_of(new_orders, customers, silver[PRODUCTS.spec.name]))
+    staged = staging.changes(ORDERS_ENRICHED, new, keys.rows(published[ORDERS_ENRICHED.name]), changed)
+    enriched = Overlay(published[ORDERS_ENRICHED.name], staged, ORDERS_ENRICHED.key)
+    rows = silver | {ORDERS_ENRICHED.name: enriched.rows()}
+
+    def stage_customers() -> None:
+        changed_customers = changed_upstream(lakehouse, inputs, CUSTOMERS.spec.name, "customer_id")
+        measures = _updated_measures(
+            enriched, silver_orders, customers, published[CUSTOMERS360.name], changed_customers
+        )
+        staging.all_rows(CUSTOMERS360, scored_customers(measures, as_of), inputs.upstream.rows[CUSTOMERS.spec.name])
+
+    def stage_products() -> None:
+        totals = _updated_totals(enriched, published[ORDERS_ENRICHED.name], published[PRODUCT_TOTALS.name])
+        expected = inputs.upstream.rows[PRODUCTS.spec.name]
+        rows[PRODUCT_TOTALS.name] = staging.all_rows(PRODUCT_TOTALS, totals, expected).drop(DELETED)
+
+    as_of = _as_of(silver_orders)
+    run_together(stage_customers, stage_products)
+    rows[CUSTOMERS360.name] = staged_rows(lakehouse, CUSTOMERS360.name, staging.tables[CUSTOMERS360.name])
+    for spec in lakehouse.tables_of("gold"):
+        if spec.name not in staging.tables:
+            staged = staging.all_rows(spec, _derivation(spec)(rows, as_of), inputs.most_rows(spec))
+            rows[spec.name] = staged.drop(DELETED)
+
+
+def _changed_items(
+    lakehouse: Lakehouse, inputs: BuildInputs, silver: dict[str, DataFrame], changed_dimensions: Sequence[Dimension]
+) -> DataFrame:
+    """`order_item_id` of the items that changed in silver, or whose customer or product changed as of the order."""
+    items = changed_upstream(lakehouse, inputs, ORDERS.name, "order_item_id")
+    placed = silver[ORDERS.name].select("order_item_id", "customer_id", "product_id", "order_date")
+    for dimension in changed_dimensions:
+        table, key = dimension.spec.name, dimension.natural_key
+        changed = F.broadcast(local_relation(changed_upstream(lakehouse, inputs, table, key)))
+        before = read_pinned(lakehouse, inputs.previous_upstream or inputs.upstream, table)
+        old, new = (versions.join(changed, key, "left_semi") for versions in (before, silver[table]))
+        spans = local_relation(changed_spans(old, new, key, dimension.spec.key))
+        items = items.unionByName(within_spans(placed, spans, key).select("order_item_id"))
+    return items.distinct()
+
+
+def _versions_of(items: DataFrame, customers: DataFrame, products: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The versions of these items' customers and products: few, where the dimensions are long."""
+    named = local_relation(items.select("customer_id", "product_id").distinct())
+    customers_named, products_named = (
+        dimension.join(F.broadcast(named.select(key).distinct()), key, "left_semi")
+        for dimension, key in ((customers, "customer_id"), (products, "product_id"))
+    )
+    return customers_named, products_named
+
+
+def _updated_totals(enriched: Overlay, published_enriched: DataFrame, published_totals: DataFrame) -> DataFrame:
+    """`gold.product_totals`, from the published ones and the orders of which an item was added, removed or differs."""
+    changed_orders = KeyFilter.fetch(enriched.changed_values("order_id"), "order_id")
+    others = published_enriched.join(F.broadcast(changed_orders.keys), "order_id", "left_anti")
+
+    def items_of(rows: DataFrame) -> DataFrame:
+        return local_relation(changed_orders.rows(rows).select(*ITEM_COLUMNS))
+
+    before, after = run_each(items_of, (published_enriched, enriched.rows()))
+    return updated_totals(published_totals, before, after, others)
+
+
+def _updated_measures(
+    enriched: Overlay, silver_orders: DataFrame, customers: DataFrame, published360: DataFrame, changed: DataFrame
+) -> DataFrame:
+    """The measures behind `gold.customers360`: derived where an order or the customer changed, else as published."""
+    affected = F.broadcast(local_relation(enriched.changed_values("customer_id").unionByName(changed).distinct()))
+    affected_rows = (rows.join(affected, "customer_id", "left_semi") for rows in (silver_orders, customers))
+    # Scores use the measures twice, for the thresholds and for the rows: all orders are read once for both.
+    derived = local_relation(customer_measures(*affected_rows))
+    kept = published360.select(derived.columns).join(affected, "customer_id", "left_anti")
+    return kept.unionByName(derived)
+
+
+_BUILD: dict[str, Callable[[Lakehouse, BuildParameters, str], Build]] = {
+    "bronze": _bronze,
+    "silver": _silver,
+    "gold": _gold,
+}
