@@ -12,6 +12,7 @@ from pyspark.sql.connect.client import SparkConnectClient
 
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.storage import local_relation
+from spark_jobs.storage.key_filter import KeyFilter
 
 VALUES = """
     SELECT 1L AS id, 12.30BD AS money, CAST(0.1234 AS DECIMAL(7,4)) AS rate, 'Šiauliai’s' AS text, true AS flag,

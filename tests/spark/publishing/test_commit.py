@@ -9,66 +9,84 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from spark_jobs.storage.staged_changes import stage_changes, stage_whole
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, LANDED_LINES
+from spark_jobs.layers.bronze.landed_lines import VALID
 from spark_jobs.layers.registry import TABLES, tables_of
-from spark_jobs.storage import commit as commits
-from spark_jobs.storage.build_record import Base, Build
-from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_heads
+from spark_jobs.runtime.errors import TableDropped
+from spark_jobs.storage.build_record import Build, PinnedPublication
+from spark_jobs.storage.changes import DELETED, changed_rows
+from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_tables
 from spark_jobs.storage.publications import Publication
-from spark_jobs.storage.staging import StagedTable, stage
+from spark_jobs.storage.staging import StagedTable, stage, stage_separated
+from tests.spark.publishing.interleaving import InterleavedSession, Interleaving
 from tests.spark.publishing.lakehouse import Lakehouse
 
 TOTALS, ENRICHED = "gold.product_totals", "gold.orders_enriched"
 VALUES: dict[str, Any] = {"integer": 1, "bigint": 1, "long": 1, "decimal": Decimal(1), "date": date(2018, 1, 1)}
 
 
-def rows(spark: SparkSession, table: str, key: str, values: dict[int, int], measure: str) -> DataFrame:
-    """A row for each key, with its measure; of other columns those that may not be null have some value."""
-    schema = TABLES[table].schema
-    some = {field.name: None if field.nullable else VALUES[field.dataType.typeName()] for field in schema.fields}
-    return spark.createDataFrame([some | {key: k, measure: value} for k, value in values.items()], schema)
-
-
 class Layer:
-    """The tables of a layer of their own, and builds that are committed to them one after the other."""
+    """The tables of one layer, and builds that are committed to them one after the other."""
 
     def __init__(self, lakehouse: Lakehouse, layer: str) -> None:
         self.lakehouse, self.layer = lakehouse, layer
-        self.heads = restore_heads(lakehouse.spark, lakehouse.tables, layer, None)
-        self.standing: dict[str, int] = {}  # as where nothing was published yet
+        self.heads = restore_tables(lakehouse.jobs, layer, None)
+        self.published_rows: dict[str, int] = {}
         self.number = 0
+
+    def rows(self, table: str, key: str, values: dict[int, int], measure: str) -> DataFrame:
+        """One row per key, with its measure; other columns that may not be null have some value."""
+        schema = TABLES[table].schema
+        some = {field.name: None if field.nullable else VALUES[field.dataType.typeName()] for field in schema.fields}
+        rows = [some | {key: k, measure: value} for k, value in values.items()]
+        return self.lakehouse.spark.createDataFrame(rows, schema)
 
     def next_build_id(self) -> str:
         self.number += 1
         return f"build{self.number}"
 
+    def stage_all(self, table: str, rows: DataFrame) -> StagedTable:
+        marked = rows.withColumn(DELETED, F.lit(False))
+        return stage(self.lakehouse.jobs, table, self.next_build_id(), marked, 10, overwrites=True)
+
+    def stage_changes(self, table: str, new: DataFrame, published: DataFrame) -> StagedTable:
+        spec = TABLES[table]
+        changes = changed_rows(new, published, spec.key, spec.columns)
+        return stage(self.lakehouse.jobs, table, self.next_build_id(), changes, 10)
+
     def commit(
-        self, staged: dict[str, StagedTable], until: str = "2018-01-02", missing_dates: tuple[str, ...] = ()
+        self,
+        staged: dict[str, StagedTable],
+        until: str = "2018-01-02",
+        missing_dates: tuple[str, ...] = (),
+        spark: Any = None,
     ) -> dict[str, Committed]:
+        """Commits a build as its record says, and takes what it gave for the published state."""
         build = Build(
             layer=self.layer,
             build_id=f"build{self.number}",
-            job_run_id=str(self.number),
             parameters=self.lakehouse.parameters(self.layer, "2018-01-01", until),
-            base=Base(self.number, self.heads, dict(self.standing)),
-            below=None,
-            below_before=None,
-            whole=False,
+            previous=PinnedPublication(self.number, self.heads, dict(self.published_rows)),
+            upstream=None,
+            previous_upstream=None,
+            full_refresh=False,
             staged=staged,
             rows={},
             missing_dates=missing_dates,
         )
         build.save(self.lakehouse.ops)
         recorded = Build.load(self.lakehouse.ops, self.layer, build.job_run_id)
-        done = commit(self.lakehouse.spark, self.lakehouse.tables, recorded, self.heads)
+        assert recorded == build
+        jobs = replace(self.lakehouse.jobs, spark=spark or self.lakehouse.spark)
+        done = commit(jobs, recorded, self.heads)
         for table, one in done.items():
             assert one.version in (self.heads[table], self.heads[table] + 1)
             self.heads[table] = one.version
-            self.standing[table] = self.standing.get(table, 0) + one.rows_gained
+            self.published_rows[table] = self.published_rows.get(table, 0) + one.rows_gained
         return done
 
     def content(self, table: str, key: str, measure: str) -> dict[int, int]:
@@ -82,72 +100,74 @@ def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
     return Layer(new_lakehouse(), "gold")
 
 
-@pytest.mark.parametrize(
-    ("staged_rows", "files"), [(0, 1), (24_999, 1), (25_000, 2), (60_000, 3), (10**9, 256), (256 * 25_000, 256)]
-)
-def test_neighbours_are_written_into_one_file(staged_rows: int, files: int) -> None:
-    staged = StagedTable("name", "id", 0, staged_rows)
-    hint = commits._in_files(ENRICHED, staged)
-    assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {TABLES[ENRICHED].statistics_columns[0]}) */"
+@pytest.mark.parametrize(("rows", "files"), [(0, 1), (24_999, 1), (25_000, 2), (60_000, 3), (10**9, 256)])
+def test_neighbours_are_written_into_one_file(gold: Layer, rows: int, files: int) -> None:
+    """As the statement asks for it."""
+    staged = replace(gold.stage_all(TOTALS, gold.rows(TOTALS, "product_id", {1: 1}, "items")), rows=max(rows, 1))
+    session = InterleavedSession(gold.lakehouse.spark)
+    gold.commit({TOTALS: staged}, spark=session)
+    (insert,) = [statement for statement in session.statements if statement.startswith("INSERT")]
+    assert f"/*+ REPARTITION_BY_RANGE({files}, product_id) */" in insert
+    gold.published_rows[TOTALS] = 1
 
 
-def test_a_merge_looks_into_files_of_staged_keys_only(gold: Layer) -> None:
-    items = rows(gold.lakehouse.spark, ENRICHED, "order_item_id", {7: 1, 5: 1, 6: 1}, "quantity")
-    assert commits._between(items, ENRICHED, "order_item_id") == " AND published.`order_item_id` BETWEEN 5 AND 7"
-    assert commits._between(items.where("false"), ENRICHED, "order_item_id") == ""
-    assert commits._between(items, "silver.dim_customers", "customer_key") == "", "a hash has no neighbours"
+def test_a_merge_reads_files_of_staged_keys_only(gold: Layer) -> None:
+    table = "gold.orders_enriched"
+    gold.commit({table: gold.stage_all(table, gold.rows(table, "order_item_id", {5: 1, 7: 1}, "quantity"))})
+    new, old = (gold.rows(table, "order_item_id", rows, "quantity") for rows in ({5: 2, 6: 1, 7: 2}, {5: 1, 7: 1}))
+    session = InterleavedSession(gold.lakehouse.spark)
+    gold.commit({table: gold.stage_changes(table, new, old)}, spark=session)
+    (merge,) = [statement for statement in session.statements if statement.startswith("MERGE")]
+    assert "AND published.`order_item_id` BETWEEN 5 AND 7" in merge
+    assert gold.content(table, "order_item_id", "quantity") == {5: 2, 6: 1, 7: 2}
+    none = gold.rows(table, "order_item_id", {}, "quantity")
+    gold.commit({table: gold.stage_all(table, none)})
 
 
-def test_a_table_staged_whole_takes_the_place_of_what_was_published(gold: Layer) -> None:
-    spark, tables, gained = gold.lakehouse.spark, gold.lakehouse.tables, []
-    untouched = Committed(gold.heads[ENRICHED], 0)
+def test_a_table_that_is_overwritten_has_only_the_staged_rows(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    gold, gained = Layer(new_lakehouse(), "gold"), []
+    unchanged = Committed(gold.heads[ENRICHED], 0)
     for products in ({1: 5, 2: 5}, {2: 6, 3: 6, 4: 7}, {}, {}):
-        new = rows(spark, TOTALS, "product_id", products, "units_sold")
-        staged = stage_whole(spark, tables, gold.next_build_id(), TOTALS, new, len(products))
-        done = gold.commit({TOTALS: staged.table})
+        staged = gold.stage_all(TOTALS, gold.rows(TOTALS, "product_id", products, "units_sold"))
+        done = gold.commit({TOTALS: staged})
         gained.append(done[TOTALS])
         assert gold.content(TOTALS, "product_id", "units_sold") == products
-        assert done[ENRICHED] == untouched, "nothing was staged for it"
+        assert done[ENRICHED] == unchanged, "nothing was staged for it"
     assert gained == [Committed(1, 2), Committed(2, 1), Committed(3, -3), Committed(3, 0)]
 
 
-def test_changes_are_merged_by_key(gold: Layer) -> None:
-    """Five come and two go: 3, which no other operator makes of the two; a row that stays is not staged."""
-    spark, tables, gained = gold.lakehouse.spark, gold.lakehouse.tables, []
-    published: dict[int, int] = {}
-    for items in (
-        dict.fromkeys(range(1, 7), 1),
-        {1: 1, 2: 9, 5: 1, 6: 1, **dict.fromkeys(range(7, 12), 1)},
-        {1: 1, 2: 9, 5: 1, 6: 1, **dict.fromkeys(range(7, 12), 1)},
-    ):
-        new, before = (rows(spark, ENRICHED, "order_item_id", some, "quantity") for some in (items, published))
-        staged = stage_changes(spark, tables, gold.next_build_id(), {ENRICHED: (new, before if published else None)}, 6)
-        done = gold.commit({ENRICHED: staged[ENRICHED].table})
-        gained.append(done[ENRICHED])
+def test_changes_are_merged_by_key(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """Five are inserted and two deleted; a row that stays as it is is not staged."""
+    gold, gained = Layer(new_lakehouse(), "gold"), []
+    first = dict.fromkeys(range(1, 7), 1)
+    then = {1: 1, 2: 9, 5: 1, 6: 1, **dict.fromkeys(range(7, 12), 1)}
+    staged = gold.stage_all(ENRICHED, gold.rows(ENRICHED, "order_item_id", first, "quantity"))
+    gained.append(gold.commit({ENRICHED: staged})[ENRICHED])
+    for items, published in ((then, first), (then, then)):
+        new, old = (gold.rows(ENRICHED, "order_item_id", some, "quantity") for some in (items, published))
+        staged = gold.stage_changes(ENRICHED, new, old)
+        gained.append(gold.commit({ENRICHED: staged})[ENRICHED])
         assert gold.content(ENRICHED, "order_item_id", "quantity") == items
-        published = items
-    assert staged[ENRICHED].table.rows == 0
+    assert staged.rows == 0
     assert gained == [Committed(1, 6), Committed(2, 3), Committed(2, 0)]
 
 
 def landed(bronze: Layer, days: dict[str, tuple[int, int]]) -> dict[str, StagedTable]:
-    """Staged as a bronze build does: day -> how many of its lines are valid, and how many are not."""
-    spark, tables, build_id = bronze.lakehouse.spark, bronze.lakehouse.tables, bronze.next_build_id()
-    some = {field.name: None for field in LANDED_LINES.fields}
+    """Stages as a bronze build does: day -> how many of its lines are valid, and how many are not."""
+    jobs, build_id = bronze.lakehouse.jobs, bronze.next_build_id()
+    blank = {field.name: None for field in LANDED_LINES.fields}
     lines = [
-        some | {"landing_date": date.fromisoformat(day), "order_item_id": number, "line": "x", "reasons": ["bad"][:bad]}
+        blank
+        | {"landing_date": date.fromisoformat(day), "order_item_id": number, "line": "x", "reasons": ["bad"][:bad]}
         for day, (valid, quarantined) in days.items()
         for number, bad in enumerate([0] * valid + [1] * quarantined)
     ]
     files = [(date.fromisoformat(day), f"dt={day}/orders.csv", sum(counts), 1) for day, counts in days.items()]
-    staged = {
-        "bronze.lines": (spark.createDataFrame(lines, LANDED_LINES), {"quarantined": F.size("reasons") > 0}),
-        "bronze.landed_files": (spark.createDataFrame(files, LANDED_FILES), None),
-    }
-    return {
-        name: stage(spark, tables, name, build_id, content, kinds, few=True).table
-        for name, (content, kinds) in staged.items()
-    }
+    frame = bronze.lakehouse.spark.createDataFrame(lines, LANDED_LINES)
+    tables = ("bronze.order_items", "bronze.quarantine")
+    staged = stage_separated(jobs, build_id, frame, VALID, tables, len(lines), len(LANDED_LINES))
+    file_rows = bronze.lakehouse.spark.createDataFrame(files, LANDED_FILES.schema)
+    return staged | {LANDED_FILES.name: stage(jobs, LANDED_FILES.name, build_id, file_rows, len(files))}
 
 
 def by_date(bronze: Layer, table: str) -> dict[str, int]:
@@ -202,10 +222,9 @@ def published(**changes: Any) -> Publication:
 
 
 @pytest.mark.parametrize("off", [-1, 1])
-def test_a_commit_that_is_not_right_behind_the_head_is_noticed(gold: Layer, off: int) -> None:
-    spark, tables, table = gold.lakehouse.spark, gold.lakehouse.tables, "gold.customers360"
-    content = rows(spark, table, "customer_id", {1: 1}, "total_orders")
-    staged = stage_whole(spark, tables, gold.next_build_id(), table, content, 1).table
+def test_a_commit_that_does_not_follow_the_head_is_noticed(gold: Layer, off: int) -> None:
+    table = "gold.customers360"
+    staged = gold.stage_all(table, gold.rows(table, "customer_id", {1: 1}, "total_orders"))
     head = gold.heads[table]
     try:
         gold.heads[table] = head + off
@@ -215,60 +234,37 @@ def test_a_commit_that_is_not_right_behind_the_head_is_noticed(gold: Layer, off:
         gold.heads[table] = head + 1  # it was written all the same
 
 
-def test_tables_become_again_what_is_published(gold: Layer) -> None:
-    spark, tables, table = gold.lakehouse.spark, gold.lakehouse.tables, "gold.products360"
-    for build in ({1: 1}, {1: 1, 2: 1}):
-        content = rows(spark, table, "product_id", build, "total_orders")
-        gold.commit({table: stage_whole(spark, tables, gold.next_build_id(), table, content, len(build)).table})
+def test_tables_are_restored_to_what_is_published(gold: Layer) -> None:
+    table = "gold.products360"
+    for products in ({1: 1}, {1: 1, 2: 1}):
+        gold.commit({table: gold.stage_all(table, gold.rows(table, "product_id", products, "total_orders"))})
     newest = published(tables=gold.heads | {table: 1})
-    heads = restore_heads(spark, tables, "gold", newest)
+    heads = restore_tables(gold.lakehouse.jobs, "gold", newest)
     assert heads == gold.heads | {table: 3}, "only what differs is restored, by a commit"
     assert gold.content(table, "product_id", "total_orders") == {1: 1}
-    assert restore_heads(spark, tables, "gold", published(tables=heads)) == heads
+    assert restore_tables(gold.lakehouse.jobs, "gold", published(tables=heads)) == heads
     gold.heads = heads
 
 
-def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
-    """One that nothing was published to is made (again)."""
-    spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
-    spark.sql(f"DROP TABLE {tables.name('gold.products360')}")
-    with pytest.raises(LookupError, match=r"products360 was published at version 2 and is gone: .* UNDROP TABLE"):
-        restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))
-    others = {name: version for name, version in gold.heads.items() if name != "gold.products360"}
-    gold.heads = restore_heads(spark, tables, "gold", published(tables=others))
-    assert gold.heads == others | {"gold.products360": 0}
-    # Made anew behind publish's back, it has not got the published version.
-    with pytest.raises(Exception, match="DELTA_CANNOT_RESTORE"):
-        restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))
+def test_a_published_table_that_is_gone_is_named(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """One that nothing was published to is created again."""
+    gold, table = Layer(new_lakehouse(), "gold"), "gold.products360"
+    jobs, name = gold.lakehouse.jobs, gold.lakehouse.names.table(table)
+    gold.lakehouse.spark.sql(f"DROP TABLE {name}")
+    with pytest.raises(TableDropped, match=r"products360 was published at version 2 and is gone: .* UNDROP TABLE"):
+        restore_tables(jobs, "gold", published(tables=gold.heads | {table: 2}))
+    others = {name: version for name, version in gold.heads.items() if name != table}
+    assert restore_tables(jobs, "gold", published(tables=others)) == others | {table: 0}
+    # Created again without publish's knowledge, it does not have the published version.
+    with pytest.raises(AnalysisException, match="DELTA_CANNOT_RESTORE"):
+        restore_tables(jobs, "gold", published(tables=others | {table: 2}))
 
 
-def test_versions_are_numbers_of_any_size(gold: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal ones above 256 are not the same object in Python."""
-    spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
-    old = dict.fromkeys([spec.name for spec in tables_of("gold")], 1000)
-    monkeypatch.setattr(gold, "heads", old)
-    monkeypatch.setattr(gold, "standing", {})
-    monkeypatch.setattr(commits, "_merge", lambda *_: 1)
-    monkeypatch.setattr(commits.delta, "restore", lambda *_: pytest.fail("it is what was published"))
-    monkeypatch.setattr(commits.delta, "head_version", lambda *_: int("1000"))
-    assert restore_heads(spark, tables, "gold", published(tables=old)) == old
-    monkeypatch.setattr(commits.delta, "head_version", lambda *_: int("1001"))
-    assert set(gold.commit({}).values()) == {Committed(1001, 1)}
-
-
-@pytest.mark.parametrize(
-    ("said", "raised"), [("[DELTA_CONCURRENT_WRITE] another", ConcurrentCommit), ("no space left", RuntimeError)]
-)
-def test_only_another_writer_is_a_reason_to_begin_again(
-    gold: Layer, monkeypatch: pytest.MonkeyPatch, said: str, raised: type[Exception]
-) -> None:
-    def refused(*_: Any) -> None:
-        raise RuntimeError(said)
-
-    monkeypatch.setattr(commits, "_merge", refused)
-    with pytest.raises(raised, match="customers360" if raised is ConcurrentCommit else said):
-        gold.commit({})
-    monkeypatch.setattr(commits.delta, "restore", refused)
-    newest = published(tables={"gold.customers360": 99})
-    with pytest.raises(raised):
-        restore_heads(gold.lakehouse.spark, gold.lakehouse.tables, "gold", newest)
+def test_only_another_writer_is_a_reason_to_begin_again(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """What Spark refuses for another reason is raised as it is."""
+    gold, table = Layer(new_lakehouse(), "gold"), "gold.customers360"
+    name, spark = gold.lakehouse.names.table(table), gold.lakehouse.spark
+    staged = gold.stage_all(table, gold.rows(table, "customer_id", {1: 1}, "total_orders"))
+    dropped = Interleaving("INSERT", lambda: spark.sql(f"DROP TABLE {name}"))
+    with pytest.raises(AnalysisException, match="TABLE_OR_VIEW_NOT_FOUND"):
+        gold.commit({table: staged}, spark=InterleavedSession(spark, dropped))

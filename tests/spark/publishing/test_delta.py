@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from spark_jobs.storage import delta
@@ -22,28 +23,24 @@ def table(spark: SparkSession, lakehouse: Lakehouse) -> Iterator[str]:
     spark.sql(f"DROP TABLE {name}")
 
 
-@pytest.mark.parametrize("expected", [None, 0, 1, 2, 3])
-def test_the_newest_version_is_told_whatever_is_expected(spark: SparkSession, table: str, expected: int | None) -> None:
-    assert delta.head_version(spark, table, expected) == 2
-    identity = delta.table_id(spark, table)
-    assert identity
-    if expected is not None:
-        assert delta.head(spark, table, expected) == delta.Head(identity, 2)
-
-
-def test_another_commit_is_seen_at_once(spark: SparkSession, table: str) -> None:
-    assert delta.head_version(spark, table, 2) == 2
+def test_the_head_is_the_newest_version(spark: SparkSession, table: str) -> None:
+    assert delta.head_version(spark, table) == 2
     spark.sql(f"INSERT INTO {table} VALUES (3)")
-    assert delta.head_version(spark, table, 2) == 3
-    spark.sql(f"RESTORE TABLE {table} TO VERSION AS OF 1")
-    assert delta.head_version(spark, table, 3) == 4
+    assert delta.head_version(spark, table) == 3
+    delta.restore(spark, table, 1)
+    assert delta.head_version(spark, table) == 4
 
 
-@pytest.mark.parametrize("expected", [None, 0])
-def test_there_is_no_newest_version_of_no_table(
-    spark: SparkSession, lakehouse: Lakehouse, expected: int | None
-) -> None:
-    name = lakehouse.names.table("ops.no_such_table")
-    assert delta.head_version(spark, name, expected) is None
-    if expected is not None:
-        assert delta.head(spark, name, expected) is None
+def test_a_table_that_does_not_exist_has_no_head(spark: SparkSession, lakehouse: Lakehouse) -> None:
+    assert delta.head_version(spark, lakehouse.names.table("ops.no_such_table")) is None
+
+
+def test_only_versions_that_exist_can_be_read(spark: SparkSession, table: str) -> None:
+    assert [delta.can_read(spark, table, version) for version in (0, 2, 3)] == [True, True, False]
+    assert not delta.can_read(spark, f"{table}_of_another_name", 0)
+
+
+def test_an_error_of_another_kind_is_no_conflict(spark: SparkSession, table: str) -> None:
+    with pytest.raises(PySparkException) as error:
+        spark.sql(f"INSERT INTO {table} SELECT raise_error('DELTA_CONCURRENT_APPEND')")
+    assert not delta.is_concurrency_conflict(error.value), "by its condition, not by its words"

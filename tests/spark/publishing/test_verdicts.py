@@ -33,7 +33,7 @@ YES = Verdict(
 def verdicts(new_lakehouse: Callable[[], Lakehouse]) -> Verdicts:
     """With one verdict, YES."""
     lakehouse = new_lakehouse()
-    verdicts = Verdicts(lakehouse.spark, lakehouse.tables)
+    verdicts = Verdicts(lakehouse.jobs)
     verdicts.append(YES)
     return verdicts
 
