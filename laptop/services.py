@@ -17,6 +17,7 @@ from laptop.airflow_client import AirflowClient
 from laptop.airflow_settings import POOL, POOL_SLOTS, USER, airflow_environment, write_files
 from laptop.laptop_state import PORT_VARIABLES, LaptopState
 from machine.command_line import UserError, run_command
+from machine.dag_settings import DAG_SETTINGS
 from machine.file_lock import file_lock
 from machine.http_client import HttpClient, HttpError
 from machine.ports import HOST, free_port, port_is_free
@@ -33,14 +34,6 @@ AIRFLOW_SERVICES = {
 ALL_SERVICES = ["workspace", *AIRFLOW_SERVICES]
 HEALTHY_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 START_SECONDS = 180.0
-# What differs from the DAGs' own defaults unless it is set: on one machine a person waits, and the data set has ended.
-DAG_SETTINGS = {
-    "LAKEHOUSE_SCHEDULE_END": "2018-02-01",
-    "LAKEHOUSE_LANDING_RETRIES": "1",
-    "LAKEHOUSE_LANDING_RETRY_DELAY": "10",
-    "LAKEHOUSE_RETRY_DELAY": "5",
-    "LAKEHOUSE_POLL_SECONDS": "0.3",
-}
 
 
 def is_up(state: LaptopState) -> bool:

@@ -18,7 +18,7 @@ from include.settings import Settings
 from laptop import compose_env
 from laptop.airflow_settings import airflow_environment
 from laptop.laptop_state import LaptopState
-from laptop.services import DAG_SETTINGS
+from machine.dag_settings import DAG_SETTINGS
 from tests.deploy.compose import COMPOSE, OVERRIDE, REPO, VARIABLE, MissingVariable, instructions, services
 
 DOCKERFILES = {

@@ -15,12 +15,12 @@ from include.settings import Settings, load
 from laptop import compose_env
 from laptop.checks import FOR_TESTS
 from laptop.laptop_state import PORT_VARIABLES
-from laptop.services import DAG_SETTINGS
+from machine.dag_settings import DAG_SETTINGS
 
 REPO = Path(__file__).resolve().parents[2]
 README = (REPO / "README.md").read_text(encoding="utf-8")
 CONFIGURE = README.split("\n## Configure\n")[1].split("\n## ")[0]
-CODE = ("include", "dags", "plugins", "spark_jobs", "laptop", "local_workspace", "docker")
+CODE = ("include", "dags", "plugins", "spark_jobs", "feeds", "laptop", "machine", "local_workspace", "docker")
 # Between the project's own processes, for nobody to set.
 INTERNAL = {"LAKEHOUSE_SERVICES_OF", "LAKEHOUSE_SECRETS_DIR"}
 
