@@ -1,1 +1,1 @@
-"""Great Expectations' own files: suites and checkpoints as JSON, the only place where a rule about data is written."""
+"""The rules: what must hold for each table (rules/), and what makes a landed line valid (suites/)."""

@@ -19,6 +19,7 @@ from feeds.synthetic.csv_text import body, ends
 from feeds.synthetic.draws import Stream, Weighted, below
 from feeds.synthetic.feed_settings import FeedSettings
 from feeds.synthetic.lines import Lines
+from gx.row_rules import row_rule_reason
 from spark_jobs.layers.bronze.landed_lines import (
     BROKEN_QUOTING,
     CONTROL_CHARACTER,
@@ -172,7 +173,7 @@ def _value(name: str, values: dict[str, bytes], reasons: tuple[str, ...]) -> Fau
 
 def _broken_rules(expectations: list[dict[str, Any]]) -> Iterator[Fault]:
     rules = [
-        (rule["type"].removeprefix("expect_column_"), rule["kwargs"], rule["meta"]["reason"]) for rule in expectations
+        (rule["type"].removeprefix("expect_column_"), rule["kwargs"], row_rule_reason(rule)) for rule in expectations
     ]
     partners: dict[str, str] = {}
     needed: dict[str, str] = {}

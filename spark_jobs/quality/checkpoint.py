@@ -1,213 +1,233 @@
-"""Runs a layer's checkpoint with Great Expectations, and fails closed (design, section 2)."""
+"""Judges a layer by the rules of its tables, and fails closed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.quality import frames, gx_runs
-from spark_jobs.quality.findings import column_of, findings, rule_text
-from spark_jobs.quality.suites import CheckpointFile, SuiteFile, SuiteRefused, read_checkpoint, read_suite
-from spark_jobs.quality.verdict import Finding, Statistics
+from spark_jobs.quality.findings import findings, refusal
+from spark_jobs.quality.gx_judge import rules_that_hold
+from spark_jobs.quality.rules import LayerRules, Rule, RuleFile, layer_rules
+from spark_jobs.quality.statements import Asked, Bound, Counted, count_bad_rows, fetch_samples
+from spark_jobs.runtime.concurrency import run_each
+from spark_jobs.storage.verdicts import Finding, Statistics
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
-MEASURED_AT_ONCE = 4
+Input = Callable[[], "DataFrame"]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """One suite's result on one asset, as Great Expectations gives it, without private values: for Data Docs."""
+class Outcome:
+    """What a rule came to: whether it holds (None: not judged), over how many rows of its evidence."""
 
-    asset: str
-    suite: str
-    result: Any
+    file: RuleFile
+    rule: Rule
+    holds: bool | None
+    rows: int = 0
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What a checkpoint found. `success` is true only if every expectation of every suite was evaluated."""
+    """What a checkpoint found. `success` is true only if every rule of every table of the layer was judged."""
 
     layer: str
     statistics: Statistics
     failures: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     parameters: dict[str, Any]
-    judgements: tuple[Judgement, ...] = field(repr=False, default=())
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def success(self) -> bool:
-        return not self.failures and self.statistics.evaluated > 0
+        return not self.failures and not self.statistics.failed and self.statistics.evaluated > 0
 
 
 @dataclass
-class _Tally:
-    """What is being counted while the checkpoint runs."""
+class _Audit:
+    """What is collected while the checkpoint runs."""
 
     evaluated: int = 0
     failed: int = 0
     warned: int = 0
     failures: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
-    judgements: list[Judgement] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
-    def refuse(self, asset: str, expectation: str, message: str, column: str | None = None) -> None:
-        """Something that was not judged, and therefore does not pass."""
+    def refuse(self, asset: str, rule: str, message: str) -> None:
         self.failed += 1
-        self.failures.append(Finding(asset, expectation, column, "critical", f"{asset}: {message}"))
+        self.failures.append(refusal(asset, rule, message))
+
+    def refuse_evidence(self, asked: Asked, message: str) -> None:
+        self.refuse(asked.file.asset, asked.evidence.name, f"{asked.evidence.name} could not be judged: {message}")
+        self.outcomes += [Outcome(asked.file, rule, None) for rule in asked.rules]
 
 
 def run_checkpoint(
+    spark: SparkSession,
     layer: str,
-    assets: Mapping[str, DataFrame | pd.DataFrame],
+    tables: Sequence[str],
+    inputs: Mapping[str, Input],
     parameters: Mapping[str, Any] | None = None,
     *,
     empty_change: bool = False,
+    folder: Traversable | None = None,
 ) -> AuditResult:
-    """Judges each asset by its suites. `parameters` are suite parameters that differ from the checkpoint's own.
+    """Judges the layer by the rules of `gx/rules/`. Only those inputs are made that its evidence names.
 
-    Never raises for what is wrong with suites or data: whatever is missing, empty, unknown, unresolved, or
-    raises is a failure by name.
+    `parameters` are those of the rule files that differ from their defaults. With `empty_change` only the evidence
+    counts that judges a layer which stays as it is. `tables` are those of the layer. `folder` is `gx/`, unless given.
+
+    Never raises for what is wrong with rules or data: whatever is missing, empty, unknown or raises is a failure by
+    name.
     """
-    tally = _Tally()
-    given = dict(parameters or {})
-    try:
-        checkpoint = read_checkpoint(layer, empty_change)
-    except SuiteRefused as refused:
-        tally.refuse("checkpoint", "checkpoint", str(refused))
-        return _result(layer, tally, given)
-    known = {**checkpoint.parameters, **given}
-    for name in sorted(set(assets) - set(checkpoint.suites)):
-        tally.refuse(name, "suite", f"gx/checkpoints/{layer}.json has no suite for this asset")
-    # Small assets are measured at the same time: most of what they take is Spark's planning, not its work.
-    with ThreadPoolExecutor(max_workers=MEASURED_AT_ONCE) as pool:
-        measured = {
-            name: pool.submit(frames.measured, name, frame)
-            for name, frame in assets.items()
-            if name in checkpoint.suites
-        }
-        context = gx_runs.ephemeral_context()
-        for asset, suites in checkpoint.suites.items():
-            if asset not in measured:
-                tally.refuse(asset, "asset", "there is nothing to judge: the audit did not measure it")
-                continue
-            _judge_asset(context, asset, suites, measured[asset], known, tally)
-    if not tally.evaluated:
-        tally.refuse("checkpoint", "checkpoint", "no expectation was evaluated")
-    return _result(layer, tally, _used(checkpoint, known))
-
-
-def _result(layer: str, tally: _Tally, parameters: dict[str, Any]) -> AuditResult:
+    rules = layer_rules(layer, tables, folder)
+    audit = _Audit()
+    for table, reason in rules.refused.items():
+        audit.refuse(table.partition(".")[2], "rules", reason)
+    known = {**rules.parameters, **(parameters or {})}
+    asked = _asked(rules, known, audit, empty_change)
+    frames, asked = _made(inputs, asked, audit)
+    bound = Bound(spark, frames, {name: _exact(value) for name, value in known.items() if value is not None})
+    counted, asked = _counted(asked, bound, audit)
+    _judge(asked, counted, bound, audit)
+    if not audit.evaluated:
+        audit.refuse(layer, "rules", "no rule was evaluated")
     statistics = Statistics(
-        evaluated=tally.evaluated,
-        successful=max(0, tally.evaluated - tally.failed - tally.warned),
-        failed=tally.failed,
-        warnings=tally.warned,
+        evaluated=audit.evaluated,
+        successful=sum(1 for one in audit.outcomes if one.holds),
+        failed=audit.failed,
+        warnings=audit.warned,
     )
     return AuditResult(
         layer,
         statistics,
-        tuple(tally.failures),
-        tuple(tally.warnings),
-        parameters,
-        tuple(tally.judgements),
+        tuple(audit.failures),
+        tuple(audit.warnings),
+        {name: _plain(known[name]) for name in sorted(known)},
+        tuple(audit.outcomes),
     )
 
 
-def _used(checkpoint: CheckpointFile, known: dict[str, Any]) -> dict[str, Any]:
-    return {name: frames.plain(known[name]) for name in sorted(known) if name in known or name in checkpoint.parameters}
+def _asked(rules: LayerRules, known: Mapping[str, Any], audit: _Audit, empty_change: bool) -> list[Asked]:
+    for name in sorted(set(known) - set(rules.parameters)):
+        audit.refuse(name, "rules", "no rule file of the layer has this parameter")
+    for file in rules.files:
+        if missing := sorted(name for name in file.parameters if known[name] is None):
+            audit.refuse(file.asset, "rules", f"the run gives no value for {', '.join(missing)}")
+    return [
+        Asked(file, evidence, file.rules_of(evidence.name))
+        for file in rules.files
+        if all(known[name] is not None for name in file.parameters)
+        for evidence in file.evidence.values()
+        if evidence.judges_empty_change or not empty_change
+    ]
 
 
-def _judge_asset(
-    context: Any,
-    asset: str,
-    suites: Sequence[str],
-    measured: Future[Any],
-    parameters: dict[str, Any],
-    tally: _Tally,
-) -> None:
-    if not suites:
-        tally.refuse(asset, "suite", "the checkpoint names no suite for this asset")
-    read: list[SuiteFile] = []
-    for name in suites:
+def _made(
+    inputs: Mapping[str, Input], asked: Sequence[Asked], audit: _Audit
+) -> tuple[dict[str, DataFrame], list[Asked]]:
+    """The inputs that the evidence names, made at the same time; and the evidence whose inputs all are."""
+
+    def make(name: str) -> DataFrame | str:
         try:
-            suite = read_suite(name)
-            gx_runs.check_types(suite)
-        except SuiteRefused as refused:
-            tally.refuse(asset, "suite", str(refused))
-            continue
-        if unresolved := sorted(suite.parameters() - set(parameters)):
-            tally.refuse(asset, "suite", f"suite parameters of {name} have no value: {', '.join(unresolved)}")
-            continue
-        read.append(suite)
-    if not read:
-        return
-    try:
-        frame = measured.result()
-        wide = not frames.is_pandas(frame)
-        batch = gx_runs.batch_definition(context, asset, wide)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must become a failure and not a pass
-        tally.refuse(asset, "asset", f"could not be measured: {gx_runs.in_short(error)}")
-        return
-    for suite in read:
-        _judge(context, asset, suite, (batch, frame, wide), parameters, tally)
+            return inputs[name]() if name in inputs else f"there is no input {name}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must become a failure and not a pass
+            return f"the input {name} could not be read: {_in_short(error)}"
 
-
-def _judge(
-    context: Any,
-    asset: str,
-    suite: SuiteFile,
-    batch: tuple[Any, Any, bool],
-    parameters: dict[str, Any],
-    tally: _Tally,
-) -> None:
-    _, measured, wide = batch
-    try:
-        rows = {"result_format": "COMPLETE", "unexpected_index_column_names": list(measured.columns)}
-        outcome = gx_runs.run(
-            context, gx_runs.load(suite), batch, parameters, {"result_format": "BOOLEAN_ONLY"} if wide else rows
-        )
-        if len(outcome.results) != len(suite.expectations):
-            raise SuiteRefused(
-                f"of {len(suite.expectations)} expectations in {suite.name} {len(outcome.results)} were evaluated"
-            )
-        if wide:
-            gx_runs.add_samples(context, suite, batch, parameters, outcome, frames.WIDE_ASSETS[asset])
-    except SuiteRefused as refused:
-        tally.refuse(asset, "suite", str(refused))
-        return
-    except Exception as error:  # noqa: BLE001 - see above
-        tally.refuse(asset, "suite", f"{suite.name} could not be evaluated: {gx_runs.in_short(error)}")
-        return
-    for one in outcome.results:
-        _count(asset, one, tally)
-    gx_runs.remove_private_values(outcome)
-    for one in outcome.results:
-        # The renderers take it for granted, and BOOLEAN_ONLY leaves it out.
-        if one.expectation_config.type == "expect_table_columns_to_match_ordered_list":
-            one.result.setdefault("observed_value", list(measured.columns))
-    tally.judgements.append(Judgement(asset, suite.name, outcome))
-
-
-def _count(asset: str, one: Any, tally: _Tally) -> None:
-    config = one.expectation_config
-    kwargs = {k: v for k, v in config.kwargs.items() if k != "batch_id"}
-    meta = dict(config.meta or {})
-    severity = str(getattr(config.severity, "value", config.severity))
-    tally.evaluated += 1
-    if raised := gx_runs.raised(one):
-        rule = rule_text(kwargs, config.type, meta)
-        message = f"{rule} — could not be evaluated: {raised}"
-        tally.refuse(asset, config.type, message, column_of(config.type, kwargs))
-    elif not one.success:
-        told = findings(asset, config.type, severity, kwargs, meta, dict(one.result))
-        if severity == "warning":
-            tally.warned += 1
-            tally.warnings += told
+    names = sorted({name for one in asked for name in one.evidence.inputs})
+    made = dict(zip(names, run_each(make, names), strict=True))
+    readable = []
+    for one in asked:
+        wrong = [reason for name in sorted(one.evidence.inputs) if isinstance(reason := made[name], str)]
+        if wrong:
+            audit.refuse_evidence(one, "; ".join(wrong))
         else:
-            tally.failed += 1
-            tally.failures += told
+            readable.append(one)
+    return {name: frame for name, frame in made.items() if not isinstance(frame, str)}, readable
+
+
+def _counted(asked: Sequence[Asked], bound: Bound, audit: _Audit) -> tuple[dict[str, Counted], list[Asked]]:
+    """The counts of all evidence by one statement; one by one where that fails, to name what is wrong."""
+    if not asked:
+        return {}, []
+    try:
+        return count_bad_rows(asked, bound), list(asked)
+    except Exception as error:  # noqa: BLE001 - as above
+        if len(asked) == 1:
+            audit.refuse_evidence(asked[0], _in_short(error))
+            return {}, []
+    counted: dict[str, Counted] = {}
+    judged: list[Asked] = []
+    for one in asked:
+        found, readable = _counted([one], bound, audit)
+        counted |= found
+        judged += readable
+    return counted, judged
+
+
+def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound, audit: _Audit) -> None:
+    judged = [one for one in asked if one.key in counted]
+    for one in asked:
+        if one.key not in counted:
+            audit.refuse_evidence(one, "it was not counted")
+    if not judged:
+        return
+    rules = {
+        f"{one.file.asset}: {rule.name}": (one, number, rule) for one in judged for number, rule in enumerate(one.rules)
+    }
+    try:
+        holds = rules_that_hold({k: (rule, counted[one.key].total(n)) for k, (one, n, rule) in rules.items()})
+    except Exception as error:  # noqa: BLE001 - as above
+        audit.refuse(judged[0].file.asset, "rules", f"Great Expectations could not judge: {_in_short(error)}")
+        return
+    unmet = [(one, rule) for key, (one, _, rule) in rules.items() if not holds[key]]
+    samples = _samples(unmet, bound)
+    for key, (one, number, rule) in rules.items():
+        audit.evaluated += 1
+        audit.outcomes.append(Outcome(one.file, rule, holds[key], counted[one.key].rows))
+        if holds[key]:
+            continue
+        found = findings(one.file, rule, number, counted[one.key], samples.get((one.file.table, rule.name), {}))
+        if rule.severity == "warning":
+            audit.warned += 1
+            audit.warnings += found
+        else:
+            audit.failed += 1
+            audit.failures += found
+
+
+def _samples(unmet: Sequence[tuple[Asked, Rule]], bound: Bound) -> dict[tuple[str, str], Any]:
+    """None where they cannot be fetched: a finding without samples is one too."""
+    if not unmet:
+        return {}
+    try:
+        return fetch_samples(unmet, bound)
+    except Exception:  # noqa: BLE001 - the verdict is known already
+        if len(unmet) == 1:
+            return {}
+    return {key: value for one in unmet for key, value in _samples([one], bound).items()}
+
+
+def _exact(value: Any) -> Any:
+    """A number with a fraction as a decimal: 0.05 is 0.05 then, and nothing near it."""
+    return Decimal(str(value)) if isinstance(value, float) else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
+
+
+def _in_short(error: Exception) -> str:
+    """An error in a line that holds no data: Spark quotes data in single quotes, and columns in backticks."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    quoted = re.sub(r"'[^']*'", "'...'", line)
+    return f"{type(error).__name__}: {quoted[:200]}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from spark_jobs.quality.suites import suites_hash
+from spark_jobs.quality.rules import suites_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage import staging
 

@@ -39,8 +39,8 @@ class Build:
     """One build of one layer.
 
     `previous` is the newest publication of the layer itself, and `upstream` that of the layer that it is built from.
-    `previous_upstream` is the one that `previous` was built from: None where there is none that can be read, so that the
-    build is a full refresh.
+    `previous_upstream` is the one that `previous` was built from. It is None where there is none that can be read; the
+    build is a full refresh then.
     """
 
     layer: str

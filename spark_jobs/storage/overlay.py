@@ -40,7 +40,8 @@ class Overlay:
         if self.published is None or self.overwrites:
             return upserts
         kept = self.published.join(self.staged.select(self.key), self.key, "left_anti")
-        return kept.unionByName(upserts)
+        # In this order the columns are in the table's order: a join puts its key first.
+        return upserts.unionByName(kept)
 
     def rows_of(self, keys: KeyFilter) -> DataFrame:
         """The same, of these keys, and the staged rows that have NULL instead of one."""
@@ -48,7 +49,7 @@ class Overlay:
             rows = keys.rows(self.rows())
         else:
             kept = keys.rows(self.published).join(self.staged.select(self.key), self.key, "left_anti")
-            rows = kept.unionByName(keys.rows(self.upserts()))
+            rows = keys.rows(self.upserts()).unionByName(kept)
         if self.staged is None:
             return rows
         return rows.unionByName(self.upserts().where(F.col(keys.column).isNull()))

@@ -37,9 +37,9 @@ VERDICTS = TableSpec(
             column("interval_start", DateType(), "First landing date of the run", nullable=False),
             column("interval_end", DateType(), "First landing date after the run", nullable=False),
             column("fingerprint", StringType(), "Of what was audited", nullable=False),
-            column("evaluated", IntegerType(), "Rules that were evaluated", nullable=False),
-            column("failed", IntegerType(), "Critical rules that were not met", nullable=False),
-            column("warnings", IntegerType(), "Other rules that were not met", nullable=False),
+            column("evaluated", IntegerType(), "Rules that were judged", nullable=False),
+            column("failed", IntegerType(), "Critical rules that do not hold", nullable=False),
+            column("warnings", IntegerType(), "Other rules that do not hold", nullable=False),
             column("failures", ArrayType(StringType()), "One line per critical finding", nullable=False),
             column("verdict", StringType(), "The whole verdict as JSON", nullable=False),
             column("audited_at", TimestampType(), "When the row was inserted", nullable=False),
@@ -53,7 +53,10 @@ VERDICTS = TableSpec(
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule that was not met, on one landing date where there is one."""
+    """One rule that does not hold, on one landing date where its evidence has dates.
+
+    `asset` is the table's name without its schema, and `expectation` the rule's name.
+    """
 
     asset: str
     expectation: str
@@ -106,7 +109,7 @@ class Verdict:
         counts = self.statistics
         word = "passed" if self.success else "REJECTED"
         return [
-            f"{self.layer} {word}: {counts.successful} of {counts.evaluated} expectations met,"
+            f"{self.layer} {word}: {counts.successful} of {counts.evaluated} rules hold,"
             f" {counts.failed} failed, {counts.warnings} warnings",
             *(f"failed: {finding.message}" for finding in self.failures),
             *(f"warning: {finding.message}" for finding in self.warnings),

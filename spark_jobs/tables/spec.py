@@ -31,8 +31,9 @@ class Write(StrEnum):
 class TableSpec:
     """One table.
 
-    `derive` makes all rows of the table from a mapping of table name to DataFrame, which holds what it is `staged_from`;
-    in gold also from the as-of day. Tables of bronze and `ops` have none: files and job tasks give their rows.
+    `derive` makes all rows of the table from a mapping of table name to DataFrame, which holds what it is
+    `staged_from`; in gold also from the as-of day. Tables of bronze and `ops` have none: files and job tasks give their
+    rows.
     """
 
     name: str

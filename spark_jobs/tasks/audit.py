@@ -1,2 +1,195 @@
-def audit_build(lakehouse, build):
-    raise NotImplementedError
+"""The task `audit`: judges a build by the rules, on the tables as they would be after publication."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spark_jobs.quality.checkpoint import Input, run_checkpoint
+from spark_jobs.quality.data_docs import render_data_docs
+from spark_jobs.quality.fingerprint import fingerprint_as_built
+from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit, once
+from spark_jobs.quality.rules import suites_hash
+from spark_jobs.runtime.code_version import code_version
+from spark_jobs.storage.build_record import PinnedPublication
+from spark_jobs.storage.local_relation import local_relation
+from spark_jobs.storage.ops_volume import verdict_file
+from spark_jobs.storage.overlay import Overlay
+from spark_jobs.storage.pinned_tables import changed_upstream, read_pinned
+from spark_jobs.storage.publications import Publications, PublishedDates, dates_published_since
+from spark_jobs.storage.staging import changed_keys_table, staged_rows
+from spark_jobs.storage.verdicts import Verdict, Verdicts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from spark_jobs.storage.build_record import Build
+    from spark_jobs.storage.lakehouse import Lakehouse
+
+log = logging.getLogger(__name__)
+
+
+def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
+    """Judges a build and writes its verdict: Data Docs, the row of ops.verdicts, and the file that the gate reads.
+
+    What is wrong with the data is in the verdict.
+    """
+    tables = [spec.name for spec in lakehouse.tables_of(build.layer)]
+    inputs = _Inputs(lakehouse, build).by_name()
+    result = run_checkpoint(
+        lakehouse.spark, build.layer, tables, inputs, _parameters(build), empty_change=build.is_empty
+    )
+    docs = f"data_docs/{build.layer}/{build.build_id}"
+    title = f"{build.layer} build {build.build_id}, {build.interval}"
+    render_data_docs(result, lakehouse.ops.root / docs, title)
+    unchanged = (f"nothing changed upstream: {build.layer} stays as it is",) if build.is_empty else ()
+    verdict = Verdict(
+        layer=build.layer,
+        build_id=build.build_id,
+        job_run_id=build.job_run_id,
+        success=result.success,
+        interval_start=str(build.interval.start),
+        interval_end=str(build.interval.end),
+        # Of the staging as it was built, since that was judged. Publish compares it with the staging that it finds.
+        fingerprint=fingerprint_as_built(build),
+        statistics=result.statistics,
+        suites=suites_hash(build.layer),
+        code_version=code_version(),
+        data_docs=f"{docs}/index.html",
+        failures=result.failures,
+        warnings=result.warnings,
+        notes=(*build.notes, *unchanged),
+        rows=build.rows,
+        parameters=result.parameters,
+    )
+    Verdicts(lakehouse).append(verdict)
+    lakehouse.ops.write_json(verdict_file(build.layer, build.job_run_id), verdict.as_dict())
+    for line in verdict.lines():
+        log.info("%s", line)
+    return verdict
+
+
+def _parameters(build: Build) -> dict[str, Any]:
+    """The parameters of the layer's rules that this run gives."""
+    if build.layer != "bronze":
+        return {}
+    return {
+        "max_quarantined_share": build.parameters.max_quarantined_percent / Decimal(100),
+        "max_quarantined_lines": build.parameters.max_quarantined_lines,
+        "interval_start": build.interval.start,
+        "interval_end": build.interval.end,
+    }
+
+
+class _Inputs:
+    """Binds the inputs of the rules to what one build read and staged. Each is read at most once."""
+
+    def __init__(self, lakehouse: Lakehouse, build: Build) -> None:
+        self._lakehouse = lakehouse
+        self._build = build
+        self._publications = Publications(lakehouse)
+
+    def by_name(self) -> dict[str, Input]:
+        """See spark_jobs/quality/inputs.py for the names."""
+        return {"bronze": self._bronze, "silver": self._silver, "gold": self._gold}[self._build.layer]()
+
+    def _bronze(self) -> dict[str, Input]:
+        lakehouse, build = self._lakehouse, self._build
+        missing = [(day,) for day in build.interval.dates() if str(day) in build.missing_dates]
+        inputs: dict[str, Input] = {
+            "missing_dates": lambda: lakehouse.spark.createDataFrame(missing, "landing_date DATE"),
+        }
+        for spec in lakehouse.tables_of("bronze"):
+            read: Input = partial(read_pinned, lakehouse, build.previous, spec.name)
+            if build.staged:
+                read = partial(staged_rows, lakehouse, spec.name, build.staged[spec.name])
+            inputs[spec.short_name] = once(read)
+        return inputs
+
+    def _silver(self) -> dict[str, Input]:
+        order_items = self._upstream("bronze.order_items")
+        since = once(self._dates_since)
+
+        def newest() -> DataFrame:
+            """The rows that can be the newest of their item: the newest delivery of each judged key is among them."""
+            dates = since()
+            return order_items().where(dates.condition) if dates and dates.are_latest else order_items()
+
+        def delivered() -> DataFrame | None:
+            dates, before = since(), self._build.previous_upstream
+            if dates is None or before is None:
+                return None
+            both = (order_items(), read_pinned(self._lakehouse, before, "bronze.order_items"))
+            items = [rows.where(dates.condition).select("order_item_id") for rows in both]
+            return items[0].unionByName(items[1]).distinct()
+
+        audit = SilverAudit(once(newest), self._overlays(), once(self._changed_keys), once(delivered))
+        return audit.inputs(incremental=not self._build.full_refresh)
+
+    def _gold(self) -> dict[str, Input]:
+        specs = self._lakehouse.tables_of("silver")
+        upstream = {spec.short_name: self._upstream(spec.name) for spec in specs}
+        changed = once(self._changed_items)
+
+        def moved() -> MovedOrders | None:
+            items, before = changed(), self._build.previous_upstream
+            if before is None or items is None:
+                return None
+            orders = read_pinned(self._lakehouse, before, "silver.orders")
+            return MovedOrders.between(
+                orders, upstream["orders"](), items, self._changed_in_silver("dim_customers", "customer_id")
+            )
+
+        upstream["order_items"] = once(self._bronze_behind)
+        audit = GoldAudit(upstream, self._overlays(), once(self._changed_keys), changed, moved)
+        return audit.inputs(incremental=not self._build.full_refresh)
+
+    def _overlays(self) -> dict[str, Callable[[], Overlay]]:
+        specs = self._lakehouse.tables_of(self._build.layer)
+        return {spec.short_name: once(partial(self._overlay, spec.name)) for spec in specs}
+
+    def _overlay(self, table: str) -> Overlay:
+        build, staged = self._build, self._build.staged.get(table)
+        published = read_pinned(self._lakehouse, build.previous, table) if build.previous.seq else None
+        rows = staged_rows(self._lakehouse, table, staged) if staged else None
+        return Overlay(published, rows, self._lakehouse.tables[table].key, bool(staged and staged.overwrites))
+
+    def _changed_keys(self) -> DataFrame | None:
+        """The keys that the build derived again; None where it derived all."""
+        if self._build.full_refresh:
+            return None
+        table = changed_keys_table(self._build.layer)
+        return staged_rows(self._lakehouse, table, self._build.staged[table])
+
+    def _dates_since(self) -> PublishedDates | None:
+        """The landing dates that bronze published since silver was last built; None where all are judged."""
+        upstream, before = self._build.upstream, self._build.previous_upstream
+        return dates_published_since(self._publications, before.seq, upstream.seq) if upstream and before else None
+
+    def _changed_items(self) -> DataFrame | None:
+        """The items that silver wrote or removed since gold was last built; None where all are judged."""
+        if self._build.previous_upstream is None:
+            return None
+        return local_relation(self._changed_in_silver("orders", "order_item_id"))
+
+    def _changed_in_silver(self, table: str, key: str) -> DataFrame:
+        return changed_upstream(self._lakehouse, self._build, f"silver.{table}", key)
+
+    def _bronze_behind(self) -> DataFrame:
+        """bronze.order_items as the silver that a gold build read had read it."""
+        seq = self._publications.get("silver", self._upstream_publication().seq).upstream_seq
+        if seq is None:
+            raise ValueError(f"the silver of gold build {self._build.build_id} does not name its bronze")
+        bronze = PinnedPublication.pin(self._publications.get("bronze", seq))
+        return read_pinned(self._lakehouse, bronze, "bronze.order_items")
+
+    def _upstream(self, table: str) -> Callable[[], DataFrame]:
+        return once(lambda: read_pinned(self._lakehouse, self._upstream_publication(), table))
+
+    def _upstream_publication(self) -> PinnedPublication:
+        if self._build.upstream is None:
+            raise ValueError(f"{self._build.layer} build {self._build.build_id} does not name what it was built from")
+        return self._build.upstream

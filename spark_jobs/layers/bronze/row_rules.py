@@ -1,8 +1,8 @@
-"""The row rules: GX's bronze suite, compiled into predicates over a DataFrame's rows (design, section 5).
+"""The row rules: GX's bronze suite, compiled into predicates over a DataFrame's rows.
 
-A rule is written once, in gx/suites/bronze_rows.json. Great Expectations reports failing rows of a table; bronze has
-to sort each row out by itself, so the suite is compiled here, from its JSON alone. The list of expectation types is
-closed: what is not known here, be it a type or an argument, is refused before any row is read.
+A rule is written once, in gx/suites/bronze_rows.json. Great Expectations reports failing rows of a table; bronze must
+sort out each row by itself, so the suite is compiled here, from its JSON alone. The list of expectation types is
+closed: an unknown type or argument is refused before any row is read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from gx.row_rules import row_rule_reason
 from spark_jobs.runtime.errors import UnknownExpectation
 
 # Arguments that change nothing about which rows fail.
@@ -26,12 +27,12 @@ _HARMLESS: frozenset[str] = frozenset({"result_format", "catch_exceptions", "sev
 
 @dataclass(frozen=True)
 class RowRule:
-    """One expectation: why a row is refused, the columns it looks at, and how to tell."""
+    """One expectation: the reason for quarantine, the columns that it reads, and its predicate."""
 
     reason: str
     columns: tuple[str, ...]
     broken: Callable[[], Column]
-    """The predicate that holds for a row that breaks the rule; never NULL. A call, as columns want a session."""
+    """The predicate that is true for a row that breaks the rule, and never NULL. A call, as columns need a session."""
 
 
 def bronze_row_rules() -> tuple[RowRule, ...]:
@@ -60,13 +61,11 @@ def _compile(suite: str, expectation: Mapping[str, Any]) -> RowRule:
         raise UnknownExpectation(
             f"{where}: a row rule cannot be of this type; known are {', '.join(sorted(_BUILDERS))}"
         )
-    reason = (expectation.get("meta") or {}).get("reason")
-    if not isinstance(reason, str) or not reason.strip():
-        raise UnknownExpectation(f"{where}: it has no meta.reason, the text that quarantined lines will show")
     if expectation.get("severity", "critical") != "critical":
         raise UnknownExpectation(f"{where}: a row rule sorts rows out, so its severity must be critical")
     try:
         columns, broken = builder(**kwargs)
+        reason = row_rule_reason(expectation)
     except (TypeError, ValueError) as error:
         raise UnknownExpectation(f"{where}: {error}") from None
     return RowRule(reason, columns, broken)
@@ -115,7 +114,7 @@ def _in_set(column: str, value_set: list[Any]) -> _Compiled:
 
 
 def _pair_equal(column_A: str, column_B: str, ignore_row_if: str = "both_values_are_missing") -> _Compiled:  # noqa: N803 - GX's names
-    """As in GX: unless told otherwise, two NULLs agree, and a NULL differs from a value."""
+    """As in GX: by default, two NULLs agree, and a NULL differs from a value."""
 
     def broken() -> Column:
         left, right = F.col(column_A), F.col(column_B)

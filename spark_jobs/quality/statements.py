@@ -1,0 +1,124 @@
+"""The statements of an audit: one that counts the bad rows of all rules, and one that fetches samples of some."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An evidence with the rules that judge it."""
+
+    file: RuleFile
+    evidence: Evidence
+    rules: tuple[Rule, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.file.table}.{self.evidence.name}"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many rows an evidence has, and how many of them are bad: for each landing date the number for each rule.
+
+    None stands for the landing date of evidence that has none. Dates without a bad row are left out.
+    """
+
+    rows: int
+    bad: dict[str | None, tuple[int, ...]]
+
+    def total(self, rule: int) -> int:
+        return sum(numbers[rule] for numbers in self.bad.values())
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What statements read: frames by the names of the inputs, and the values of the parameters."""
+
+    spark: SparkSession
+    inputs: Mapping[str, DataFrame]
+    parameters: Mapping[str, Any]
+
+    def run(self, branches: Sequence[str], inputs: Iterable[str]) -> list[Any]:
+        """The rows of all branches, by one statement."""
+        names = sorted(set(inputs))
+        views = [f"{name} AS (SELECT * FROM {{{name}}})" for name in names]  # noqa: S608 - checked names
+        text = "\nUNION ALL\n".join(branch.replace("{", "{{").replace("}", "}}") for branch in branches)
+        with_inputs = f"WITH {', '.join(views)}\n{text}" if views else text
+        frames: dict[str, Any] = {name: self.inputs[name] for name in names}
+        return self.spark.sql(with_inputs, args=dict(self.parameters), **frames).collect()
+
+
+def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
+    """By the key of each evidence its counts. A predicate that is NULL counts as bad."""
+    found = bound.run([_counting(one) for one in asked], (name for one in asked for name in one.evidence.inputs))
+    return {
+        row["evidence"]: Counted(
+            row["judged"], {dated["landing_date"]: tuple(dated["bad"]) for dated in row["by_date"]}
+        )
+        for row in found
+    }
+
+
+def fetch_samples(
+    unmet: Sequence[tuple[Asked, Rule]], bound: Bound
+) -> dict[tuple[str, str], dict[str | None, tuple[dict[str, Any], ...]]]:
+    """By table and rule, and landing date, a few bad rows: the columns that evidence and rule name."""
+    inputs = (name for asked, _ in unmet for name in asked.evidence.inputs)
+    samples: dict[tuple[str, str], dict[str | None, tuple[dict[str, Any], ...]]] = {}
+    for row in bound.run([_sampling(asked, rule) for asked, rule in unmet], inputs):
+        by_date = samples.setdefault((row["table"], row["rule"]), {})
+        shown = json.loads(row["sample"], parse_float=_number)
+        by_date[row["landing_date"]] = (*by_date.get(row["landing_date"], ()), shown)
+    return samples
+
+
+def _counting(asked: Asked) -> str:
+    """One row: evidence, judged, by_date."""
+    bad = ", ".join(f"count_if({_is_bad(rule)})" for rule in asked.rules)
+    evidence, rows = asked.key, f"({asked.evidence.sql}\n)"
+    if not asked.evidence.is_dated:
+        return (
+            f"SELECT '{evidence}' AS evidence, count(*) AS judged,"  # noqa: S608 - the rules' own text
+            f" array(struct(CAST(NULL AS STRING) AS landing_date, array({bad}) AS bad)) AS by_date FROM {rows}"
+        )
+    return (
+        f"SELECT '{evidence}' AS evidence, coalesce(sum(judged), 0) AS judged,"  # noqa: S608 - the rules' own text
+        f" collect_list(IF(exists(bad, n -> n > 0), struct(landing_date, bad), NULL)) AS by_date"
+        f" FROM (SELECT CAST({LANDING_DATE} AS STRING) AS landing_date, count(*) AS judged, array({bad}) AS bad"
+        f" FROM {rows} GROUP BY {LANDING_DATE})"
+    )
+
+
+def _sampling(asked: Asked, rule: Rule) -> str:
+    """Up to SAMPLES rows for each landing date: table, rule, landing_date, sample (JSON)."""
+    names = dict.fromkeys((*asked.evidence.samples, *rule.shows))
+    shown = ", ".join(f"'{name}', `{name}`" for name in names if name != LANDING_DATE)
+    date = f"CAST({LANDING_DATE} AS STRING)" if asked.evidence.is_dated else "CAST(NULL AS STRING)"
+    return (
+        f"SELECT '{asked.file.table}' AS table, '{rule.name}' AS rule, landing_date, sample FROM ("  # noqa: S608
+        f"SELECT landing_date, sample, row_number() OVER (PARTITION BY landing_date ORDER BY sample) AS number"
+        f" FROM (SELECT {date} AS landing_date, to_json(named_struct({shown})) AS sample"
+        f" FROM ({asked.evidence.sql}\n) WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
+    )
+
+
+def _is_bad(rule: Rule) -> str:
+    return f"coalesce({rule.fails_when}, true)"
+
+
+def _number(text: str) -> int | float:
+    value = Decimal(text)
+    return int(value) if value == value.to_integral_value() and abs(value) < 2**53 else float(value)
