@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
-from spark_jobs.tasks.build_gold import as_of
 
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
 from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError
@@ -121,7 +120,7 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
         files = [(file.landing_date, file.path, file.lines, file.size) for file in landed.files]
         tables.write("bronze.order_items", order_items(lines))
         tables.write("bronze.quarantine", quarantine(lines))
-        tables.write("bronze.landed_files", spark.createDataFrame(files, LANDED_FILES).coalesce(1))
+        tables.write("bronze.landed_files", spark.createDataFrame(files, LANDED_FILES.schema).coalesce(1))
         lines.unpersist()
     with measurement.step("silver"):
         items = tables.read("bronze.order_items")
@@ -131,10 +130,11 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
     with measurement.step("gold"):
         sold = tables.read("silver.orders")
         customers, products = tables.read("silver.dim_customers"), tables.read("silver.dim_products")
-        today = as_of(sold)
+        newest = sold.agg({"landing_date": "max"}).collect()[0][0]
+        as_of = newest + timedelta(days=1) if newest else None
         tables.write("gold.orders_enriched", orders_enriched(sold, customers, products))
-        tables.write("gold.customers360", customers360(sold, customers, today))
-        tables.write("gold.products360", products360(tables.read("gold.orders_enriched"), products, today))
+        tables.write("gold.customers360", customers360(sold, customers, as_of))
+        tables.write("gold.products360", products360(tables.read("gold.orders_enriched"), products, as_of))
     return landed.lines
 
 
