@@ -1,4 +1,4 @@
-# Thin: what each target does is in laptop/. `make` alone lists the targets.
+# Thin: the work is in laptop/, tools/ and benchmarks/. `make` alone lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

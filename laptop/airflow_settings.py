@@ -68,10 +68,10 @@ def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]
             "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
             "backend_kwargs": json.dumps(secrets_backend),
         },
-        # A task that has deferred ends at its next heartbeat; with Airflow's default of 5 s it takes up to that long.
+        # A task that has deferred ends at its next heartbeat; with Airflow's 5 s half of them linger.
         "workers": {"min_heartbeat_interval": 1},
         "logging": {"base_log_folder": home / "logs"},
-        # A person waits for the one run: a task that is ready need not wait a second to be seen.
+        # Somebody waits for the one run: a task that can go on does not wait a second to be seen.
         "scheduler": {"enable_health_check": False, "scheduler_idle_sleep_time": 0.3},
         "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},
         "usage_data_collection": {"enabled": False},
