@@ -42,7 +42,7 @@ from spark_jobs.runtime.table_names import LAYERS
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)
 INCREMENTS = 3
 ITEMS_PER_RUN = 2_000_000
-"""The initial load is cut into runs of about so many order items, so that none exceeds its job's time-out."""
+"""The initial load is cut into runs of about this many order items, so that none exceeds its job's time-out."""
 ALTERNATIVES = {"one_process": "benchmarks.one_process", "duckdb": "benchmarks.duckdb_alternative"}
 
 

@@ -64,12 +64,12 @@ def test_names_are_said_and_values_are_not(
     monkeypatch.setattr(compose_env, "REPO", tmp_path)
     assert compose_env.main() == 0
     assert compose_env.main() == 0
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     values = compose_env.values((tmp_path / ".env").read_text(encoding="utf-8"))
     for name in compose_env.SECRETS:
-        assert name in said.out
-        assert values[name] not in said.out + said.err
-    assert "nothing was changed" in said.out
+        assert name in printed.out
+        assert values[name] not in printed.out + printed.err
+    assert "nothing was changed" in printed.out
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,6 @@ def test_a_command_that_is_ended_stops_what_it_started() -> None:
     assert command.stdout is not None
     assert command.stdout.readline() == "begun\n"
     command.send_signal(signal.SIGTERM)
-    said, _ = command.communicate(timeout=10)
-    assert said == "what was started is stopped\n"
+    output, _ = command.communicate(timeout=10)
+    assert output == "what was started is stopped\n"
     assert command.returncode == 143
