@@ -47,7 +47,8 @@ class HttpClient:
             message = f"{self._server} answered {method} {path.partition('?')[0]}: {error.code} {_reason(error)}"
             raise HttpError(error.code, message) from None
         except (OSError, HTTPException, ValueError) as error:
-            raise HttpError(NO_ANSWER, f"{self._server} at {self._url} does not answer ({error}).") from None
+            message = f"{self._server} at {self._url} does not answer ({error}): start it with `make up`."
+            raise HttpError(NO_ANSWER, message) from None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
