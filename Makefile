@@ -1,4 +1,4 @@
-# Thin: what each target does is in laptop/. `make` alone lists the targets.
+# Thin: the work is in laptop/, tools/ and benchmarks/. `make` alone lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -8,8 +8,8 @@ PYTHON ?= python3
 LAKEHOUSE_STATE ?= $(CURDIR)/.state
 export LAKEHOUSE_STATE
 
-# What a person gives reaches the programs through the environment, letter by letter: not expanded by make ($ is
-# common in SQL and file names), and not interpreted by a shell.
+# Values given on the command line reach the programs through the environment, unchanged: make expands none of them
+# ($ is common in SQL and file names), and no shell interprets them.
 VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS \
   MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
@@ -22,7 +22,7 @@ DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 .PHONY: help setup demo test prove lint up down status run airflow replay feed query bench docs env lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+: .*## ' Makefile | sed -E 's/^([a-z]+): .*## /  make \1\t/' | expand -t 16
+	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
 
 setup: ## everything that the other targets need (they call it themselves)
 	@"$(PYTHON)" -m laptop.setup
@@ -51,11 +51,11 @@ airflow: ## Airflow's own commands, such as ARGS="dags list"
 
 replay: ## turn the file DATA=... into daily folders in landing (or LANDING=folder)
 	@$(SETUP)
-	@$(WORKSPACE) -m laptop.replay
+	@$(WORKSPACE) -m laptop.fill_landing replay
 
 feed: ## invented orders in landing (or LANDING=folder): START=2018-01-01 DAYS=30, and SCALE, SEED, LATE, CORRUPT, ...
 	@$(SETUP)
-	@$(WORKSPACE) -m laptop.feed
+	@$(WORKSPACE) -m laptop.fill_landing feed
 
 query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whether or not things are up
 	@$(SETUP) >&2
@@ -63,7 +63,7 @@ query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whet
 
 bench: ## measure the full DataCo run (DATA=...), then a one-day run; or SCALES=1,10 (DAYS=1127) beside alternatives
 	@$(SETUP) $(if $(SCALES),--dev)
-	@$(if $(SCALES),$(DEV),$(WORKSPACE)) -m laptop.bench
+	@$(if $(SCALES),$(DEV),$(WORKSPACE)) -m benchmarks
 
 test: ## the whole test suite; ARGS="tests/unit -k name" for a part of it
 	@$(SETUP) --dev
@@ -73,7 +73,7 @@ prove: ## try to break the promises for MINUTES=60 (tests/prove; ARGS=tests/prov
 	@$(SETUP) --dev
 	@$(DEV) -m laptop.checks prove
 
-lint: ## ruff and mypy
+lint: ## ruff, mypy and import-linter
 	@"$(PYTHON)" -m laptop.setup --only dev
 	@$(DEV) -m laptop.checks lint
 
@@ -87,7 +87,7 @@ env: ## write .env with generated secrets, for docker compose and Astro
 
 lock: ## compile the requirements files from pyproject.toml
 	@"$(PYTHON)" -m laptop.setup --only tools
-	@"$(PYTHON)" -m laptop.lock
+	@"$(PYTHON)" -m tools.lock_requirements
 
 clean: ## stop everything and remove all state
 	@"$(PYTHON)" -m laptop.clean

@@ -1,1 +1,1 @@
-"""The same raw-to-gold work by the plain alternatives a user would weigh, to measure beside the product."""
+"""Measurements of the product, and of the same raw-to-gold work by the plain alternatives that a user would weigh."""

@@ -1,4 +1,4 @@
-"""Whether DuckDB and the one Spark process have made the same tables: only equal work may be compared.
+"""Compare the tables of DuckDB and of the one Spark process: only equal work may be compared in time.
 
 `python -m benchmarks.compare DUCKDB_OUT ONE_PROCESS_OUT` prints, as one JSON object, how many rows of each table
 differ, and fails if any do.
@@ -29,7 +29,7 @@ _HASHES = ("customer_email", "customer_email_hash", "row_hash")
 
 
 def differences(duckdb_out: Path, one_process_out: Path) -> dict[str, int]:
-    """Of each table the number of rows that only one of the two has, audit columns and hashes aside.
+    """For each table the number of rows that only one of the two has, without audit columns and hashes.
 
     Raises ValueError where names or types of columns differ. The Delta tables must have been written once, as
     one_process does: all of their Parquet files are read.
@@ -60,7 +60,7 @@ def differences(duckdb_out: Path, one_process_out: Path) -> dict[str, int]:
 def main() -> int:
     """The command line."""
     if len(sys.argv) != 3:
-        print("say python -m benchmarks.compare DUCKDB_OUT ONE_PROCESS_OUT", file=sys.stderr)
+        print("usage: python -m benchmarks.compare DUCKDB_OUT ONE_PROCESS_OUT", file=sys.stderr)
         return 2
     found = differences(Path(sys.argv[1]), Path(sys.argv[2]))
     print(json.dumps(found))

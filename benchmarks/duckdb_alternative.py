@@ -1,13 +1,13 @@
 """Raw to gold in DuckDB: what a data team would write without Spark, Delta, gates and Airflow.
 
 `python -m benchmarks.duckdb_alternative LANDING OUT` reads all landing folders and writes bronze.order_items and the
-tables of silver and gold (design, sections 5 to 7) into OUT/lakehouse.duckdb. The work is in sql/*.sql; on clean data
-silver and gold are equal to the product's, the hashes of rows and e-mail addresses aside.
+tables of silver and gold into OUT/lakehouse.duckdb. The work is in sql/*.sql. On clean data silver and gold are equal
+to the product's, except for the hashes of rows and e-mail addresses.
 
-What it leaves out: quarantine and its reasons (a line that cannot be split or has no key is dropped without a trace,
-another value that does not parse becomes NULL, most row rules are not checked, and repeated lines are sorted out in
-silver only), masking, headers and manifests of files, every gate, publications and their history, and incremental
-runs: each run makes everything anew, and readers must not look at the file meanwhile.
+What it leaves out: quarantine and its reasons (a line that cannot be split or has no key is dropped silently, another
+value that does not parse becomes NULL, most row rules are not checked, and duplicate lines are removed in silver only),
+masking, headers and manifests of files, every gate, publications and their history, and incremental runs: each run is
+a full refresh, during which the file cannot be read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 
 
 def run(landing: Path, out: Path) -> dict[str, Any]:
-    """Makes all tables from all that has landed; returns the measured result (measurement.Measurement.report).
+    """Make all tables from all that has landed; return the measured result (measurement.Measurement.report).
 
     Raises FileNotFoundError where nothing has landed, and FileExistsError where `out` is not empty.
     """
@@ -52,12 +52,10 @@ def run(landing: Path, out: Path) -> dict[str, Any]:
 
 
 def recode(file: Path, target: Path) -> int:
-    """Writes a windows-1252 file as UTF-8, in constant memory; returns the number of its lines after the header.
+    """Write a windows-1252 file as UTF-8, in constant memory; return the number of its lines after the header.
 
-    Bytes that windows-1252 does not define become U+FFFD.
-
-    DuckDB reads UTF-8 and, more strictly than windows-1252 needs, latin-1; more encodings only by an extension that
-    it fetches from its own site.
+    Bytes that windows-1252 does not define become U+FFFD. DuckDB itself reads UTF-8 and latin-1; windows-1252 takes an
+    extension that it fetches from its own site.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     lines, last = 0, b"\n"
@@ -70,14 +68,14 @@ def recode(file: Path, target: Path) -> int:
 
 
 def bronze(database: duckdb.DuckDBPyConnection, utf8: Path, email_secret: str) -> None:
-    """bronze.order_items from the recoded files."""
+    """Make bronze.order_items from the recoded files."""
     database.execute("set variable landing = $1", [f"{utf8}/dt=*/*.csv"])
     database.execute("set variable email_secret = $1", [email_secret])
     run_sql(database, "bronze")
 
 
 def run_sql(database: duckdb.DuckDBPyConnection, layer: str) -> None:
-    """Runs sql/<layer>.sql, which makes the layer's tables from those of the layer below."""
+    """Run sql/<layer>.sql, which makes the layer's tables from those of the upstream layer."""
     database.execute((SQL / f"{layer}.sql").read_text(encoding="utf-8"))
 
 

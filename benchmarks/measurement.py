@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from laptop.problems import guarded
+from machine.command_line import run_command
 
 _INTERVAL = 0.1
 
@@ -23,7 +23,7 @@ _INTERVAL = 0.1
 class Measurement:
     """What one run took. `with measurement:` around all of it, `with measurement.step(name):` around each part.
 
-    Memory is the resident memory of this process and of all that descend from it, looked at ten times a second; what
+    Memory is the resident memory of this process and of its descendants, sampled ten times a second; memory that
     processes share counts for each of them.
     """
 
@@ -48,7 +48,7 @@ class Measurement:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Notes the seconds that its block takes, also where it fails."""
+        """Record the seconds of the block, even if it fails."""
         started = time.perf_counter()
         try:
             yield
@@ -62,7 +62,7 @@ class Measurement:
                 return
 
     def report(self, tool: str, version: str, rows_landed: int, out: Path) -> dict[str, Any]:
-        """The result of a run: what is printed, and what the benchmark keeps. MB are 1,000,000 bytes."""
+        """The result of a run, as it is printed and kept. MB are 1,000,000 bytes."""
         return {
             "tool": tool,
             "version": version,
@@ -75,21 +75,22 @@ class Measurement:
 
 
 def _tree_memory() -> int:
-    """Bytes of resident memory of this process and all that descend from it."""
+    """Bytes of resident memory of this process and its descendants."""
     own = psutil.Process()
     total = 0
     for process in (own, *own.children(recursive=True)):
         try:
             total += process.memory_info().rss
-        except psutil.Error:  # it has ended meanwhile
+        except psutil.Error:  # it has ended
             continue
     return total
 
 
 def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str, *refusals: type[Exception]) -> int:
-    """`python -m benchmarks.... LANDING OUT`: prints the result of `run` as one JSON object.
+    """`python -m benchmarks.... LANDING OUT`: print the result of `run` as one JSON object, and return the exit code.
 
-    Of `refusals`, and of what empty_folder and order_files raise, only the message is shown; the exit status is 2.
+    For exceptions of the kinds `refusals`, and those of empty_folder and order_files, only the message is printed;
+    the exit code is then 2.
     """
     parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("landing", type=Path, help="the landing root, which holds dt=YYYY-MM-DD/*.csv")
@@ -105,11 +106,11 @@ def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str, 
         print(json.dumps(result))
         return 0
 
-    return guarded(measured)
+    return run_command(measured)
 
 
 def empty_folder(out: Path) -> Path:
-    """The folder, made if need be. Raises FileExistsError where something is in it: no one's tables are overwritten."""
+    """Make the folder if it is missing, and return it. Raises FileExistsError where it is not empty."""
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise FileExistsError(f"{out} is not empty: name a new folder for the tables")
@@ -117,7 +118,7 @@ def empty_folder(out: Path) -> Path:
 
 
 def order_files(landing: Path) -> list[Path]:
-    """The order files below the landing root, by path. Raises FileNotFoundError where there is none."""
+    """The order files below the landing root, sorted by path. Raises FileNotFoundError where there is none."""
     files = sorted(landing.glob("dt=*/*.csv"))
     if not files:
         raise FileNotFoundError(f"{landing} holds no dt=YYYY-MM-DD/*.csv: name the landing root")

@@ -3,7 +3,7 @@
 `python -m benchmarks.one_process LANDING OUT` starts a Spark Connect server as the local workspace does (its settings,
 its memory; the jars and the Java of LAKEHOUSE_STATE), reads all landing folders, and writes each table once, as Delta,
 into OUT/<layer>/<table>. What the product takes beyond this is the price of what it adds: staging and publications
-(readers never see half of anything, and every crash and rerun ends the same), audits, quarantine shares, incremental
+(readers never see a partial result, and every crash and rerun ends the same), audits, quarantine shares, incremental
 runs, and orchestration.
 """
 
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark import StorageLevel
-from spark_jobs.tasks.build_gold import as_of
 
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
 from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError
@@ -54,7 +53,7 @@ class Tables:
         self._out = out
 
     def write(self, table: str, rows: DataFrame) -> None:
-        """Writes the rows, once. Raises Spark's AnalysisException where the table is there."""
+        """Write the rows, once. Raises Spark's AnalysisException where the table exists."""
         rows.write.format("delta").mode("error").save(self._path(table))
 
     def read(self, table: str) -> DataFrame:
@@ -65,7 +64,7 @@ class Tables:
 
 
 def run(landing: Path, out: Path) -> dict[str, Any]:
-    """Makes all tables in a Spark of its own; returns the measured result (measurement.Measurement.report).
+    """Make all tables in a Spark of its own; return the measured result (measurement.Measurement.report).
 
     Raises FileNotFoundError where nothing has landed, FileExistsError where `out` is not empty, SparkServerError and
     NoJavaError where Spark cannot be started, and what make_tables raises.
@@ -104,7 +103,7 @@ def session(remote: str) -> Iterator[SparkSession]:
 
 
 def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Measurement) -> int:
-    """Makes the tables of all three layers from all that has landed; returns the number of landed lines.
+    """Make the tables of all three layers from all that has landed; return the number of landed lines.
 
     Raises LandingRefused and its kinds.
     """
@@ -121,7 +120,7 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
         files = [(file.landing_date, file.path, file.lines, file.size) for file in landed.files]
         tables.write("bronze.order_items", order_items(lines))
         tables.write("bronze.quarantine", quarantine(lines))
-        tables.write("bronze.landed_files", spark.createDataFrame(files, LANDED_FILES).coalesce(1))
+        tables.write("bronze.landed_files", spark.createDataFrame(files, LANDED_FILES.schema).coalesce(1))
         lines.unpersist()
     with measurement.step("silver"):
         items = tables.read("bronze.order_items")
@@ -131,10 +130,11 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
     with measurement.step("gold"):
         sold = tables.read("silver.orders")
         customers, products = tables.read("silver.dim_customers"), tables.read("silver.dim_products")
-        today = as_of(sold)
+        newest = sold.agg({"landing_date": "max"}).collect()[0][0]
+        as_of = newest + timedelta(days=1) if newest else None
         tables.write("gold.orders_enriched", orders_enriched(sold, customers, products))
-        tables.write("gold.customers360", customers360(sold, customers, today))
-        tables.write("gold.products360", products360(tables.read("gold.orders_enriched"), products, today))
+        tables.write("gold.customers360", customers360(sold, customers, as_of))
+        tables.write("gold.products360", products360(tables.read("gold.orders_enriched"), products, as_of))
     return landed.lines
 
 

@@ -1,4 +1,4 @@
-"""The picture of the benchmark: what the initial load costs beside the alternatives, and a day as history grows."""
+"""Plot the benchmark: the initial load beside the alternatives, and a one-day run as history grows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any colour vision tell apart.
+# The colours of Okabe and Ito, which people with any colour vision can tell apart.
 TOOLS = {
     "product": ("this product", "initial_seconds", "#0072B2"),
     "one_process": ("one Spark process", "total_seconds", "#E69F00"),
@@ -20,7 +20,7 @@ SALT = "ecommerce_lakehouse"
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Draws two panels as SVG: seconds of the initial load by scale and tool, and seconds of a one-day run against the
+    """Draw two panels as SVG: seconds of the initial load by scale and tool, and seconds of a one-day run against the
     order items of history. Equal results give equal bytes.
 
     `results["scales"]` has for each scale ("1", "10", ...) its `order_items`, and for each tool that was measured there

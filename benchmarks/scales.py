@@ -1,8 +1,8 @@
 """`make bench SCALES=1,10,50`: the product beside the plain alternatives, as history grows.
 
-At each scale the synthetic feed lands as many days as the real data set has, with so many times its orders. The
-product loads them through Airflow, with its gates, and then one day more, several times; then one Spark process and
-DuckDB do the same raw-to-gold work on the same files.
+At each scale the synthetic feed lands as many days as the real data set has, with its daily volume multiplied by the
+scale. The product loads them through Airflow, with its gates, and then several times one more day. Then one Spark
+process and DuckDB do the same raw-to-gold work on the same files.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ import psutil
 from rich.console import Console
 
 from benchmarks.compare import differences
-from laptop import processes
-from laptop.bench import machine, measure, table, totals
+from benchmarks.hardware import hardware
+from benchmarks.task_times import measure, table, total
 from laptop.demo import reset
-from laptop.feed import feed
+from laptop.fill_landing import feed
 from laptop.follow import RunResult
-from laptop.keys import ensure_secrets
-from laptop.problems import Problem
+from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
+from laptop.service_processes import clean_environment, is_job_task, recorded_services
 from laptop.services import down, up
-from laptop.state import REPO, State, beside
-from machine.ports import free_port
+from machine.command_line import UserError
+from machine.state_folder import REPO
 from spark_jobs.layers.registry import tables_of
 from spark_jobs.runtime.table_names import LAYERS
 
 FIRST = datetime(2015, 1, 1, tzinfo=UTC)
 INCREMENTS = 3
-ITEMS_A_RUN = 2_000_000
-"""The initial load is cut into runs of about so many order items, so that none meets its job's time-out."""
+ITEMS_PER_RUN = 2_000_000
+"""The initial load is cut into runs of about this many order items, so that none exceeds its job's time-out."""
 ALTERNATIVES = {"one_process": "benchmarks.one_process", "duckdb": "benchmarks.duckdb_alternative"}
 
 
@@ -54,7 +54,7 @@ class Landing:
     bytes: int
 
     @classmethod
-    def of(cls, folder: Path) -> Landing:
+    def measured(cls, folder: Path) -> Landing:
         items = size = 0
         for path in folder.glob("dt=*/*.csv"):
             content = path.read_bytes()
@@ -63,20 +63,20 @@ class Landing:
         return cls(items, size)
 
 
-class Watch:
+class ResourceMonitor:
     """Peak resident memory of each service, and the bytes that Spark wrote, while its block runs. MB are 10^6 bytes.
 
-    Services are known by the name they were started under; the processes of job tasks count as one, `job task`.
+    Keys are the names of the services; the processes of job tasks count as one, `job task`.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: LaptopState) -> None:
         self._state = state
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self.peak_memory_mb: dict[str, float] = defaultdict(float)
         self.spark_bytes_written = 0
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ResourceMonitor:
         self._spark = psutil.Process(json.loads((self._state.pids / "spark.json").read_text())["pid"])
         self._written = self._spark.io_counters().write_bytes
         self._thread.start()
@@ -87,27 +87,27 @@ class Watch:
         self._thread.join()
         self.spark_bytes_written = self._spark.io_counters().write_bytes - self._written
 
-    def _look_on(self) -> None:
+    def _sample(self) -> None:
         while not self._done.wait(1):
             now: dict[str, float] = defaultdict(float)
-            for service in processes.known(self._state):
+            for service in recorded_services(self._state):
                 try:
                     leader = psutil.Process(service.pid)
                     for process in (leader, *leader.children(recursive=True)):
                         name = "spark" if process.pid == self._spark.pid else service.name
-                        if processes.is_job_task(process):
+                        if is_job_task(process):
                             name = "job task"
                         now[name] += process.memory_info().rss / 1e6
-                except psutil.Error:  # it has ended meanwhile
+                except psutil.Error:  # it has ended
                     continue
             for name, memory in now.items():
                 self.peak_memory_mb[name] = max(self.peak_memory_mb[name], round(memory))
 
 
-def files_of(state: State) -> dict[str, dict[str, float]]:
-    """Of each published table the files on the disk, old versions included: how many, their bytes, the median size."""
+def table_files(state: LaptopState) -> dict[str, dict[str, float]]:
+    """For each published table the files on the disk, old versions included: their number, bytes and median size."""
     found = {}
-    for name in (name for layer in LAYERS for name in [spec.name for spec in tables_of(layer)]):
+    for name in (spec.name for layer in LAYERS for spec in tables_of(layer)):
         schema, _, short = name.partition(".")
         sizes = [path.stat().st_size for path in (state.root / "warehouse" / f"{schema}.db" / short).rglob("*.parquet")
                  if "_delta_log" not in path.parts]  # fmt: skip
@@ -115,21 +115,21 @@ def files_of(state: State) -> dict[str, dict[str, float]]:
     return found
 
 
-def loaded(state: State, start: datetime, end: datetime, note: str) -> dict[str, Any]:
-    """A run over these landing dates, measured. Raises Problem if it failed."""
-    with Watch(state) as watch:
+def load(state: LaptopState, start: datetime, end: datetime, note: str) -> dict[str, Any]:
+    """Run these landing dates and return what was measured. Raises UserError if the run failed."""
+    with ResourceMonitor(state) as monitor:
         result = run_interval(state, start, end, note)
-    if not result.ok:
-        raise Problem(f"{note} failed, so there is nothing to measure; the logs are in {state.logs}.")
+    if not result.succeeded:
+        raise UserError(f"{note} failed, so there is nothing to measure; the logs are in {state.logs}.")
     times = measure(state, result)
     Console().print(table(note, times))
     return {
         "landing_dates": (end - start).days,
-        "seconds": round(totals(times).total, 1),
+        "seconds": round(total(times).total, 1),
         "layers": {layer: round(_seconds(result, layer), 1) for layer in LAYERS},
         "tasks": [asdict(time) for time in times],
-        "peak_memory_mb": dict(sorted(watch.peak_memory_mb.items())),
-        "spark_bytes_written": watch.spark_bytes_written,
+        "peak_memory_mb": dict(sorted(monitor.peak_memory_mb.items())),
+        "spark_bytes_written": monitor.spark_bytes_written,
     }
 
 
@@ -140,25 +140,25 @@ def _seconds(result: RunResult, layer: str) -> float:
     return (max(task.ended for task in tasks if task.ended) - begun).total_seconds()
 
 
-def product(state: State, scale: str, days: int, seed: str) -> dict[str, Any]:
-    """The product at one scale: its initial load, and the days after it."""
+def bench_product(state: LaptopState, scale: str, days: int, seed: str) -> dict[str, Any]:
+    """Measure the product at one scale: its initial load, and the days after it."""
     options = {"SCALE": scale, "SEED": seed}
     feed(state, state.landing, f"{FIRST:%Y-%m-%d}", str(days), options)
-    landing = Landing.of(state.landing)
-    runs = max(1, round(landing.order_items / ITEMS_A_RUN))
+    landing = Landing.measured(state.landing)
+    runs = max(1, round(landing.order_items / ITEMS_PER_RUN))
     bounds = [FIRST + timedelta(days=days * number // runs) for number in range(runs + 1)]
     up(state)
     try:
         initial = [
-            loaded(state, start, end, f"scale {scale}, initial load, {number} of {runs}")
+            load(state, start, end, f"scale {scale}, initial load, {number} of {runs}")
             for number, (start, end) in enumerate(pairwise(bounds), 1)
         ]
         increments = []
         for number in range(INCREMENTS):
             day = FIRST + timedelta(days=days + number)
             feed(state, state.landing, f"{day:%Y-%m-%d}", "1", options)
-            note = f"scale {scale}, one day more, {number + 1} of {INCREMENTS}"
-            increments.append(loaded(state, day, day + timedelta(days=1), note))
+            note = f"scale {scale}, one more day, {number + 1} of {INCREMENTS}"
+            increments.append(load(state, day, day + timedelta(days=1), note))
     finally:
         down(state)
     seconds = sum(run["seconds"] for run in initial)
@@ -168,60 +168,60 @@ def product(state: State, scale: str, days: int, seed: str) -> dict[str, Any]:
         "bytes_landed": landing.bytes,
         "product": {
             "initial_seconds": round(seconds, 1),
-            "items_a_second": round(landing.order_items / seconds),
+            "items_per_second": round(landing.order_items / seconds),
             "bytes_written_per_byte_landed": round(written / landing.bytes, 2),
             "day_seconds": statistics.median(run["seconds"] for run in increments),
             "layers": {layer: round(sum(run["layers"][layer] for run in initial), 1) for layer in LAYERS},
             "initial": initial,
             "increments": increments,
-            "files": files_of(state),
+            "files": table_files(state),
         },
     }
 
 
-def alternative(state: State, module: str, out: Path) -> dict[str, Any]:
-    """What the alternative says of its run over everything that has landed. Raises Problem if it failed."""
-    command = [sys.executable, "-m", module, str(state.landing), str(out)]
-    environment = processes.clean_environment() | State.from_environment().environment()
+def run_alternative(landing: Path, module: str, out: Path) -> dict[str, Any]:
+    """Run an alternative over everything that has landed and return its report. Raises UserError if it failed."""
+    command = [sys.executable, "-m", module, str(landing), str(out)]
+    environment = clean_environment() | LaptopState.from_environment().environment()
     with subprocess.Popen(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True) as running:
         try:
             printed, _ = running.communicate()
         except BaseException:
-            # Not killed, as subprocess.run would: its Spark would be left behind.
+            # Not killed, as subprocess.run would do: its Spark would be left behind.
             running.terminate()
             raise
     if running.returncode:
-        raise Problem(f"{module} failed; the lines above say why.")
+        raise UserError(f"{module} failed; the lines above say why.")
     return dict(json.loads(printed))
 
 
-def bench_scales(main_state: State, scales: list[str], days: int, seed: str) -> Iterator[dict[str, Any]]:
-    """The results as they are written, each time that there are more. A scale that fails ends the benchmark."""
+def bench_scales(main_state: LaptopState, scales: list[str], days: int, seed: str) -> Iterator[dict[str, Any]]:
+    """Yield the results, each time that there are more. A scale that fails ends the benchmark."""
     found: dict[str, Any] = {}
     results = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
+        "machine": hardware(),
         "landing_dates": days,
         "seed": seed,
         "scales": found,
     }
     for scale in scales:
-        state = beside(main_state, main_state.root / "bench", (free_port(), free_port(), free_port()))
-        ensure_secrets(state)
+        state = main_state.with_own_data(main_state.root / "bench")
+        state.ensure_secrets()
         reset(state)
         try:
-            found[scale] = product(state, scale, days, seed)
+            found[scale] = bench_product(state, scale, days, seed)
             yield results
             outputs = {name: state.root / name for name in ALTERNATIVES}
             for name, module in ALTERNATIVES.items():
-                found[scale][name] = alternative(state, module, outputs[name])
+                found[scale][name] = run_alternative(state.landing, module, outputs[name])
                 yield results
             differing = differences(outputs["duckdb"], outputs["one_process"])
             if any(differing.values()):
-                raise Problem(f"the alternatives did not do equal work; rows that differ: {differing}")
-        except Problem as problem:
-            print(f"scale {scale}: {problem}", file=sys.stderr)
-            found.setdefault(scale, {})["failed"] = str(problem)
+                raise UserError(f"the alternatives did not do equal work; rows that differ: {differing}")
+        except UserError as error:
+            print(f"scale {scale}: {error}", file=sys.stderr)
+            found.setdefault(scale, {})["failed"] = str(error)
             yield results
             break
         finally:

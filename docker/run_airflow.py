@@ -1,7 +1,7 @@
 """What the Airflow containers run: `init`, or any command of Airflow. Standard library only.
 
 Airflow's simple login wants a file that it may write to, so the password comes as an environment variable and goes
-into a file of the container's own; what Airflow starts inherits it no more.
+into a file of the container's own, and what Airflow starts does not inherit it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 USER = "admin"
-# As on the laptop (laptop/airflow_settings.py): deferred tasks count, because their jobs are running.
+# The same as in laptop/airflow_settings.py: deferred tasks count, because their jobs are running.
 POOL, POOL_SLOTS, POOL_TEXT = "databricks", "3", "Job runs at a time, deferred tasks included"
 
 
@@ -29,7 +29,7 @@ def write_login() -> None:
 
 
 def init() -> int:
-    """Make or upgrade the database, and make the pool; one that is there is left as it is."""
+    """Make or upgrade the database, and make the pool; an existing one stays as it is."""
     migrated = subprocess.run(["airflow", "db", "migrate"]).returncode
     if migrated:
         return migrated

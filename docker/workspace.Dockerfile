@@ -1,4 +1,4 @@
-# The local workspace with its Spark: set up in the image by the same code that sets up a laptop.
+# The local workspace with its Spark, set up in the image by the code of `make setup`.
 # Tags are pinned; for a digest as well, append @sha256:... as `docker buildx imagetools inspect` prints it.
 FROM python:3.12.12-slim-bookworm
 
@@ -19,8 +19,10 @@ RUN useradd --uid 50000 --create-home lakehouse \
 WORKDIR /opt/lakehouse
 USER lakehouse
 
-# Packages, Java and Spark's jars: a layer that only a changed lock makes anew.
+# Packages, Java and Spark's jars: layers that change only with the lock and the code of set-up.
 COPY --chown=lakehouse pyproject.toml requirements-workspace.txt ./
+COPY --chown=lakehouse machine/ machine/
+COPY --chown=lakehouse tools/ tools/
 COPY --chown=lakehouse laptop/ laptop/
 COPY --chown=lakehouse docker/run_workspace.py docker/
 RUN python docker/run_workspace.py setup
@@ -28,7 +30,6 @@ RUN python docker/run_workspace.py setup
 # The code, and the wheel made of it.
 COPY --chown=lakehouse spark_jobs/ spark_jobs/
 COPY --chown=lakehouse feeds/ feeds/
-COPY --chown=lakehouse machine/ machine/
 COPY --chown=lakehouse gx/ gx/
 COPY --chown=lakehouse local_workspace/ local_workspace/
 COPY --chown=lakehouse resources/ resources/

@@ -1,6 +1,6 @@
-"""Everything that makes the lakehouse run on one machine: set-up, services, and the commands behind the Makefile.
+"""Set-up, the services, and the commands of the Makefile on one machine.
 
-The modules that `make setup` needs (`setup`, `state`, `problems`, `environments`, `java`, `jars`, `keys`, `wheel`)
-use the standard library only, because they run under the bare Python of the machine. All others run in the
-workspace environment.
+Neither a job nor a deployment to Databricks imports it. `setup`, `clean`, `compose_env` and what they import use the
+standard library only, because they run under the bare Python of the machine; all others run in the workspace
+environment.
 """

@@ -1,4 +1,4 @@
-"""`make airflow ARGS="..."`: Airflow's own command line, on the Airflow of this state folder."""
+"""`make airflow ARGS="..."`: Airflow's own command line, with the Airflow of this state folder."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import shlex
 import subprocess
 import sys
 
-from laptop import processes
-from laptop.problems import Problem, guarded
-from laptop.services import is_up, service_environment
-from laptop.state import REPO, State
+from laptop.laptop_state import LaptopState
+from laptop.service_processes import clean_environment
+from laptop.services import require_up, service_environment
+from machine.command_line import UserError, run_command
+from machine.state_folder import REPO
 
 
 def main() -> int:
-    state = State.from_environment()
+    state = LaptopState.from_environment()
     arguments = shlex.split(os.environ.get("ARGS", ""))
     if not arguments:
-        raise Problem('say what Airflow is to do, such as: make airflow ARGS="dags list"')
-    if not is_up(state):
-        raise Problem("Airflow and the local workspace are not running; start them with `make up`.")
+        raise UserError('give a command of Airflow, such as: make airflow ARGS="dags list"')
+    require_up(state)
     command = [str(state.venv("airflow") / "bin" / "airflow"), *arguments]
-    environment = processes.clean_environment() | service_environment(state)
+    environment = clean_environment() | service_environment(state)
     return subprocess.run(command, cwd=REPO, env=environment).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

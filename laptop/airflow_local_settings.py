@@ -1,8 +1,9 @@
-"""Airflow's own hook for settings, for its SQLite database; a copy of this file stands in AIRFLOW_HOME/config.
+"""Airflow's own hook for settings, for its SQLite database. Airflow reads a copy of this file in AIRFLOW_HOME/config.
 
-A savepoint outside a transaction begins one that may only read. Should another process commit before it writes, SQLite
-refuses at once, however long it was told to wait (https://www.sqlite.org/rescode.html#busy_snapshot), and a backfill
-over existing runs ends with "database is locked". So it begins as one that writes, for which SQLite does wait.
+A savepoint outside a transaction begins one that may only read. If another process commits before that transaction
+writes, SQLite refuses at once, whatever its time-out (https://www.sqlite.org/rescode.html#busy_snapshot), and a
+backfill over existing runs ends with "database is locked". So the transaction begins as one that writes, for which
+SQLite does wait.
 """
 
 from typing import Any

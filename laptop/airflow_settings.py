@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from laptop.keys import private_folder, write_private
-from laptop.state import REPO, State
+from laptop.laptop_state import LaptopState
 from machine.ports import HOST
+from machine.state_folder import REPO, private_folder, write_private
 
 USER = "admin"
 # As many job runs at a time as two cores can feed; deferred tasks count, because their jobs are running.
 POOL, POOL_SLOTS = "databricks", 3
-# A commit waits for another writer as long as this, instead of failing with "database is locked".
-SQLITE_PATIENCE_SECONDS = 60
+# So long a commit waits for another writer before it fails with "database is locked".
+SQLITE_TIMEOUT_SECONDS = 60
 
 
-def write_files(state: State) -> None:
+def write_files(state: LaptopState) -> None:
     """The login, the connection to the local workspace, and Airflow's own hook for settings, as files."""
     private_folder(state.airflow_home)
     passwords = json.dumps({USER: state.secret("airflow_password")})
@@ -29,13 +29,12 @@ def write_files(state: State) -> None:
         "password": state.secret("workspace_token"),
     }
     write_private(state.airflow_home / "connections.json", json.dumps({"databricks_default": connection}))
-    own_settings = Path(__file__).with_name("airflow_local_settings.py")
-    config = state.airflow_home / "config"
-    private_folder(config)
-    write_private(config / own_settings.name, own_settings.read_text(encoding="utf-8"))
+    hook = Path(__file__).with_name("airflow_local_settings.py")
+    config = private_folder(state.airflow_home / "config")
+    write_private(config / hook.name, hook.read_text(encoding="utf-8"))
 
 
-def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
+def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
     """Everything that differs from Airflow's defaults."""
     home = state.airflow_home
     secrets_backend = {"connections_file_path": str(home / "connections.json")}
@@ -63,7 +62,7 @@ def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
         },
         "api_auth": {"jwt_secret": state.secret("airflow_jwt_secret")},
         "database": {
-            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout={SQLITE_PATIENCE_SECONDS}",
+            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout={SQLITE_TIMEOUT_SECONDS}",
         },
         "secrets": {
             "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
@@ -87,7 +86,7 @@ def airflow_environment(state: State, repo: Path = REPO) -> dict[str, str]:
         "PYTHONPATH": str(repo),
         "PATH": f"{state.venv('airflow') / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "TZ": "UTC",
-        # Nothing phones home: not Airflow, and not what its packages bring.
+        # No usage data leave the machine, neither Airflow's nor those of its packages.
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",
     }

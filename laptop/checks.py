@@ -6,13 +6,15 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
-from laptop import processes
-from laptop.problems import Problem, guarded
-from laptop.state import REPO, State
+from laptop.laptop_state import LaptopState
+from laptop.service_processes import clean_environment
+from machine.command_line import UserError, run_command
+from machine.state_folder import REPO
 
 SIDE_BY_SIDE = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
-"""The whole suite, in three processes, for much of the time one waits: tests/conftest.py says what stays together."""
+"""The whole suite in three processes, since much of its time is waiting; tests/conftest.py says what stays together."""
 FOR_TESTS = ("SPARK_REMOTE", "DATABRICKS_CLI")
 
 
@@ -26,12 +28,13 @@ def main() -> int:
             [*python, "ruff", "check", "."],
             [*python, "ruff", "format", "--check", "."],
             [*python, "mypy"],
+            [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
         ],
     }
     if what not in commands:
-        raise Problem(f"say one of: {', '.join(commands)}.")
-    environment = processes.clean_environment() | State.from_environment().environment()
-    # Meant for the tests, although variables like these are kept from services.
+        raise UserError(f"give one of: {', '.join(commands)}.")
+    environment = clean_environment() | LaptopState.from_environment().environment()
+    # These are for the tests, although services never get variables like them.
     environment |= {name: os.environ[name] for name in FOR_TESTS if name in os.environ}
     if what == "prove":
         environment["PROVE_MINUTES"] = os.environ.get("MINUTES") or "10"
@@ -40,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 
-from laptop.problems import Problem, guarded
-from laptop.state import REPO, State
+from laptop.laptop_state import LaptopState
+from machine.command_line import UserError, run_command
+from machine.state_folder import REPO, StateFolder
 
 # What set-up and the services make in a state folder; a folder with anything else in it is not ours to remove whole.
 PARTS = {
@@ -16,8 +17,8 @@ PARTS = {
 }  # fmt: skip
 
 
-def remove_state(state: State) -> list[str]:
-    """Remove the state folder's known parts, and the folder if it is empty then; what was left in it."""
+def remove_state(state: StateFolder) -> list[str]:
+    """Remove the state folder's known parts, and the folder if it is empty then. Return the names of what is left."""
     for path in sorted(state.root.iterdir()) if state.root.is_dir() else []:
         if path.name not in PARTS and not path.name.startswith((".jars-", ".wheel-")):
             continue
@@ -32,12 +33,12 @@ def remove_state(state: State) -> list[str]:
 
 
 def main() -> int:
-    state = State.from_environment()
+    state = LaptopState.from_environment()
     python = state.python("workspace")
     if python.exists() and state.pids.is_dir():
         done = subprocess.run([str(python), "-m", "laptop.services", "down"], cwd=REPO)
         if done.returncode:
-            raise Problem("the services could not be stopped, so nothing was removed.")
+            raise UserError("the services could not be stopped, so nothing was removed.")
     left = remove_state(state)
     for folder in (REPO / "dist", REPO / "build", REPO / "site"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -48,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

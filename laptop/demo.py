@@ -12,36 +12,35 @@ from pathlib import Path
 
 from laptop.airflow_client import AirflowClient
 from laptop.dates import landed_span
-from laptop.feed import feed
-from laptop.problems import Problem, guarded
-from laptop.replay import replay
+from laptop.fill_landing import feed, replay
+from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
 from laptop.services import addresses, down, is_up, up
 from laptop.sources import source_from_environment
-from laptop.spark import spark_session
-from laptop.state import State
+from laptop.spark_client import spark_session
 from laptop.summary import show
+from machine.command_line import UserError, run_command
 
 SEED, FEED_START, FEED_DAYS = "7", "2018-01-01", "60"
-# All that a run reads or leaves; what stays are the environments, jars, secrets and logs.
+# All that a run reads or writes, without the environments, jars, secrets and logs.
 DATA_PARTS = ("volumes", "warehouse", "metastore_db", "workspace", "airflow")
 
 
-def demo(state: State, data: Path | None, keep: bool) -> bool:
+def demo(state: LaptopState, data: Path | None, keep: bool) -> bool:
     """Run the demo; True if all of it succeeded."""
     begun = time.monotonic()
     was_up = is_up(state)
     stays = keep or was_up
     try:
-        _make_room(state, data)
+        _empty_earlier_demo(state, data)
         _land(state, data)
         start, end = landed_span(state.landing)
-        _step("Starting the local workspace with Spark, and Airflow" if not was_up else "Everything is up already")
+        _step("Everything is up already" if was_up else "Starting the local workspace with Spark, and Airflow")
         up(state)
         print(addresses(state), flush=True)
         _step("Running the three layers")
         result = run_interval(state, start, end, "make demo")
-        if not result.ok:
+        if not result.succeeded:
             print(f"The run failed after {result.seconds:.0f} s; the logs are in {state.logs}.", file=sys.stderr)
             return False
         with spark_session(state) as spark:
@@ -53,43 +52,43 @@ def demo(state: State, data: Path | None, keep: bool) -> bool:
             down(state)
 
 
-def source_name(data: Path | None) -> str:
-    """What tells one source from another: its content, or the seed of the generated feed."""
+def source_identity(data: Path | None) -> str:
+    """The source by its content, or by the seed of the generated feed."""
     if data is None:
         return f"synthetic feed, seed {SEED}, {FEED_DAYS} days from {FEED_START}"
     with data.open("rb") as file:
         return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _make_room(state: State, data: Path | None) -> None:
-    """A demo of another source starts with an empty lakehouse; data that no demo put there are never removed."""
-    note = state.root / "demo.json"
-    known = json.loads(note.read_text(encoding="utf-8"))["source"] if note.exists() else None
-    wanted = source_name(data)
+def _empty_earlier_demo(state: LaptopState, data: Path | None) -> None:
+    """Empty the lakehouse of an earlier demo with another source. Raises UserError where other data have landed."""
+    record = state.root / "demo.json"
+    known = json.loads(record.read_text(encoding="utf-8"))["source"] if record.exists() else None
+    wanted = source_identity(data)
     landed = state.landing.is_dir() and any(state.landing.iterdir())
     if landed and known is None:
-        raise Problem(
-            f"{state.landing} holds files that no demo has put there, and the demo would mix its own with them. "
+        raise UserError(
+            f"{state.landing} holds files that are not a demo's, and the demo would mix its own with them. "
             "Run it in a state folder of its own (LAKEHOUSE_STATE=/path/to/folder make demo), run your own files "
             "with `make run`, or remove all state with `make clean`."
         )
     if known is not None and known != wanted:
         _step("Emptying the lakehouse of the earlier demo, which had another source")
         reset(state)
-    note.write_text(json.dumps({"source": wanted}), encoding="utf-8")
+    record.write_text(json.dumps({"source": wanted}), encoding="utf-8")
 
 
-def reset(state: State) -> None:
+def reset(state: LaptopState) -> None:
     """Remove all data and runs of a state folder."""
     down(state)
     for part in DATA_PARTS:
         shutil.rmtree(state.root / part, ignore_errors=True)
 
 
-def _land(state: State, data: Path | None) -> None:
+def _land(state: LaptopState, data: Path | None) -> None:
     state.landing.mkdir(parents=True, exist_ok=True)
     if data is None:
-        _step(f"Making a small seeded feed of {FEED_DAYS} days")
+        _step(f"Generating a small seeded feed of {FEED_DAYS} days")
         feed(state, state.landing, FEED_START, FEED_DAYS, {"SEED": SEED})
     else:
         _step(f"Replaying {data.name} into daily folders")
@@ -102,8 +101,8 @@ def _step(text: str) -> None:
 
 def main() -> int:
     keep = os.environ.get("KEEP", "") not in ("", "0", "no", "false")
-    return 0 if demo(State.from_environment(), source_from_environment(), keep) else 1
+    return 0 if demo(LaptopState.from_environment(), source_from_environment(), keep) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

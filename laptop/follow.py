@@ -15,12 +15,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from laptop.airflow_client import FINAL_RUN_STATES, AirflowClient, AirflowError
-from laptop.problems import Problem
+from laptop.airflow_client import FINAL_RUN_STATES, AirflowClient
+from machine.command_line import UserError
+from machine.http_client import HttpError
 
 POLL_SECONDS = 1.0
-# What Airflow's states mean to somebody who watches.
-WORDS = {
+# Airflow's states in plain words, each with its style.
+STATE_LABELS = {
     None: ("waiting", "dim"),
     "scheduled": ("waiting", "dim"),
     "queued": ("queued", "yellow"),
@@ -37,7 +38,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """One task of a run, as it stands."""
+    """The present state of one task of a run."""
 
     task_id: str
     state: str | None
@@ -47,7 +48,7 @@ class TaskProgress:
     ended: datetime | None
 
     def seconds(self, now: datetime) -> float | None:
-        """How long it has run, from its start to its end or to now."""
+        """From its start to its end, or to `now`; None for a task that has not run."""
         if self.started is None or self.state == "upstream_failed":
             return None
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
@@ -64,17 +65,19 @@ class RunResult:
     seconds: float
 
     @property
-    def ok(self) -> bool:
-        """Whether every task succeeded: a run without tasks, or with skipped ones, is not a success here."""
+    def succeeded(self) -> bool:
+        """Whether every task succeeded: unlike in Airflow, a run without tasks, or with skipped ones, has not."""
         return self.state == "success" and bool(self.tasks) and all(task.state == "success" for task in self.tasks)
 
 
 class Screen(Protocol):
+    """Where the progress of a run is shown."""
+
     def show(self, tasks: list[TaskProgress], now: datetime) -> None: ...
 
 
 def follow(client: AirflowClient, dag_id: str, run_id: str, screen: Screen, timeout: float = 4 * 3600) -> RunResult:
-    """Show a run's progress until it has ended."""
+    """Show a run's progress until it has ended. Raises UserError after `timeout` seconds."""
     order = [str(task["task_id"]) for task in client.tasks(dag_id)]
     begun, failures = time.monotonic(), 0
     while True:
@@ -82,7 +85,7 @@ def follow(client: AirflowClient, dag_id: str, run_id: str, screen: Screen, time
             run = client.run(dag_id, run_id)
             tasks = progress(client.task_instances(dag_id, run_id), order)
             failures = 0
-        except AirflowError:
+        except HttpError:
             failures += 1  # the api-server may be busy for a moment
             if failures > 10:
                 raise
@@ -92,7 +95,7 @@ def follow(client: AirflowClient, dag_id: str, run_id: str, screen: Screen, time
         if run["state"] in FINAL_RUN_STATES:
             return RunResult(dag_id, run_id, run["state"], tasks, time.monotonic() - begun)
         if time.monotonic() - begun > timeout:
-            raise Problem(
+            raise UserError(
                 f"the run {run_id} has not ended after {timeout / 3600:.0f} hours; "
                 f"see {client.run_page(dag_id, run_id)}"
             )
@@ -118,7 +121,7 @@ def progress(instances: list[dict[str, Any]], order: list[str]) -> list[TaskProg
 
 @contextmanager
 def screen(title: str) -> Iterator[Screen]:
-    """A table that changes in place on a terminal; elsewhere one line a change."""
+    """A table that changes in place on a terminal; elsewhere one line per change."""
     if not sys.stdout.isatty():
         yield _Lines()
         return
@@ -137,11 +140,11 @@ class _Table:
         table.add_column("state")
         table.add_column("time", justify="right")
         for task in tasks:
-            word, style = WORDS.get(task.state, (str(task.state), ""))
-            again = f" (try {task.try_number})" if task.try_number > 1 else ""
+            label, style = STATE_LABELS.get(task.state, (str(task.state), ""))
+            retry = f" (try {task.try_number})" if task.try_number > 1 else ""
             taken = task.seconds(now)
             clock = "" if taken is None else f"{taken:.0f} s"
-            table.add_row(task.task_id, Text(word + again, style=style), clock)
+            table.add_row(task.task_id, Text(label + retry, style=style), clock)
         self._live.update(table)
 
 
@@ -151,18 +154,18 @@ class _Lines:
 
     def show(self, tasks: list[TaskProgress], now: datetime) -> None:
         for task in tasks:
-            word, _ = WORDS.get(task.state, (str(task.state), ""))
-            if word == "waiting" or self._seen.get(task.task_id) == (word, task.try_number):
+            label, _ = STATE_LABELS.get(task.state, (str(task.state), ""))
+            if label == "waiting" or self._seen.get(task.task_id) == (label, task.try_number):
                 continue
-            self._seen[task.task_id] = (word, task.try_number)
-            again = f" (try {task.try_number})" if task.try_number > 1 else ""
+            self._seen[task.task_id] = (label, task.try_number)
+            retry = f" (try {task.try_number})" if task.try_number > 1 else ""
             taken = task.seconds(now) if task.ended else None
             clock = "" if taken is None else f"  {taken:.0f} s"
-            print(f"  {now:%H:%M:%S}  {task.task_id:24}{word}{again}{clock}", flush=True)
+            print(f"  {now:%H:%M:%S}  {task.task_id:24}{label}{retry}{clock}", flush=True)
 
 
-def reasons(client: AirflowClient, result: RunResult, most: int = 25) -> list[str]:
-    """For each failed task: its name, and the lines of its log that say why."""
+def failure_reasons(client: AirflowClient, result: RunResult, max_lines: int = 25) -> list[str]:
+    """For each failed task its name, and the lines of its log that give the reason."""
     lines: list[str] = []
     for task in result.tasks:
         if task.state != "failed":
@@ -170,18 +173,18 @@ def reasons(client: AirflowClient, result: RunResult, most: int = 25) -> list[st
         lines.append(f"{task.task_id} failed (try {task.try_number}):")
         try:
             events = client.log(result.dag_id, result.run_id, task.task_id, max(1, task.try_number))
-        except AirflowError as error:
+        except HttpError as error:
             lines.append(f"  its log cannot be read: {error}")
             continue
-        found = reason_lines(events)
-        lines += [f"  {line}" for line in found[:most]] or ["  its log has no error in it"]
-    if not lines and not result.ok:
+        found = error_lines(events)
+        lines += [f"  {line}" for line in found[:max_lines]] or ["  its log has no error in it"]
+    if not lines and not result.succeeded:
         lines = [f"the run is {result.state}, but not every task has run: " + _states(result.tasks)]
     return lines
 
 
-def reason_lines(events: list[dict[str, Any]]) -> list[str]:
-    """The lines of a log that tell a person why a task failed: its exceptions, or else what it logged as errors."""
+def error_lines(events: list[dict[str, Any]]) -> list[str]:
+    """The lines of a log that give the reason of a failure: its exceptions, or else what it logged as errors."""
     raised: list[str] = []
     logged: list[str] = []
     for event in events:

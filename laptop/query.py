@@ -17,9 +17,9 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from laptop.problems import Problem, guarded
-from laptop.spark import first_line, spark_session
-from laptop.state import State
+from laptop.laptop_state import LaptopState
+from laptop.spark_client import first_line, spark_session
+from machine.command_line import UserError, run_command
 
 FORMATS = ("table", "csv", "json")
 TABLE_ROWS = 200
@@ -69,9 +69,9 @@ def csv_lines(columns: list[str], rows: Iterable[Iterable[Any]]) -> Iterator[str
 
 
 def json_lines(columns: list[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """The lines of a JSON array with an object a row."""
+    """The lines of a JSON array with one object per row. Raises UserError where two columns have one name."""
     if len(set(columns)) < len(columns):
-        raise Problem("two columns of the result have the same name, which JSON cannot hold; rename one with AS.")
+        raise UserError("two columns of the result have the same name, which JSON cannot hold; rename one with AS.")
     separator = "[\n"
     for row in rows:
         yield f"{separator}  {json_of(dict(zip(columns, row, strict=True)))}"
@@ -104,19 +104,19 @@ def main() -> int:
     sql = os.environ.get("SQL", "").strip().rstrip(";")
     form = os.environ.get("FORMAT") or "table"
     if not sql:
-        raise Problem('there is no query; say make query SQL="select * from gold.customers360 limit 5"')
+        raise UserError('there is no query; give one: make query SQL="select * from gold.customers360 limit 5"')
     if form not in FORMATS:
-        raise Problem(f"FORMAT={form} is not one of {', '.join(FORMATS)}.")
+        raise UserError(f"FORMAT={form} is not one of {', '.join(FORMATS)}.")
     # Timestamps come as local time; here that is UTC, as in the tables.
     os.environ["TZ"] = "UTC"
     time.tzset()
     # Spark's client logs each refused query with its stack traces; the sentence at the end is enough.
     logging.disable(logging.CRITICAL)
-    _answer(State.from_environment(), sql, form)
+    _answer(LaptopState.from_environment(), sql, form)
     return 0
 
 
-def _answer(state: State, sql: str, form: str) -> None:
+def _answer(state: LaptopState, sql: str, form: str) -> None:
     from pyspark.errors import PySparkException
 
     with spark_session(state) as spark:
@@ -132,8 +132,8 @@ def _answer(state: State, sql: str, form: str) -> None:
                     sys.stdout.write(line)
                 sys.stdout.flush()
         except PySparkException as error:
-            raise Problem(first_line(error)) from None
+            raise UserError(first_line(error)) from None
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

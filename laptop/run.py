@@ -8,13 +8,13 @@ from datetime import datetime
 
 from laptop.airflow_client import AirflowClient
 from laptop.dates import parse_interval
-from laptop.follow import RunResult, follow, reasons, screen
-from laptop.problems import Problem, guarded
-from laptop.services import DAG, is_up
-from laptop.state import State
+from laptop.follow import RunResult, failure_reasons, follow, screen
+from laptop.laptop_state import LaptopState
+from laptop.services import DAG, require_up
+from machine.command_line import run_command
 
 
-def run_interval(state: State, start: datetime, end: datetime, note: str) -> RunResult:
+def run_interval(state: LaptopState, start: datetime, end: datetime, note: str) -> RunResult:
     """Run the landing dates of [start, end) through the real scheduler, showing the progress."""
     client = AirflowClient(state)
     client.wait_for_dag(DAG)
@@ -24,20 +24,19 @@ def run_interval(state: State, start: datetime, end: datetime, note: str) -> Run
     print(f"{title}\n{client.run_page(DAG, run_id)}", flush=True)
     with screen(title) as shown:
         result = follow(client, DAG, run_id, shown)
-    if not result.ok:
-        print("\n".join(reasons(client, result)), file=sys.stderr)
+    if not result.succeeded:
+        print("\n".join(failure_reasons(client, result)), file=sys.stderr)
     return result
 
 
 def main() -> int:
     start, end = parse_interval(os.environ.get("START", ""), os.environ.get("END", ""))
-    state = State.from_environment()
-    if not is_up(state):
-        raise Problem("Airflow and the local workspace are not running; start them with `make up`.")
+    state = LaptopState.from_environment()
+    require_up(state)
     result = run_interval(state, start, end, "make run")
-    print(f"{'Succeeded' if result.ok else 'Failed'} after {result.seconds:.0f} s.")
-    return 0 if result.ok else 1
+    print(f"{'Succeeded' if result.succeeded else 'Failed'} after {result.seconds:.0f} s.")
+    return 0 if result.succeeded else 1
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

@@ -6,60 +6,52 @@ Runs under the bare Python of the machine, so standard library only.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from laptop.environments import check_python, ensure_environment
-from laptop.jars import ensure_jars
-from laptop.java import ensure_java
-from laptop.keys import ensure_secrets, private_folder
-from laptop.problems import guarded
+from laptop.java_setup import ensure_java
+from laptop.laptop_state import LaptopState
 from laptop.sources import source_from_environment
-from laptop.state import State
-from laptop.wheel import ensure_wheel
+from laptop.spark_jars import ensure_jars
+from machine.command_line import run_command
+from machine.file_lock import file_lock
+from machine.state_folder import StateFolder, private_folder
+from tools.build_wheel import ensure_wheel
+from tools.environments import check_python, ensure_environment
 
 
-def set_up(state: State, environments: list[str]) -> None:
+def set_up(state: LaptopState, environments: list[str]) -> None:
     """Bring everything that a command needs into the state folder."""
-    with _alone(state):
+    with _setup_lock(state):
         changed = [name for name in environments if ensure_environment(state, name)]
         if "workspace" in environments:
             java = ensure_java(state)
             changed += ["jars"] if ensure_jars(state) else []
             if changed:
                 print(f"  Java: {java}", flush=True)
-        ensure_secrets(state)
+        state.ensure_secrets()
         ensure_wheel(state)
 
 
-@contextmanager
-def _alone(state: State) -> Iterator[None]:
-    """Let only one set-up of a state folder work at a time; a second one waits."""
+def _setup_lock(state: StateFolder) -> AbstractContextManager[None]:
     private_folder(state.root)
-    with (state.root / ".setup-lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("  Another set-up is at work here; waiting for it ...", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    waiting = "  Another set-up is at work here; waiting for it ..."
+    return file_lock(state.root / ".setup-lock", waiting=waiting)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m laptop.setup", description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also the environment for tests and checks")
     parser.add_argument("--only", choices=["tools", "dev"], help="that environment and nothing else")
-    parser.add_argument("--quiet", action="store_true", help="say nothing if there was nothing to do")
+    parser.add_argument("--quiet", action="store_true", help="print nothing if there was nothing to do")
     options = parser.parse_args()
     check_python()
     source_from_environment()  # before minutes of set-up, not after
-    state = State.from_environment()
+    state = LaptopState.from_environment()
     begun = time.monotonic()
     if options.only:
-        with _alone(state):
+        with _setup_lock(state):
             ensure_environment(state, options.only)
         return 0
     set_up(state, ["airflow", "workspace", *(["dev"] if options.dev else [])])
@@ -69,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    sys.exit(run_command(main))

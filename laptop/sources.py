@@ -5,22 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from laptop.problems import Problem
+from machine.command_line import UserError
+from machine.state_folder import REPO
 
 SUFFIXES = (".csv", ".xz", ".gz", ".zip")
 
 
 def source_from_environment() -> Path | None:
-    """The file that DATA names, or None if it names none."""
+    """The file that DATA names, or None if it names none. Raises UserError."""
     text = os.environ.get("DATA", "").strip()
     return check_source(Path(text).expanduser()) if text else None
 
 
 def check_source(path: Path) -> Path:
-    """Refuse a source file that is not there or of an unknown kind."""
+    """The absolute path of a source file. Raises UserError where it does not exist, or is of an unknown kind."""
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "is not there"
-        raise Problem(f"the file DATA={path} {what}. The README says how to get the DataCo file.")
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"the file DATA={path} {problem}. The README says how to get the DataCo file.")
     if path.suffix.lower() not in SUFFIXES:
-        raise Problem(f"DATA={path} must be a CSV file, plain or packed: {', '.join(SUFFIXES)}.")
+        raise UserError(f"DATA={path} must be a CSV file, plain or packed: {', '.join(SUFFIXES)}.")
     return path.absolute()
+
+
+def dataco_file() -> Path:
+    """Where tests and benchmarks look for the real data set: the file LAKEHOUSE_DATA, or beside the repository."""
+    usual = REPO.parent / "shared" / "data" / "DataCoSupplyChainDataset.csv.xz"
+    return Path(os.environ.get("LAKEHOUSE_DATA") or usual).expanduser()

@@ -1,4 +1,4 @@
-"""What a run has done, as a page that a person enjoys reading."""
+"""The summary of a run, for people: tables, gates, some groups, and where to look further."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.table import Table
 
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult
-from laptop.problems import Problem
-from laptop.state import State
+from laptop.laptop_state import LaptopState
+from machine.command_line import UserError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,20 +37,22 @@ class LayerReport:
     data_docs: str
 
 
-def layer_reports(state: State, client: AirflowClient, result: RunResult) -> list[LayerReport]:
-    """What the run's own gates and publish jobs have left: in XCom, and on the ops volume."""
+def layer_reports(state: LaptopState, client: AirflowClient, result: RunResult) -> list[LayerReport]:
+    """What the run's gates wrote to XCom, and its publish jobs to the ops volume. Raises UserError if none."""
     reports = []
     for layer in LAYERS:
 
-        def left(task: str, key: str, layer: str = layer) -> Any:
+        def xcom(task: str, key: str, layer: str = layer) -> Any:
             return client.xcom(result.dag_id, result.run_id, f"{layer}.{task}", key)
 
-        verdict = _object(left("gate", "verdict"))
-        publish_run = left("publish", "run_id")
+        verdict = _object(xcom("gate", "verdict"))
+        publish_run = xcom("publish", "run_id")
         path = state.ops / "publications" / f"{publish_run}.json"
         if not path.exists():
-            raise Problem(f"the publish job of {layer} (run {publish_run}) has left no publication: {path} is missing.")
-        pages = {task: str(left(task, "run_page_url")) for task in ("build", "publish")}
+            raise UserError(
+                f"the publish job of {layer} (run {publish_run}) has written no publication: {path} is missing."
+            )
+        pages = {task: str(xcom(task, "run_page_url")) for task in ("build", "publish")}
         data_docs = state.ops / "data_docs" / layer / str(verdict.get("build_id")) / "index.html"
         publication = json.loads(path.read_text(encoding="utf-8"))
         reports.append(LayerReport(layer, verdict, publication, pages, data_docs.as_uri()))
@@ -58,10 +60,10 @@ def layer_reports(state: State, client: AirflowClient, result: RunResult) -> lis
 
 
 def show(
-    state: State, client: AirflowClient, result: RunResult, spark: SparkSession, seconds: float, stays: bool
+    state: LaptopState, client: AirflowClient, result: RunResult, spark: SparkSession, seconds: float, stays: bool
 ) -> None:
-    """Print the summary; `stays` says whether the services go on running, so that links to them work."""
-    # Off a terminal nothing says how wide a line may be, and a link cut in two is no link.
+    """Print the summary. `stays`: the services keep running, so links to them work."""
+    # Without a terminal there is no width to keep to, and a link must not be cut in two.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     reports = layer_reports(state, client, result)
     rows = reports[0].verdict.get("rows") or {}
@@ -95,7 +97,7 @@ def tables(reports: list[LayerReport]) -> Table:
 
 
 def gates(reports: list[LayerReport]) -> Table:
-    """Each gate with the expectations that were met."""
+    """Each gate with the number of expectations that were met."""
     table = _table("gates")
     for column in ("gate", "expectations met", "warnings", "publication"):
         table.add_column(column, justify="left" if column == "gate" else "right")
@@ -107,7 +109,7 @@ def gates(reports: list[LayerReport]) -> Table:
 
 
 def counts(title: str, rows: list[tuple[Any, ...]]) -> Table:
-    """Groups with their sizes and a bar each."""
+    """Groups, each with its size and a bar."""
     table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 3, 0, 1))
     table.add_column("")
     table.add_column("", justify="right")
@@ -140,8 +142,8 @@ def _table(title: str) -> Table:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """An XCom value, which the API gives as JSON text unless asked to interpret it."""
+    """A verdict in XCom, which the API gives as JSON text unless it is to interpret it."""
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, dict):
-        raise Problem("a gate has left no verdict in XCom; its log says more.")
+        raise UserError("a gate has written no verdict to XCom; its log gives the reason.")
     return found

@@ -1,1 +1,5 @@
-"""What the programs of one machine share: Java, ports, processes, and the state folder."""
+"""What the programs of one machine share: the state folder, secrets, Java, ports, processes, locks and HTTP.
+
+It imports no other package of the project. All of it but `processes` needs the standard library only, because
+`make setup` runs under the bare Python of the machine.
+"""

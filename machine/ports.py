@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 HOST = "127.0.0.1"
 
 
 def free_port() -> int:
     """A port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that are free at this moment."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def port_is_free(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Processes that are known by id and start time, so that a reused id is never taken for them."""
+"""Processes that are known by id and start time, so that a later process with the same id is never taken for them."""
 
 import contextlib
 import os
@@ -49,6 +49,14 @@ def _started(pid: int) -> float:
         return psutil.Process(pid).create_time()
 
 
+def boot_id() -> str:
+    """Which start of the machine this is: process ids and start times in ticks count from it. Linux alone says so."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def signal_group(group: int, number: signal.Signals) -> None:
     """Send a signal to a whole process group; that it is gone already is fine."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -68,20 +76,20 @@ def group_members(group: int) -> list[int]:
 
 
 def end_group(group: int, grace: float) -> None:
-    """Ask a process group to end, and after the grace (seconds) make it; returns when it has ended.
+    """Ask a process group to end, and kill it after `grace` seconds; return when it has ended.
 
-    Raises TimeoutError where one cannot even be made to, since it waits for a disk, say.
+    Raises TimeoutError where even a killed process does not end, since it waits for a disk, say.
     """
     signal_group(group, signal.SIGTERM)
-    if _left_after(grace, group):
+    if _members_after(grace, group):
         signal_group(group, signal.SIGKILL)
-        if left := _left_after(KILL_SECONDS, group):
+        if left := _members_after(KILL_SECONDS, group):
             raise TimeoutError(
                 f"processes {left} of group {group} did not end within {KILL_SECONDS:.0f} s of being killed."
             )
 
 
-def _left_after(seconds: float, group: int) -> list[int]:
+def _members_after(seconds: float, group: int) -> list[int]:
     deadline = time.monotonic() + seconds
     while (members := group_members(group)) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from laptop.sources import dataco_file
+
 REPO = Path(__file__).resolve().parents[1]
-DATACO = REPO.parent / "shared" / "data" / "DataCoSupplyChainDataset.csv.xz"
 
 
 class AllowedSkip(NamedTuple):
@@ -107,10 +108,10 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def dataco() -> Path:
-    """The real data set, compressed; skips where it is not to be had."""
-    if not DATACO.exists():
-        pytest.skip("the DataCo data set is not here (../shared/data)")
-    return DATACO
+    """The real data set, compressed; skips where it is not available."""
+    if not dataco_file().exists():
+        pytest.skip(f"the DataCo data set is not available: LAKEHOUSE_DATA names its file, by default {dataco_file()}")
+    return dataco_file()
 
 
 BEGUN_FIRST = (

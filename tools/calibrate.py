@@ -1,10 +1,10 @@
-"""Counts the real data set once, into parameters.json: distributions and vocabularies, no rows.
+"""Count the real data set, into parameters.json: distributions and vocabularies, no rows.
 
     python -m tools.calibrate DataCoSupplyChainDataset.csv.xz
 
-Product names, prices and categories and the places of stores and deliveries are the source's vocabulary, with how often
-each occurs. What it says about people (names, streets) is not read: names come from the lists of the library Faker,
-which `--names` copies into names.json; feeds then do not depend on the version that is installed.
+Product names, prices and categories and the places of stores and deliveries are the source's vocabulary, each with its
+count. Names of people and streets are not copied: they come from the lists of the library Faker, which `--names` copies
+into names.json, so that feeds do not depend on the installed version.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Any, cast
 import pandas as pd
 
 from feeds import synthetic
-from feeds.synthetic.parameters import NAMES_FILE, PARAMETERS_FILE
+from feeds.synthetic.calibration import NAMES_FILE, PARAMETERS_FILE
 
 SOURCE = (
     "Counts of: Constante, Fabian; Silva, Fernando; Pereira, António (2019), DataCo SMART SUPPLY CHAIN FOR BIG DATA"
     " ANALYSIS, Mendeley Data, V5, doi 10.17632/8gx2fvg2k6.5, CC BY 4.0"
 )
-# From here on the source has nothing but first orders of new customers (and its other products).
+# From this date on the source has only first orders of new customers, and other products.
 BREAK = pd.Timestamp("2017-10-02")
 FOLDER = Path(synthetic.__file__).parent
 _FORMAT = "%m/%d/%Y %H:%M"
-# An item's true profit ratio has a tenth of a per cent more than its text; large amounts show it.
+# The profit ratio's text is rounded to a per cent; large amounts show a tenth of a per cent more.
 _LARGE = 20_000
 
 
@@ -71,8 +71,8 @@ def marginals(lines: pd.DataFrame) -> dict[str, dict[str, int]]:
         "segment": counted(orders, "Customer Segment"),
         "store state": counted(orders, "Customer State"),
         "weekday": _counts(days.dt.dayofweek.astype(str)),
-        "orders a customer": _counts(orders["Customer Id"].value_counts().astype(str)),
-        "items an order": _counts(lines["Order Id"].value_counts().astype(str)),
+        "orders per customer": _counts(orders["Customer Id"].value_counts().astype(str)),
+        "items per order": _counts(lines["Order Id"].value_counts().astype(str)),
         "category and department": counted(lines, "Category Name", "Department Name"),
         "market and category": counted(lines, "Market", "Category Name"),
         "category and quantity": counted(lines, "Category Name", "Order Item Quantity"),
@@ -154,16 +154,16 @@ def _products(lines: pd.DataFrame) -> list[list[Any]]:
     """id, name, image, category id, category, department id, department, cents, greatest quantity, and lines in orders
     of known and of new customers."""
     found = []
-    of_products = {int(str(number)): group for number, group in lines.groupby("Product Card Id")}
-    for number, of_product in sorted(of_products.items()):
-        row = of_product.iloc[0]
+    products = {int(str(number)): group for number, group in lines.groupby("Product Card Id")}
+    for number, items in sorted(products.items()):
+        row = items.iloc[0]
         found.append(
             [
                 number,
                 *(row["Product Name"], row["Product Image"], int(row["Category Id"]), row["Category Name"]),
-                *(int(row["Department Id"]), row["Department Name"], int(cents(of_product["Product Price"]).iloc[0])),
-                int(of_product["Order Item Quantity"].astype(int).max()),
-                *(int((of_product["is_new"] == kind).sum()) for kind in (0, 1)),
+                *(int(row["Department Id"]), row["Department Name"], int(cents(items["Product Price"]).iloc[0])),
+                int(items["Order Item Quantity"].astype(int).max()),
+                *(int((items["is_new"] == kind).sum()) for kind in (0, 1)),
             ]
         )
     return found
@@ -176,11 +176,11 @@ def _stores(customers: pd.DataFrame) -> list[list[Any]]:
     return [
         [
             *key,
-            len(of_store),
-            *(round(100 * of_store[name].astype(float).median()) for name in ("Latitude", "Longitude")),
-            len(of_store[["Latitude", "Longitude"]].drop_duplicates()),
+            len(store),
+            *(round(100 * store[name].astype(float).median()) for name in ("Latitude", "Longitude")),
+            len(store[["Latitude", "Longitude"]].drop_duplicates()),
         ]
-        for key, of_store in whole.groupby(keys)
+        for key, store in whole.groupby(keys)
     ]
 
 
@@ -215,8 +215,8 @@ def faker_names() -> dict[str, Any]:
     }
 
 
-def written(content: Mapping[str, Any]) -> str:
-    """As JSON with one line a row of a list, so that changes can be read."""
+def to_json(content: Mapping[str, Any]) -> str:
+    """The content as JSON with one line per row of a list, so that diffs can be read."""
     return "{\n" + ",\n".join(f"{json.dumps(key)}: {_block(value)}" for key, value in content.items()) + "\n}\n"
 
 
@@ -240,12 +240,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, nargs="?", help="the real data set: plain, .xz, .gz or .zip")
     parser.add_argument("--names", action="store_true", help="copy the name lists of the installed Faker")
     options = parser.parse_args(arguments)
-    folder = FOLDER
     if options.data:
-        content = written(calibrate(read_source(options.data)))
-        (folder / PARAMETERS_FILE).write_text(content, encoding="utf-8")
+        content = to_json(calibrate(read_source(options.data)))
+        (FOLDER / PARAMETERS_FILE).write_text(content, encoding="utf-8")
     if options.names:
-        (folder / NAMES_FILE).write_text(written(faker_names()), encoding="utf-8")
+        (FOLDER / NAMES_FILE).write_text(to_json(faker_names()), encoding="utf-8")
     return 0
 
 

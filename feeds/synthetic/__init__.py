@@ -2,11 +2,11 @@
 
     python -m feeds.synthetic --landing DIR --start 2018-01-01 --days 30 --scale 1 --seed 7
 
-What a day holds is a pure function of the seed, the scale, the shares of faults and the date: not of the days beside
-it, the first day of a feed, the number of processes or the machine. All chance comes from a counter-based generator
-(draws.py), all arithmetic that bytes depend on is in integers or exact in IEEE 754, and who a customer is or what a
-product costs on a day is computed from the id and the day alone, without walking through the days before.
+The content of a day is a pure function of the seed, the scale, the shares of faults and the date: it depends neither on
+other days, nor on the first day of a feed, the number of processes or the machine. All randomness comes from a
+counter-based generator (draws.py). All arithmetic that bytes depend on is in integers or exact in IEEE 754. A
+customer's attributes or a product's price on a day are computed from the id and the day alone.
 
-parameters.json holds what was counted once in the real data set (calibrate.py), names.json the names. Rows of the real
-data set are in neither.
+parameters.json holds counts of the real data set (tools/calibrate.py), names.json lists of names. Neither holds rows of
+the real data set.
 """

@@ -1,4 +1,4 @@
-"""The command line of the feed, and the entry point of the job task: both know the same options."""
+"""The command line of the feed, and the entry point of the job task, with the same options."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from feeds.synthetic.feed import FeedResult, generate
-from feeds.synthetic.settings import FAULTS, FeedSettings
+from feeds.synthetic.feed_settings import FAULTS, FeedSettings
 from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises instead of ending the process: a job task must not exit by itself (design, section 1)."""
+    """Raises ParameterRefused instead of ending the process: a job task must not exit by itself."""
 
     def error(self, message: str) -> NoReturn:
         raise ParameterRefused(f"{message}\n{self.format_usage().rstrip()}")
 
 
 def run(arguments: list[str]) -> FeedResult:
-    """Generates what the options say. Raises ParameterRefused and LandingRefused."""
+    """Generate the feed that the options ask for. Raises ParameterRefused and LandingRefused."""
     parser = _Parser(
         prog="python -m feeds.synthetic",
         description="Generates landing folders of invented orders in the exact shape of the source.",
@@ -34,17 +34,17 @@ def run(arguments: list[str]) -> FeedResult:
     span.add_argument("--days", type=int, help="how many days")
     span.add_argument("--end", help="or the day after the last one; both may be instants, which count in UTC")
     parser.add_argument("--scale", default="1", help="multiples of the source's daily volume (default: %(default)s)")
-    parser.add_argument("--seed", default="7", help="other seeds, other orders (default: %(default)s)")
+    parser.add_argument("--seed", default="7", help="the feed's random seed (default: %(default)s)")
     helps = {
         "late": "share of orders that come days late",
-        "repeated": "share of lines that stand twice in their file",
+        "repeated": "share of lines that occur twice in their file",
         "corrupt": "share of lines with a wrong value",
-        "malformed": "share of lines that are no 53 fields",
+        "malformed": "share of lines that cannot be split into 53 fields",
     }
     for name in FAULTS:
         parser.add_argument(f"--{name}", default="0", help=f"{helps[name]}, 0 to 1 (default: %(default)s)")
     parser.add_argument("--truth", type=Path, help="where the truth files go (default: _truth in the landing root)")
-    parser.add_argument("--processes", type=int, help="default: as many as are worth it, up to one a processor")
+    parser.add_argument("--processes", type=int, help="default: as many as are worth it, up to one per processor")
     options = parser.parse_args(arguments)
     if options.end:
         interval = Interval.parse(options.start, options.end)

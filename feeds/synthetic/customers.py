@@ -1,9 +1,9 @@
 """Who a customer is on a day: a function of the seed, the customer's id and the day.
 
-A customer has a home (segment, store, address). At fixed intervals, on a day of their own, regular customers get
-the chance of another state: mostly it is home again, so some move, and some of them move back. New customers join with
-every eighth order or so (a block of orders has exactly one); one in sixteen of them stays as a regular customer, and as
-many leave at the other end, so the number of regular customers stays what it is in the source.
+A customer has a home: a segment, a store and an address. At fixed intervals, each on another day, regular customers
+draw their state again: it is mostly the home state, so some customers move and some of them move back. New customers
+join with about every eighth order (each block of orders has exactly one). One in sixteen of them becomes a regular
+customer and replaces an old one, so the number of regular customers stays that of the source.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feeds.synthetic.calibration import names, parameters
 from feeds.synthetic.draws import Flags, Integers, Stream, Weighted, below, pair
-from feeds.synthetic.parameters import names, parameters
-from feeds.synthetic.settings import FeedSettings
+from feeds.synthetic.feed_settings import FeedSettings
 
 # Primes, so that ids in arithmetic progression meet all days.
 MOVES_EVERY, SEGMENTS_EVERY = 127, 211
@@ -25,12 +25,12 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class CustomerRows:
-    """Attributes of customers on a day: positions in the lists of vocabulary.py, one for each row."""
+    """Attributes of customers on a day, one row per customer: positions in the lists of vocabulary.py."""
 
     ids: Integers
     first_name: Integers
     last_name: Integers
-    """One past the last name of the list means none."""
+    """The length of the list of last names means none."""
     segment: Integers
     store: Integers
     position: Integers
@@ -87,7 +87,7 @@ class Customers:
         return np.where(number < self.regulars, number, late) + 1
 
     def regulars_joined(self, newcomers: Integers) -> Integers:
-        """How many regular customers there have ever been when so many newcomers have joined."""
+        """The number of regular customers ever, after that number of newcomers has joined."""
         return self.regulars + -(-newcomers // STAYS_ONE_IN)
 
     def segments(self, ids: Integers, day: Integers) -> Integers:
@@ -97,7 +97,7 @@ class Customers:
         return np.where(changed, self._segments.pick(other), home)
 
     def stores(self, ids: Integers, day: Integers) -> tuple[Integers, Integers]:
-        """The store near which they live, and the index of the address: -1 at home, else the number of the move."""
+        """The store near which each lives, and the index of the address: -1 at home, else the number of the move."""
         home = self._stores.pick(self._home.halves(ids)[0])
         moves = (day + ids) // MOVES_EVERY
         chance, other = self._moves.halves(pair(ids, moves))
@@ -130,14 +130,14 @@ class Customers:
         )
 
     def changed(self, numbers: Integers, first_day: int, last_day: int) -> CustomerChanges:
-        """When these regular customers (counted from 0) got another segment or zip code than on the day before."""
+        """When these regular customers (counted from 0) have another segment or zip code than on the day before."""
         ids = self.regular_id(numbers)
         found = []
         for every in (MOVES_EVERY, SEGMENTS_EVERY):
-            of, days = ids, first_day + (-(first_day + ids)) % every
-            while len(of := of[days <= last_day]):
+            due, days = ids, first_day + (-(first_day + ids)) % every
+            while len(due := due[days <= last_day]):
                 days = days[days <= last_day]
-                found.append(np.stack([days, of]))
+                found.append(np.stack([days, due]))
                 days = days + every
         days, ids = np.unique(np.concatenate([np.empty((2, 0), dtype=np.int64), *found], axis=1), axis=1)
         (old_segments, old_codes), (segments, codes) = (self._tracked(ids, each) for each in (days - 1, days))

@@ -1,4 +1,4 @@
-"""Chance as a function: the same number for the same seed, stream and index, on any machine and in any order.
+"""Random numbers as a function: the same for the same seed, stream and index, on any machine and in any order.
 
 SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"), used as a counter-based
 generator: draw i of a stream is the mix of key + (i + 1) * golden, so any draw costs the same. Only 64-bit integer
@@ -24,7 +24,7 @@ _HALF = np.uint64(32)
 
 
 class Stream:
-    """The draws for one purpose. Streams of different names or seeds have nothing to do with each other."""
+    """The draws for one purpose. Streams of different names or seeds are independent of each other."""
 
     def __init__(self, seed: int, name: str) -> None:
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()

@@ -1,7 +1,6 @@
 """Damage to lines, as it happens on the way from a source, each kind with the reasons that quarantine must give it.
 
-What makes a row invalid is written in gx/suites alone: the corruptions here are made from the expectations there, one
-for each, and so are their reasons.
+The row rules are in gx/suites alone: the corruptions here, and their reasons, are derived from them, one for each.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from feeds.synthetic.csv_text import body, ends
 from feeds.synthetic.draws import Stream, Weighted, below
+from feeds.synthetic.feed_settings import FeedSettings
 from feeds.synthetic.lines import Lines
-from feeds.synthetic.settings import FeedSettings
-from feeds.synthetic.text import body, ends
 from gx.row_rules import row_rule_reason
 from spark_jobs.layers.bronze.landed_lines import (
     BROKEN_QUOTING,
@@ -36,7 +35,7 @@ _WIDTH = len(source.COLUMNS)
 _CITY = source.position("order_city")
 
 Fields = list[bytes]
-# The lines in the place of one, each with its reasons; without reasons it is valid.
+# The lines that replace one, each with its reasons; a line without reasons is valid.
 Damaged = list[tuple[bytes, tuple[str, ...]]]
 
 
@@ -46,7 +45,7 @@ class Fault:
 
     name: str
     damage: Callable[[Fields, int], Damaged]
-    """The lines in the place of one, from its fields and a draw of 32 bits."""
+    """The lines that replace one, from its fields and a draw of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,9 @@ class Injected:
     """A line that quarantine must hold."""
 
     position: int
-    """Of the damaged line among the chunk's."""
+    """The index of the damaged line in its chunk."""
     offset: int
-    """Of this line among those in its place."""
+    """The index of this line among those that replace it."""
     kind: str
     fault: str
     reasons: tuple[str, ...]
@@ -74,7 +73,7 @@ class FaultInjector:
             self._which = Weighted([shares[kind] for kind in self._kinds])
 
     def inject(self, lines: Lines) -> tuple[dict[int, list[bytes]], list[Injected]]:
-        """What stands in the place of damaged lines, by position, and what quarantine must say of it."""
+        """The lines that replace damaged ones, by position, and what quarantine must hold of them."""
         if not self.share:
             return {}, []
         stream = Stream(self._settings.seed, f"faults of day {lines.day}")
@@ -148,7 +147,7 @@ def malformations() -> tuple[Fault, ...]:
 
 @functools.cache
 def corruptions() -> tuple[Fault, ...]:
-    """One for each row rule, one for each column that is no text, and two for the encoding."""
+    """One for each row rule, one for each column of another type than text, and two for the encoding."""
     suite = json.loads((files("gx") / "suites" / "bronze_rows.json").read_text(encoding="utf-8"))
     return (
         *_broken_rules(suite["expectations"]),
@@ -184,7 +183,7 @@ def _broken_rules(expectations: list[dict[str, Any]]) -> Iterator[Fault]:
         elif kind == "values_to_not_be_null":
             needed[kwargs["column"]] = reason
     for kind, kwargs, reason in rules:
-        # Columns that mean the same get the same value, so that no other rule is broken.
+        # Columns that must be equal get the same value, so that no other rule is broken.
         pair = [column for column in (kwargs.get("column"), partners.get(kwargs.get("column", ""))) if column]
         match kind:
             case "values_to_not_be_null":

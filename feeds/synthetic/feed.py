@@ -1,12 +1,12 @@
-"""From a feed's days to landing folders, and the truth about them.
+"""Write a feed's days as landing folders, and the truth about them.
 
     <landing>/dt=YYYY-MM-DD/orders.csv
-    <truth>/dt=YYYY-MM-DD.jsonl         by default <landing>/_truth, which landing does not look at
+    <truth>/dt=YYYY-MM-DD.jsonl         by default <landing>/_truth, which the jobs ignore
 
-A day is written under a hidden name and renamed when it is finished, its truth first. The truth has a line of JSON for
-each change of a tracked attribute on that day (`customer`, `product`: the key, the instant and the new values) and for
-each line that was delivered late or damaged (`late`, `repeated`, `corrupt`, `malformed`: the file, the number of the
-line in it, from 1 for the header, the order item, and the reasons that its quarantine must show).
+A day is written under a hidden name and renamed when it is finished, its truth first. The truth has one line of JSON
+for each change of a tracked attribute on that day (`customer`, `product`: the key, the instant and the new values), and
+one for each line that was delivered late or damaged (`late`, `repeated`, `corrupt`, `malformed`: the file, the number
+of the line in it, 1 for the header, the order item, and the reasons that its quarantine must show).
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from feeds.replay import FILE_NAME, deliver_folder
+from feeds.daily_replay import FILE_NAME, deliver_folder
+from feeds.synthetic.calibration import parameters
+from feeds.synthetic.csv_text import ENCODING, body, ends
 from feeds.synthetic.faults import FaultInjector
+from feeds.synthetic.feed_settings import FeedSettings, date_of, day_number
 from feeds.synthetic.lines import CHUNK, Lines, LineWriter
-from feeds.synthetic.orders import LONGEST_LAG
-from feeds.synthetic.parameters import parameters
-from feeds.synthetic.settings import FeedSettings, date_of, day_number
-from feeds.synthetic.text import ENCODING, body, ends
+from feeds.synthetic.order_book import LONGEST_LAG
 from spark_jobs.runtime.errors import LandingRefused, ParameterRefused
 from spark_jobs.storage.landing import folder_name
 from spark_jobs.tables.source import SOURCE_NAMES
 
 TRUTH = "_truth"
 _HEADER = (",".join(SOURCE_NAMES) + "\r\n").encode(ENCODING)
-# Below it, starting another process takes longer than it saves.
+# With fewer lines, starting another process takes longer than it saves.
 _LINES_WORTH_A_PROCESS = 400_000
 
 
 @dataclass(frozen=True)
 class FeedResult:
-    """What was delivered."""
+    """The result of a feed."""
 
     first: date
     last: date
@@ -68,39 +68,41 @@ def generate(
     *,
     truth: Path | None = None,
     processes: int | None = None,
+    batch: int = CHUNK,
 ) -> FeedResult:
-    """Delivers the feed's days from `start` on, each replacing what had landed for it.
+    """Deliver the feed's days from `start` on, each replacing what had landed for it.
 
-    `processes` None: as many as there are processors, if it is worth it. Raises ParameterRefused, and LandingRefused
-    if the folders cannot be written; days that were finished by then stay.
+    By default as many `processes` as there are processors, if that saves time; each works on days of about `batch`
+    orders at a time. Raises ParameterRefused, and LandingRefused where the folders cannot be written; days that are
+    finished by then stay.
     """
     if days < 1:
-        raise ParameterRefused(f"a feed of {days} days has none: say 1 or more")
+        raise ParameterRefused(f"a feed of {days} days is empty: give 1 or more")
     if processes is not None and processes < 1:
-        raise ParameterRefused(f"{processes} processes cannot make a feed: say 1 or more")
+        raise ParameterRefused(f"{processes} processes cannot make a feed: give 1 or more")
     first = day_number(start)
     orders = max(parameters()["orders_per_weekday_in_thousandths"]) * settings.scale // 1_000_000 + 1
-    step = max(1, CHUNK // orders)
+    step = max(1, batch // orders)
     batches = [(begin, min(begin + step, first + days) - 1) for begin in range(first, first + days, step)]
     if processes is None:
         processes = max(1, min(os.cpu_count() or 1, orders * days * 3 // _LINES_WORTH_A_PROCESS))
     truth = truth or landing / TRUTH
     lines = damaged = 0
     try:
-        with _hidden(landing) as folder, _hidden(truth) as notes:
+        with _hidden(landing) as folder, _hidden(truth) as truths:
             (folder / "replaced").mkdir()
-            work = functools.partial(_write_days, settings, folder, notes)
+            work = functools.partial(_write_days, settings, folder, truths)
             for written in _results(work, batches, min(processes, len(batches))):
                 for day, counted, wrong in written:
                     name = folder_name(date_of(day))
-                    (notes / f"{name}.jsonl").replace(truth / f"{name}.jsonl")
+                    (truths / f"{name}.jsonl").replace(truth / f"{name}.jsonl")
                     deliver_folder(folder / name, landing, folder / "replaced")
                     shutil.rmtree(folder / "replaced" / name, ignore_errors=True)
                     lines, damaged = lines + counted, damaged + wrong
     except OSError as error:
         raise LandingRefused(
-            f"the feed could not be written to {landing} or {truth}: {error}; the days that are there are whole, so"
-            " repeat it once the cause is mended"
+            f"the feed could not be written to {landing} or {truth}: {error}; days that have landed are complete, so"
+            " repeat it once the cause is removed"
         ) from error
     return FeedResult(start, start + timedelta(days=days - 1), days, lines, damaged)
 
@@ -130,10 +132,12 @@ def _writer(settings: FeedSettings) -> tuple[LineWriter, FaultInjector]:
     return LineWriter(settings), FaultInjector(settings)
 
 
-def _write_days(settings: FeedSettings, folder: Path, notes: Path, span: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """Writes a folder and a truth file for each of these days: the day, its lines, and those that are damaged."""
+def _write_days(
+    settings: FeedSettings, folder: Path, truths: Path, span: tuple[int, int]
+) -> list[tuple[int, int, int]]:
+    """Write a folder and a truth file for each of these days. Return the day, its lines and its damaged lines."""
     writer, injector = _writer(settings)
-    days = {day: _DayFile(day, folder, notes) for day in range(span[0], span[1] + 1)}
+    days = {day: _DayFile(day, folder, truths) for day in range(span[0], span[1] + 1)}
     for day, entry in _changes(writer, *span):
         days[day].truth.append(entry)
     for lines in writer.lines(*span):
@@ -148,11 +152,11 @@ def _write_days(settings: FeedSettings, folder: Path, notes: Path, span: tuple[i
 class _DayFile:
     """The file of a day and its truth, while they are being written. A day without lines has no file."""
 
-    def __init__(self, day: int, folder: Path, notes: Path) -> None:
+    def __init__(self, day: int, folder: Path, truths: Path) -> None:
         self.name = folder_name(date_of(day))
         self.truth: list[str] = []
         self.lines = self.damaged = 0
-        self._notes = notes
+        self._truths = truths
         self._folder = folder / self.name
         self._stream: BinaryIO | None = None
         self._is_finished = False
@@ -166,18 +170,18 @@ class _DayFile:
         text, bounds = body(lines.text), ends(lines.text)
         extra = np.zeros(len(lines.item_ids) + 1, dtype=np.int64)
         written = 0
-        for position, instead in replaced.items():
+        for position, replacement in replaced.items():
             begin, end = int(bounds[position] - bounds[0]), int(bounds[position + 1] - bounds[0])
             self._stream.write(text[written:begin])
-            self._stream.writelines(instead)
+            self._stream.writelines(replacement)
             written = end
-            extra[position + 1] = len(instead) - 1
+            extra[position + 1] = len(replacement) - 1
         self._stream.write(text[written:])
         shift = np.cumsum(extra)
-        # The first line of a file is 1, and that is the header.
+        # Line 1 of a file is the header.
         places = self.lines + 2 + np.arange(len(lines.item_ids)) + shift[:-1]
         for fault in injected:
-            self._note(
+            self._add_truth(
                 fault.kind,
                 int(places[fault.position]) + fault.offset,
                 int(lines.item_ids[fault.position]),
@@ -186,11 +190,11 @@ class _DayFile:
             )
         for position in np.flatnonzero(lines.is_late).tolist():
             order_date = date_of(int(lines.order_days[position])).isoformat()
-            self._note("late", int(places[position]), int(lines.item_ids[position]), order_date=order_date)
+            self._add_truth("late", int(places[position]), int(lines.item_ids[position]), order_date=order_date)
         self.lines += len(lines.item_ids) + int(shift[-1])
         self.damaged += len(injected)
 
-    def _note(self, kind: str, line: int, item: int, **rest: Any) -> None:
+    def _add_truth(self, kind: str, line: int, item: int, **rest: Any) -> None:
         place = {"kind": kind, "file": f"{self.name}/{FILE_NAME}", "line": line, "order_item_id": item}
         self.truth.append(json.dumps(place | rest, ensure_ascii=False))
 
@@ -203,7 +207,7 @@ class _DayFile:
         else:
             self._stream.close()
         text = "".join(f"{entry}\n" for entry in self.truth)
-        (self._notes / f"{self.name}.jsonl").write_text(text, encoding="utf-8")
+        (self._truths / f"{self.name}.jsonl").write_text(text, encoding="utf-8")
         self.truth.clear()
 
 
@@ -211,17 +215,17 @@ def _changes(writer: LineWriter, first_day: int, last_day: int) -> Iterator[tupl
     """The truth about customers and products: the day of each change, and its line of JSON."""
     customers, products = writer.customers, writer.products
     days = np.arange(first_day, last_day + 1)
-    # Whoever may be in a file: regular customers, and those who left since the oldest order that may still come.
+    # All who may be in a file: regular customers, and those who left since the oldest order not yet delivered.
     joined = writer.book.regulars_before(days)
     gone = writer.book.regulars_before(np.maximum(days - LONGEST_LAG, 0)) - customers.regulars
     changes = customers.changed(np.arange(gone[0], joined[-1]), first_day, last_day)
     segments = [row[0] for row in parameters()["segments"]]
-    of_day = changes.days - first_day
-    here = (changes.ids > customers.regular_id(gone[of_day] - 1)) & (
-        changes.ids <= customers.regular_id(joined[of_day] - 1)
+    day_index = changes.days - first_day
+    is_in_feed = (changes.ids > customers.regular_id(gone[day_index] - 1)) & (
+        changes.ids <= customers.regular_id(joined[day_index] - 1)
     )
     for day, number, segment, code in zip(
-        *(column[here].tolist() for column in (changes.days, changes.ids, changes.segments, changes.zip_codes)),
+        *(column[is_in_feed].tolist() for column in (changes.days, changes.ids, changes.segments, changes.zip_codes)),
         strict=True,
     ):
         values = {"customer_segment": segments[segment], "customer_zipcode": code or None}
@@ -233,7 +237,7 @@ def _changes(writer: LineWriter, first_day: int, last_day: int) -> Iterator[tupl
         values = {
             "product_price": f"{cents // 100}.{cents % 100:02d}",
             "category_id": content[3],
-            # As bronze has it: trimmed, inner blanks collapsed.
+            # As in bronze: trimmed, inner blanks collapsed.
             "category_name": " ".join(content[4].split()),
             "is_notavailable": unavailable,
         }

@@ -1,4 +1,4 @@
-"""From a day's orders to the lines of its file: the 53 columns in the source's order."""
+"""Render a day's orders as the lines of its file: the 53 columns in the source's order."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from feeds.synthetic.calibration import parameters
+from feeds.synthetic.csv_text import constant, joined, numbers
 from feeds.synthetic.customers import CustomerRows, Customers
 from feeds.synthetic.draws import Flags, Integers, Stream, Weighted, below
-from feeds.synthetic.orders import MOST_ITEMS, Deliveries, OrderBook, Orders
-from feeds.synthetic.parameters import parameters
+from feeds.synthetic.feed_settings import FeedSettings
+from feeds.synthetic.order_book import MOST_ITEMS, Deliveries, OrderBook, Orders
 from feeds.synthetic.products import Products
-from feeds.synthetic.settings import FeedSettings
-from feeds.synthetic.text import constant, joined, numbers
 from feeds.synthetic.vocabulary import Vocabulary
 
 CHUNK = 16_384
-"""Orders that are in memory at a time."""
+"""The usual number of orders in memory at a time."""
 _NOON = 12 * 60
 _DAY = 24 * 60
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one day's file, in its order, each with its end, and what they are about."""
+    """Lines of one day's file, in its order, each with its line end: one row per order item."""
 
     day: int
     text: pa.Array
@@ -47,14 +47,16 @@ class _Items:
     profit_ratios: Integers
     is_unavailable: Flags
 
-    def of(self, kept: Flags) -> _Items:
+    def where(self, kept: Flags) -> _Items:
         return _Items(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
 
 
 class LineWriter:
     """The lines of a feed, day by day."""
 
-    def __init__(self, settings: FeedSettings) -> None:
+    def __init__(self, settings: FeedSettings, chunk: int = CHUNK) -> None:
+        """`chunk`: the number of orders in memory at a time."""
+        self._chunk = chunk
         self.customers = Customers(settings)
         self.products = Products(settings)
         self.book = OrderBook(settings, self.customers)
@@ -67,8 +69,8 @@ class LineWriter:
     def lines(self, first_day: int, last_day: int) -> Iterator[Lines]:
         """All lines delivered on some days, one after the other, in chunks that belong to one day each."""
         deliveries = self.book.delivered(first_day, last_day)
-        for begin in range(0, len(deliveries.numbers), CHUNK):
-            chunk = deliveries.of(slice(begin, begin + CHUNK))
+        for begin in range(0, len(deliveries.numbers), self._chunk):
+            chunk = deliveries.where(slice(begin, begin + self._chunk))
             orders = self.book.orders(chunk)
             items = self._items(chunk, orders)
             text = self._render(chunk, orders, items)
@@ -81,22 +83,22 @@ class LineWriter:
                 yield Lines(day, text[start:end], items.ids[part], order_days[part], is_late[part])
 
     def _items(self, deliveries: Deliveries, orders: Orders) -> _Items:
-        of = np.repeat(np.arange(len(orders.items)), orders.items)
-        number = np.arange(len(of)) - np.repeat(np.cumsum(orders.items) - orders.items, orders.items)
-        ids = deliveries.numbers[of] * MOST_ITEMS + number + 1
+        order = np.repeat(np.arange(len(orders.items)), orders.items)
+        number = np.arange(len(order)) - np.repeat(np.cumsum(orders.items) - orders.items, orders.items)
+        ids = deliveries.numbers[order] * MOST_ITEMS + number + 1
         what, quantity = self._choice.halves(ids)
         discount, profit = self._terms.halves(ids)
-        days, delivered_on = deliveries.days[of], deliveries.delivered_on[of]
+        days, delivered_on = deliveries.days[order], deliveries.delivered_on[order]
         catalogue = self.products.catalogue(int(deliveries.days.min()), int(deliveries.days.max()))
-        products = catalogue.pick(what, days, orders.is_new[of])
-        # A line says what holds on the day of its delivery. The source has one price for item and product, so that is
+        products = catalogue.pick(what, days, orders.is_new[order])
+        # A line holds the values of the day of its delivery. The source has one price for item and product, so that is
         # the price of a late item, too.
         first = int(delivered_on.min())
         span = int(delivered_on.max()) - first + 1
         known, at = np.unique(products * span + delivered_on - first, return_inverse=True)
         rows, since = np.divmod(known, span)
         items = _Items(
-            orders=of,
+            orders=order,
             ids=ids,
             products=products,
             cents=self.products.cents(rows, first + since)[at],
@@ -105,12 +107,12 @@ class LineWriter:
             profit_ratios=self._profit_ratios.pick(profit),
             is_unavailable=self.products.is_unavailable(rows, first + since)[at],
         )
-        return items.of(self._price_as_before(deliveries, items))
+        return items.where(self._is_deliverable(deliveries, items))
 
-    def _price_as_before(self, deliveries: Deliveries, items: _Items) -> Flags:
-        """Which items may be delivered: all but those of orders that were delivered before, with another price.
+    def _is_deliverable(self, deliveries: Deliveries, items: _Items) -> Flags:
+        """Whether an item may be delivered: all but those of orders whose earlier delivery had another price.
 
-        Were such an order delivered again, it would either change what was paid or take the product's price back.
+        A second delivery of such an order would either change the amount paid or revert the product's price.
         """
         again = deliveries.is_again[items.orders]
         days = deliveries.days[items.orders[again]]
@@ -126,16 +128,16 @@ class LineWriter:
 
         sales = items.cents * items.quantities
         discount = texts.discounts[items.discounts]
-        # Both are rounded half-up, each for itself, as in the source: they may add up to a cent more than the sales.
+        # Both are rounded half-up independently, as in the source: their sum may exceed the sales by a cent.
         discounts = (sales * discount + 500) // 1000
         totals = (sales * (1000 - discount) + 500) // 1000
         ratio = texts.profit_ratios[items.profit_ratios]
         profits = np.sign(ratio) * ((totals * np.abs(ratio) + 500) // 1000)
 
-        of, card = pa.array(items.orders), pa.array(items.products)
+        order_of_item, card = pa.array(items.orders), pa.array(items.products)
         price, total, profit = (texts.amounts.texts(column) for column in (items.cents, totals, profits))
         head, delivery, person, order, destination, end = (
-            column.take(of) for column in self._order_columns(deliveries, orders, customers)
+            column.take(order_of_item) for column in self._order_columns(deliveries, orders, customers)
         )
         return joined(
             *(head, profit, total, delivery),
@@ -150,7 +152,7 @@ class LineWriter:
         )
 
     def _order_columns(self, deliveries: Deliveries, orders: Orders, customers: CustomerRows) -> tuple[pa.Array, ...]:
-        """What all lines of an order share, in the six pieces that stand together in a line."""
+        """What all lines of an order share, in the six pieces that are adjacent in a line."""
         texts, count = self._texts, len(deliveries.numbers)
         comma = constant(",", count)
         shipping = pa.array(orders.shippings)
@@ -173,11 +175,11 @@ class LineWriter:
         )
         country = texts.store_countries.take(store)
         if customers.zip_missing.any():
-            # As in the source: everything has slipped by one column.
+            # As in the source, the values are shifted by one column.
             missing = pa.array(customers.zip_missing)
             state, street, city, zip_code = (
-                pc.if_else(missing, slipped, column)
-                for slipped, column in ((zip_code, state), (city, street), (state, city), (comma, zip_code))
+                pc.if_else(missing, shifted, column)
+                for shifted, column in ((zip_code, state), (city, street), (state, city), (comma, zip_code))
             )
         person = joined(
             *(city, country, constant("customer", count), customer, constant("@example.com,", count)),

@@ -1,9 +1,9 @@
-"""What is on sale on a day, and what it costs: a function of the seed, the product and the day.
+"""The products on sale on a day, and their prices: a function of the seed, the product and the day.
 
-The catalogue has as many slots as the source has products. Every ten years or so a slot gets a new product (so one
-joins every month), which takes over from the one before: that one is no longer available from then on, and only a few
-of it are still sold, for two months. Prices change about every 240 days, and are often what they were at first. Now and
-then a product runs out for a while and is back-ordered: few of it are sold, and the lines say that it is not available.
+The catalogue has as many slots as the source has products. About every ten years a slot gets a new product (so one
+joins every month). Its predecessor is then unavailable, and is sold rarely for another two months. Prices change about
+every 240 days, and are often equal to the first price. Sometimes a product is out of stock for a while: it is sold
+rarely, and its lines say that it is not available.
 
 A product's row is its slot + generation x number of slots.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feeds.synthetic.calibration import parameters
 from feeds.synthetic.draws import Bits, Flags, Integers, Stream, below, pair
-from feeds.synthetic.parameters import parameters
-from feeds.synthetic.settings import FeedSettings
+from feeds.synthetic.feed_settings import FeedSettings
 
 _GENERATION_EVERY, _GENERATION_SPREAD = 3650, 3000
 SOLD_OFF_FOR = 60
@@ -30,13 +30,13 @@ HIGHEST_FACTOR = 1.15 * 1.10
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What may be ordered on some days, one after the other, and how often it is."""
+    """The products of consecutive days, with weights."""
 
     first_day: int
     rows: Integers
-    """Of all days, day by day."""
+    """Of all days, in order of the days."""
     ends: Integers
-    """Running sums of their weights: first for known customers, then again for new ones."""
+    """Running sums of the weights: first for known customers, then continued for new ones."""
     bounds: Integers
     """The sums at which the days begin: those for known customers, those for new ones, and the end."""
 
@@ -65,14 +65,14 @@ class Products:
         return self._first_ids[rows % self.slots] + _ID_STEP * (rows // self.slots)
 
     def joined(self, rows: Integers) -> Integers:
-        """The day on which they are first on sale; those of the source always were."""
+        """The day on which each is first on sale; products of the source always were."""
         generation = rows // self.slots
         spread = below(self._joining.halves(rows)[0], _GENERATION_SPREAD)
         return np.where(generation == 0, -_GENERATION_EVERY, (generation - 1) * _GENERATION_EVERY + spread + 1)
 
     def rows(self, days: Integers) -> tuple[Integers, Integers]:
-        """All rows that may be in a line of these days (on sale, or no longer so since a short while), and the day of
-        each, in order of the days and then of the slots."""
+        """All rows that may be in a line of these days (on sale, or until recently), and the day of each, in order of
+        the days and then of the slots."""
         slots = np.tile(np.arange(self.slots), len(days))
         each = np.repeat(days, self.slots)
         newest = slots + self.slots * (each // _GENERATION_EVERY + 1)
@@ -97,7 +97,7 @@ class Products:
         return self._run_out(rows, day) | (self.joined(rows + self.slots) <= day)
 
     def cents(self, rows: Integers, day: int | Integers) -> Integers:
-        """List prices on a day, or each on a day of its own."""
+        """List prices, on one day or each on its own day."""
         phase = below(self._prices.halves(rows)[1], PRICE_EVERY)
         period, since = np.divmod(day + phase, PRICE_EVERY)
         change_at = below(self._prices.halves(pair(rows, period + 1))[0], PRICE_EVERY)
@@ -108,7 +108,7 @@ class Products:
         return np.maximum(1, (first * factor + 50) // 100)
 
     def changed(self, days: Integers) -> tuple[Integers, Integers]:
-        """The rows whose price or availability is not what it was on the day before, and the day of each."""
+        """The rows whose price or availability differs from the day before, and the day of each."""
         rows, each = self.rows(days)
         differ = (self.cents(rows, each) != self.cents(rows, each - 1)) | (
             self.is_unavailable(rows, each) != self.is_unavailable(rows, each - 1)

@@ -1,4 +1,4 @@
-"""Everything that lines are put together from, as columns of text: made once a process from the parameters."""
+"""The parts of lines, as columns of text: made once per process from the parameters."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from feeds.synthetic.calibration import names, parameters
+from feeds.synthetic.csv_text import Amounts, constant, fields, float32_texts, joined, texts
 from feeds.synthetic.draws import Integers, Stream, below
-from feeds.synthetic.orders import CANCELED
-from feeds.synthetic.parameters import names, parameters
+from feeds.synthetic.feed_settings import FeedSettings, date_of
+from feeds.synthetic.order_book import CANCELED
 from feeds.synthetic.products import HIGHEST_FACTOR, Products
-from feeds.synthetic.settings import FeedSettings, date_of
-from feeds.synthetic.text import Amounts, constant, fields, float32_texts, joined, texts
 
 # Degrees; a store's positions lie within half of it around the middle of its zip code area.
 _AREA = 0.04
@@ -49,7 +49,7 @@ class Vocabulary:
         self.shipping_days = fields((real, scheduled) for _, scheduled, real, _, _ in shipping)
         self.shipping_hours = np.array([int(row[3]) for row in shipping])
         self.shipping_modes = texts(row[0] for row in shipping)
-        # What became of the delivery, and whether it was late: by real days less scheduled days, and canceled.
+        # Delivery status and lateness: by the sign of real days minus scheduled days, and last for canceled orders.
         self.deliveries = fields(
             (("Advance shipping", "0"), ("Shipping on time", "0"), ("Late delivery", "1"), ("Shipping canceled", "0"))
         )
@@ -66,19 +66,19 @@ class Vocabulary:
         self._products: ProductTexts | None = None
 
     def dates(self, first_day: int, last_day: int) -> pa.Array:
-        """Dates from a day on, and until the last parcel of another one has been sent."""
+        """The dates from the first day to the last possible day of shipping for the last day."""
         days = map(date_of, range(first_day, last_day + _LONGEST_SHIPPING + 1))
         return texts(f"{each.month}/{each.day}/{each.year} " for each in days)
 
     def products(self, products: Products, rows: int) -> ProductTexts:
-        """The texts of at least so many products, by row."""
+        """The texts of at least this many products, by row."""
         if self._products is None or len(self._products.ids) < rows:
             self._products = ProductTexts(products, rows)
         return self._products
 
 
 class ProductTexts:
-    """What lines say of products, price and availability aside."""
+    """The parts of lines about products, without price and availability."""
 
     def __init__(self, products: Products, count: int) -> None:
         rows = np.arange(-(-count // products.slots) * products.slots)
@@ -114,7 +114,7 @@ def _places(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 def _positions(settings: FeedSettings, stores: list[list[Any]]) -> tuple[Integers, pa.Array]:
-    """Where each store's positions begin in the list of all, and that list: latitude and longitude."""
+    """The index of each store's first position in the list of all, and that list: latitude and longitude."""
     counts = np.array([row[7] for row in stores])
     store = np.repeat(np.arange(len(stores)), counts)
     north, east = Stream(settings.seed, "store positions").halves(np.arange(len(store)))

@@ -1,4 +1,4 @@
-"""The plain alternatives give the tables that the oracle gives (design, sections 5 to 7)."""
+"""The plain alternatives produce the tables of the oracle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from benchmarks import compare, duckdb_alternative
 from benchmarks.measurement import Measurement
 from feeds.synthetic.feed import generate
-from feeds.synthetic.settings import FeedSettings
+from feeds.synthetic.feed_settings import FeedSettings
 from tests.conftest import REPO
 from tests.spark.silver.frames import BRONZE, TYPES, assert_same, parsed, snake
 from tests.unit.model import cases, oracle
@@ -41,12 +41,11 @@ HASHES = {"row_hash", "customer_email_hash"}
 ONE_PROCESS = """
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from benchmarks.scales import alternative
-from laptop.problems import guarded
+from benchmarks.scales import run_alternative
+from machine.command_line import run_command
 
 landing, out = map(Path, sys.argv[1:])
-guarded(lambda: alternative(SimpleNamespace(landing=landing), "benchmarks.one_process", out))
+run_command(lambda: run_alternative(landing, "benchmarks.one_process", out))
 """
 
 
@@ -161,11 +160,14 @@ def test_quotients_are_rounded_half_up_once(numerator: Any, denominator: Any) ->
     sql = (duckdb_alternative.SQL / "gold.sql").read_text(encoding="utf-8")
     macros = [statement for statement in sql.split(";") if "create macro" in statement and "as_of" not in statement]
     numbers = [None if value is None else Decimal(value) for value in (numerator, denominator)]
+    numerator, denominator = numbers
     with duckdb.connect() as database:
         database.execute(";".join(macros))
         actual = database.execute("select money($1, $2), rate($1, $2)", numbers).fetchall()
-    wanted = [None if None in numbers else oracle.rounded(*numbers, places) for places in (2, 4)]  # type: ignore[arg-type]
-    assert actual == [tuple(wanted)]
+    if numerator is None or denominator is None:
+        assert actual == [(None, None)]
+    else:
+        assert actual == [tuple(oracle.rounded(numerator, denominator, places) for places in (2, 4))]
 
 
 def test_recoded_files(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from local_workspace.bundle import Bundle
 from tests.workspace.conftest import Workspace
 
 REPO = Path(__file__).resolve().parents[2]
-# All that a deployment reads: definitions, and what the wheel is built from and by.
+# All that a deployment reads: definitions, the sources of the wheel, and what builds it.
 PARTS = (
     "databricks.yml",
     "resources",
@@ -25,8 +25,10 @@ PARTS = (
     "LICENSE",
     "NOTICE",
     "spark_jobs",
+    "feeds",
     "gx",
-    "laptop",
+    "machine",
+    "tools",
 )
 GIVEN = {
     "dev": [],
@@ -37,13 +39,13 @@ STATE = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
 
 
 def resolved(target: str, folder: Path = REPO) -> dict[str, dict[str, Any]]:
-    """Jobs, schemas and volumes of a target, with variables filled in, by kind and key."""
+    """Jobs, schemas and volumes of a target, with the values of variables, by kind and key."""
     bundle = Bundle(folder / "databricks.yml", target, GIVEN[target])
     return {kind: {key: settings for key, settings, _ in bundle.resources(kind)} for kind in bundle.kinds}
 
 
 def choose_photon(folder: Path, target: str) -> None:
-    """What a user does for a job cluster: one line among a target's variables."""
+    """Choose the job cluster as a user does: with one line among a target's variables."""
     file = folder / "databricks.yml"
     head, targets = file.read_text().split("\ntargets:\n")
     before, after = targets.split(f"  {target}:\n")
@@ -118,7 +120,7 @@ def program() -> str:
     found = shutil.which(named)
     if found is None:
         pytest.skip(
-            f"the Databricks CLI is not installed ({named} is not to be found): these tests run it, 1.10 or newer; "
+            f"the Databricks CLI is not installed ({named} is not found): these tests run it, 1.10 or newer; "
             "DATABRICKS_CLI names it"
         )
     return found

@@ -1,10 +1,11 @@
-"""What the bundle defines, in every target, with variables filled in."""
+"""The bundle's definitions, in every target, with the values of variables."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from databricks.bundles.volumes import Volume
 
 from include.settings import load
 from local_workspace.bundle import Bundle, BundleError
+from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
 from spark_jobs.runtime.table_names import LAYERS
 from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
 
@@ -75,7 +77,7 @@ def test_one_variable_makes_it_a_job_cluster_with_photon(bundle_copy: Path, targ
 def test_the_vendors_package_loads_every_resource(bundle_copy: Path, target: str, photon: bool) -> None:
     if photon:
         choose_photon(bundle_copy, target)
-    kinds = {"jobs": Job, "schemas": Schema, "volumes": Volume}
+    kinds: dict[str, Any] = {"jobs": Job, "schemas": Schema, "volumes": Volume}
     for kind, resources in resolved(target, bundle_copy).items():
         for settings in resources.values():
             assert kinds[kind].from_dict(settings).as_dict() == settings
@@ -100,9 +102,9 @@ def test_schemas_and_volumes_are_where_jobs_and_airflow_look(target: str) -> Non
             key: f"/Volumes/{volume['catalog_name']}/{volume['schema_name']}/{volume['name']}"
             for key, volume in resources["volumes"].items()
         }
-        assert volumes == {"landing": airflow.landing_volume, "ops": airflow.ops_volume}
-        assert defaults.get("ops_root", volumes["ops"]) == volumes["ops"]
-        assert defaults.get("landing_root", volumes["landing"]) == volumes["landing"]
+        assert (volumes["landing"], volumes["ops"]) == (airflow.landing_volume, airflow.ops_volume)
+        for name, volume in volumes.items():
+            assert defaults.get(f"{name}_root", volume) == volume
     assert prefix == {"dev": "dev_local_", "prod": ""}[target]
 
 
@@ -177,8 +179,40 @@ def test_of_a_secret_only_the_name_is_a_parameter(target: str) -> None:
                 assert (parameter["name"], parameter["default"]) == ("email_secret", "lakehouse/email-hmac-key")
 
 
+TASK_PARAMETERS = {
+    "build": BuildParameters,
+    "audit": BuildParameters,
+    "publish": PublishParameters,
+    "maintenance": MaintenanceParameters,
+}
+
+
+@pytest.mark.parametrize("job", sorted(JOBS - {"synthetic_feed"}))
+def test_each_task_gets_the_parameters_that_it_reads(job: str) -> None:
+    for task in resolved("prod")["jobs"][job]["tasks"]:
+        wheel_task = task["python_wheel_task"]
+        options, values = wheel_task["parameters"][::2], wheel_task["parameters"][1::2]
+        names = [option.removeprefix("--").replace("-", "_") for option in options]
+        assert sorted(names) == sorted(field.name for field in fields(TASK_PARAMETERS[wheel_task["entry_point"]]))
+        for name, value in zip(names, values, strict=True):
+            assert value in (f"{{{{job.parameters.{name}}}}}", f"{{{{job.{name.removeprefix('job_')}}}}}")
+
+
 def entry_points(job: dict[str, Any]) -> set[str]:
     return {task["python_wheel_task"]["entry_point"] for task in job["tasks"]}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_build_jobs_differ_in_name_concurrency_and_layer_alone(target: str) -> None:
+    jobs = resolved(target)["jobs"]
+    builds = {layer: jobs[f"{layer}_build"] for layer in LAYERS}
+    for layer, job in builds.items():
+        assert (job.pop("name"), job["tags"].pop("layer")) == (f"{layer}_build", layer)
+        assert layer in job.pop("description")
+        assert job["parameters"].pop(0) == {"name": "layer", "default": layer}
+        assert job.pop("max_concurrent_runs") == (4 if layer == "bronze" else 2)
+    assert builds["bronze"] == builds["silver"] == builds["gold"]
+    assert [task["task_key"] for task in builds["bronze"]["tasks"]] == ["build", "audit"]
 
 
 def test_tasks_name_entry_points_of_the_wheel() -> None:

@@ -108,7 +108,7 @@ def test_astro_dev_pytest(tmp_path: Path) -> None:
         "PYTHONPATH": f"{REPO}:{tmp_path}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", "tests/"]
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore", "tests/"]
     done = subprocess.run(
         [*command, ".astro/test_dag_integrity_default.py"],
         cwd=REPO,

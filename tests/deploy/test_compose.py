@@ -16,7 +16,9 @@ import yaml
 
 from include.settings import Settings
 from laptop import compose_env
-from laptop.services import DAG_SETTINGS
+from laptop.airflow_settings import airflow_environment
+from laptop.laptop_state import LaptopState
+from machine.dag_settings import DAG_SETTINGS
 from tests.deploy.compose import COMPOSE, OVERRIDE, REPO, VARIABLE, MissingVariable, instructions, services
 
 DOCKERFILES = {
@@ -128,12 +130,7 @@ def test_every_setting_of_the_dags_can_be_put_into_env() -> None:
 
 
 def test_airflow_is_configured_as_on_the_laptop(tmp_path: Path) -> None:
-    from laptop.airflow_settings import airflow_environment
-    from laptop.keys import ensure_secrets
-    from laptop.state import State
-
-    state = State(tmp_path / "state", 1, 2, 3)
-    ensure_secrets(state)
+    state = LaptopState(tmp_path / "state", 1, 2, 3)
     laptop = {k: v for k, v in airflow_environment(state).items() if k.startswith("AIRFLOW__")}
     here = {k: v for k, v in SERVICES["scheduler"]["environment"].items() if k.startswith("AIRFLOW__")}
     # Here the connection is a variable, there it is a file.

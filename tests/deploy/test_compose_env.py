@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from laptop import compose_env
-from laptop.problems import Problem
+from machine.command_line import UserError
 
 
 def test_secrets_are_generated_for_the_owner_alone(tmp_path: Path) -> None:
@@ -64,15 +64,15 @@ def test_names_are_said_and_values_are_not(
     monkeypatch.setattr(compose_env, "REPO", tmp_path)
     assert compose_env.main() == 0
     assert compose_env.main() == 0
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     values = compose_env.values((tmp_path / ".env").read_text(encoding="utf-8"))
     for name in compose_env.SECRETS:
-        assert name in said.out
-        assert values[name] not in said.out + said.err
-    assert "nothing was changed" in said.out
+        assert name in printed.out
+        assert values[name] not in printed.out + printed.err
+    assert "nothing was changed" in printed.out
 
 
 def test_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".env").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Problem, match="not a plain file"):
+    with pytest.raises(UserError, match="not a plain file"):
         compose_env.write(tmp_path / ".env")

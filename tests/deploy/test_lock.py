@@ -56,7 +56,7 @@ def versions(file: str, python: str) -> dict[str, Version]:
     return found
 
 
-@pytest.mark.parametrize("file", [*FILES.values(), "laptop/requirements-tools.txt"])
+@pytest.mark.parametrize("file", [*FILES.values(), "tools/requirements-tools.txt"])
 def test_every_package_is_pinned_with_hashes(file: str) -> None:
     found = entries(file)
     assert found
@@ -88,11 +88,11 @@ def test_what_they_were_compiled_for_is_what_pyproject_names() -> None:
     """The comments of the file name the packages that were asked for: one that is asked for no more shows."""
     for group, file in FILES.items():
         text = (REPO / file).read_text(encoding="utf-8")
-        said = set()
+        named = set()
         for block in re.split(r"\n(?=\S)", text):
             if re.search(r"#\s+(?:via )?.*ecommerce-lakehouse \(pyproject\.toml:", block):
-                said.add(canonicalize_name(re.split(r"[=\[ ]", block, maxsplit=1)[0]))
-        assert said == {canonicalize_name(requirement.name) for requirement in asked(group)}, f"{file}; {RENEW}"
+                named.add(canonicalize_name(re.split(r"[=\[ ]", block, maxsplit=1)[0]))
+        assert named == {canonicalize_name(requirement.name) for requirement in asked(group)}, f"{file}; {RENEW}"
 
 
 def test_the_airflow_side_has_no_spark_and_the_job_side_no_airflow() -> None:

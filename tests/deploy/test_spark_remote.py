@@ -27,9 +27,9 @@ def planned() -> str:
 
 
 def test_make_test_hands_it_on_and_tests_that_share_files_with_spark_are_skipped() -> None:
-    said = planned()
-    skipped = set(re.findall(r"SKIPPED .*(tests/spark/[\w/]+\.py): Spark at spark\.example cannot read", said))
-    set_up = set(re.findall(r"^ +(tests/spark/[\w/]+\.py)::.*fixtures used:.*\bspark\b", said, re.MULTILINE))
+    plan = planned()
+    skipped = set(re.findall(r"SKIPPED .*(tests/spark/[\w/]+\.py): Spark at spark\.example cannot read", plan))
+    set_up = set(re.findall(r"^ +(tests/spark/[\w/]+\.py)::.*fixtures used:.*\bspark\b", plan, re.MULTILINE))
     assert {"tests/spark/bronze/test_landed_lines.py", "tests/spark/publishing/test_publish.py"} <= skipped
     assert {"tests/spark/silver/test_silver_tables.py", "tests/spark/gold/test_gold_rules.py"} <= set_up
     assert not [path for path in set_up if "publishing" in path]

@@ -1,4 +1,4 @@
-"""The local workspace in a container: it listens where it is told to, and answers to names below localhost."""
+"""The local workspace in a container: it listens on the address that is set, and answers to names below localhost."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_only_names_of_this_machine_are_answered(port: int, host: str, status: i
     assert requests.get(url, headers={"Host": host}, timeout=5).status_code == status
 
 
-def test_an_address_of_another_machine_is_said_plainly(tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_refused_with_a_sentence(tmp_path: Path) -> None:
     process = serve(tmp_path / "state", 8765, "192.0.2.1")
-    said = process.communicate(timeout=20)[1]
+    errors = process.communicate(timeout=20)[1]
     assert process.returncode == 1
-    assert said.startswith("error: The workspace cannot listen on 192.0.2.1 (--bind)")
+    assert errors.startswith("error: The workspace cannot listen on 192.0.2.1 (--bind)")

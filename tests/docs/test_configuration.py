@@ -13,8 +13,8 @@ import yaml
 from include.settings import Settings, load
 from laptop import compose_env
 from laptop.checks import FOR_TESTS
-from laptop.services import DAG_SETTINGS
-from laptop.state import PORT_VARIABLES
+from laptop.laptop_state import PORT_VARIABLES
+from machine.dag_settings import DAG_SETTINGS
 from tests.docs.pages import DOCS, MARKDOWN, REPO
 from tools.generate_docs import setting_texts
 

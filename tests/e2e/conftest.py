@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from laptop import processes, services
-from laptop.follow import RunResult, reasons
+from laptop import service_processes as processes
+from laptop import services
+from laptop.follow import RunResult, failure_reasons
 from laptop.services import DAG
 from laptop.summary import LayerReport, layer_reports
 from machine.ports import port_is_free
@@ -159,7 +160,7 @@ def spoiled_run(lake: Lake, source: Source, first_run: FirstRun) -> RejectedRun:
     result = lake.run(FOURTH, FOURTH + timedelta(days=1))
     rejections = lake.sql("SELECT layer, success FROM ops.verdicts WHERE NOT success")
     return RejectedRun(
-        **vars(Ended.look(lake, result)), reasons="\n".join(reasons(lake.client, result)), verdicts=rejections
+        **vars(Ended.look(lake, result)), reasons="\n".join(failure_reasons(lake.client, result)), verdicts=rejections
     )
 
 
@@ -170,7 +171,7 @@ def cleared_run(lake: Lake, first_run: FirstRun, spoiled_run: RejectedRun) -> Cl
     `make prove` kills them one by one, at any moment (tests/prove/airflow).
     """
     run = first_run.result
-    lake.client.clear_run(run.dag_id, run.run_id)
+    lake.clear(run.run_id)
     lake.wait_for(run.run_id, "bronze.build", "deferred")
     time.sleep(4)  # its process has begun to work by then
     lake.kill(*SERVICES)
@@ -204,5 +205,7 @@ def stopped(lake: Lake, late_run: Ended) -> Stopped:
     services.down(lake.state)
     ports = (lake.state.workspace_port, lake.state.spark_port, lake.state.airflow_port)
     return Stopped(
-        processes.marked(lake.state), services.is_up(lake.state), [port for port in ports if not port_is_free(port)]
+        processes.descendants(lake.state),
+        services.is_up(lake.state),
+        [port for port in ports if not port_is_free(port)],
     )

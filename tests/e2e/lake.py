@@ -16,22 +16,22 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import quote
 
 import psutil
 
-from feeds.replay import replay
-from laptop import processes
+from feeds.daily_replay import replay
+from laptop import service_processes as processes
 from laptop.airflow_client import AirflowClient
-from laptop.follow import RunResult, TaskProgress, follow, reasons
-from laptop.keys import ensure_secrets, private_folder, write_private
+from laptop.follow import RunResult, TaskProgress, failure_reasons, follow
+from laptop.laptop_state import LaptopState
 from laptop.services import DAG, down, up
-from laptop.spark import spark_session
-from laptop.state import State, beside
-from laptop.wheel import ensure_wheel
-from machine.ports import free_port
+from laptop.spark_client import spark_session
+from machine.state_folder import private_folder, write_private
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 from spark_jobs.layers.registry import tables_of
 from spark_jobs.runtime.table_names import LAYERS
+from tools.build_wheel import ensure_wheel
 
 SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
 CENT = Decimal("0.01")
@@ -49,7 +49,7 @@ class Silent:
 class Lake:
     """The services, with a Spark of their own to look at the tables."""
 
-    state: State
+    state: LaptopState
     settings: Mapping[str, str]
     session: ExitStack
 
@@ -73,7 +73,7 @@ class Lake:
 
     def kill(self, *services: str) -> None:
         """Kills these services, as the machine would if it ran out of memory, and starts what is missing."""
-        pids = {service.name: service.pid for service in processes.known(self.state)}
+        pids = {service.name: service.pid for service in processes.recorded_services(self.state)}
         pids["spark"] = json.loads((self.state.pids / "spark.json").read_text())["pid"]
         victims = [psutil.Process(pids[name]) for name in services]
         for victim in victims:
@@ -85,7 +85,7 @@ class Lake:
 
     def job_processes(self) -> list[psutil.Process]:
         """The processes of job tasks."""
-        return [process for process in processes.marked(self.state) if processes.is_job_task(process)]
+        return [process for process in processes.descendants(self.state) if processes.is_job_task(process)]
 
     def run(self, start: date, end: date) -> RunResult:
         return self.follow(self.trigger(start, end))
@@ -112,8 +112,12 @@ class Lake:
 
     def follow_to_success(self, run_id: str) -> RunResult:
         result = self.follow(run_id)
-        assert result.ok, "\n".join(reasons(self.client, result))
+        assert result.succeeded, "\n".join(failure_reasons(self.client, result))
         return result
+
+    def clear(self, run_id: str) -> None:
+        """Clear a finished run, so that all its tasks run again."""
+        self.client.call("POST", f"/dags/{DAG}/dagRuns/{quote(run_id, safe='')}/clear", {"dry_run": False})
 
     def job_runs(self, result: RunResult) -> list[Any]:
         """The ids of the job runs that built and published each layer; None where there was none."""
@@ -170,7 +174,7 @@ def days_of(source: Path, days: set[date]) -> tuple[bytes, dict[date, Day]]:
     return header, found
 
 
-def start_missing(state: State, settings: Mapping[str, str]) -> None:
+def start_missing(state: LaptopState, settings: Mapping[str, str]) -> None:
     """Starts the services that do not run, with these LAKEHOUSE_* settings."""
     with patch.dict(os.environ, settings):
         up(state)
@@ -179,14 +183,14 @@ def start_missing(state: State, settings: Mapping[str, str]) -> None:
 @contextmanager
 def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> Iterator[Lake]:
     """A new lakehouse in which that source has landed by order date; its DAG is paused. `settings` are LAKEHOUSE_*."""
-    main_state = State.from_environment()
-    state = beside(main_state, folder / "state", (free_port(), free_port(), free_port()))
+    main_state = LaptopState.from_environment()
+    state = main_state.with_own_data(folder / "state")
     ensure_wheel(main_state)
     # One key for all lakehouses, by which their hashes of e-mail addresses can be compared.
     key = state.secrets / "lakehouse" / "email-hmac-key"
     private_folder(key.parent)
     write_private(key, EMAIL_KEY)
-    ensure_secrets(state)
+    state.ensure_secrets()
     file = folder / "source.csv"
     file.write_bytes(source)
     replay(file, state.landing)

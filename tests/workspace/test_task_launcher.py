@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from laptop.processes import is_job_task
+from laptop.service_processes import is_job_task
 from local_workspace.task_launcher import IMPORTED_BY_ALL, TaskLauncher, TaskProcess
 from machine.processes import ProcessIdentity
 from tests.workspace.conftest import is_alive, make_wheel, wait_until

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from laptop import processes
-from laptop.follow import reasons
+from laptop import service_processes as processes
+from laptop.follow import failure_reasons
 from laptop.services import DAG, service_environment
 from tests.e2e.lake import Lake, days_of, running_lake
 from tests.prove.budget import minutes, only_in_make_prove
@@ -76,7 +76,7 @@ def wait_for_successes(lake: Lake, number: int) -> list[str]:
         states = {run_id: run["state"] for run_id, run in runs(lake).items()}
         for run_id, state in states.items():
             if state == "failed":
-                raise AssertionError("\n".join(reasons(lake.client, lake.follow(run_id))))
+                raise AssertionError("\n".join(failure_reasons(lake.client, lake.follow(run_id))))
         done = sorted(run_id for run_id, state in states.items() if state == "success")
         if len(done) >= number:
             return done
@@ -96,7 +96,7 @@ def test_by_the_schedule_with_a_late_day_and_clears_in_between(
         done = wait_for_successes(lake, (len(month()) - 1) // 2 + 1)
         hidden.rename(folder)
         for run_id in done[::5]:
-            lake.client.clear_run(DAG, run_id)
+            lake.clear(run_id)
         wait_for_successes(lake, len(month()))
         late = next(run_id for run_id, run in runs(lake).items() if run["data_interval_start"].startswith(str(LATE)))
         tries = {task["task_id"]: task["try_number"] for task in lake.client.task_instances(DAG, late)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.replay import ReplayRefused, replay
+from feeds.daily_replay import ReplayRefused, replay
 from tests.prove.bad_files.corpus import COMPRESSED, HEADER, PLAIN, WHOLE, zipped
 from tests.prove.budget import examples
 

@@ -11,7 +11,7 @@ from typing import Any
 def test_all_of_dataco_is_valid(compiling_spark: Any, dataco: Path, tmp_path: Path) -> None:
     from pyspark.sql import functions as F
 
-    from feeds.replay import replay
+    from feeds.daily_replay import replay
     from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
     from spark_jobs.layers.bronze.row_rules import bronze_row_rules
     from spark_jobs.runtime.interval import Interval

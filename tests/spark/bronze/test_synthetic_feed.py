@@ -19,7 +19,7 @@ class Bronze:
 
     def __init__(self, spark: Any, landing: Path) -> None:
         from feeds.synthetic.feed import generate
-        from feeds.synthetic.settings import FeedSettings
+        from feeds.synthetic.feed_settings import FeedSettings
         from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
         from spark_jobs.layers.bronze.row_rules import bronze_row_rules
         from spark_jobs.runtime.interval import Interval

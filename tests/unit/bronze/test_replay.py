@@ -1,4 +1,4 @@
-"""Replay delivers every line, to its day, byte by byte (design, section 4)."""
+"""A replay delivers every line to its day, with its bytes unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.replay import ReplayRefused, main, replay
+from feeds.daily_replay import ReplayRefused, main, replay
 
 HEADER = b"Order Id,order date (DateOrders),Note\r\n"
 LINES = [
@@ -79,11 +79,10 @@ def test_a_day_is_replaced_and_others_stay(tmp_path: Path) -> None:
     ]
 
 
-def test_line_ends_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feeds.replay._CHUNK", 1)
+def test_line_ends_across_chunks(tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_bytes(HEADER.replace(b"\r\n", b"\r") + LINES[0] + LINES[3].replace(b"\r\n", b"\r") + LINES[1])
-    assert replay(data, tmp_path / "landing").lines == 3
+    assert replay(data, tmp_path / "landing", chunk=1).lines == 3
     assert days(tmp_path / "landing")["dt=2018-01-31"].count(b"\r\n") == 1
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from laptop.dates import landed_span, parse_interval
-from laptop.problems import Problem
+from machine.command_line import UserError
 
 
 def test_an_interval_is_midnight_to_midnight_in_utc() -> None:
@@ -17,7 +17,7 @@ def test_an_interval_is_midnight_to_midnight_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "said"),
+    ("start", "end", "message"),
     [
         ("2018-01-08", "2018-01-01", "must be after"),
         ("2018-01-01", "2018-01-01", "END=2018-01-02"),
@@ -29,10 +29,10 @@ def test_an_interval_is_midnight_to_midnight_in_utc() -> None:
         ("2018-01-01T05:00", "2018-02-03", "is not a date"),
     ],
 )
-def test_bad_dates_are_refused_with_a_sentence(start: str, end: str, said: str) -> None:
-    with pytest.raises(Problem) as refused:
+def test_bad_dates_are_refused_with_a_sentence(start: str, end: str, message: str) -> None:
+    with pytest.raises(UserError) as refused:
         parse_interval(start, end)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_the_span_covers_the_first_and_the_last_landed_date(tmp_path: Path) -> None:
@@ -43,6 +43,6 @@ def test_the_span_covers_the_first_and_the_last_landed_date(tmp_path: Path) -> N
     assert (start.date().isoformat(), end.date().isoformat()) == ("2017-12-31", "2018-01-04")
 
 
-def test_an_empty_landing_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="nothing has landed"):
+def test_an_empty_landing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing has landed"):
         landed_span(tmp_path)

@@ -10,10 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from laptop import processes, services
-from laptop.problems import Problem
-from laptop.state import State
-from machine.ports import free_port
+from laptop import service_processes as processes
+from laptop import services
+from laptop.laptop_state import LaptopState
+from machine.command_line import UserError
+from machine.ports import free_ports
 
 # A service that starts a child in its own session's group, one in another group, and one in another session.
 FAMILY = """
@@ -26,7 +27,7 @@ time.sleep(600)
 """
 
 
-# A service whose child hides where it comes from, as a process does that overwrites its environment with a title.
+# A service whose child has no trace of it in its environment, as a process that overwrites that with a title.
 HIDER = """
 import os, subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={})
@@ -36,11 +37,11 @@ time.sleep(600)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(tmp_path / "state", free_port(), free_port(), free_port())
+def state(tmp_path: Path) -> LaptopState:
+    return LaptopState(tmp_path / "state", *free_ports(3))
 
 
-def start_family(state: State, code: str = FAMILY) -> processes.Service:
+def start_family(state: LaptopState, code: str = FAMILY) -> processes.Service:
     service = processes.start(state, "family", [sys.executable, "-c", code], {}, Path.cwd())
     deadline = time.monotonic() + 20
     while "ready" not in processes.log_tail(state, "family"):
@@ -49,47 +50,47 @@ def start_family(state: State, code: str = FAMILY) -> processes.Service:
     return service
 
 
-def test_a_service_ends_with_all_that_it_started(state: State) -> None:
+def test_a_service_ends_with_all_that_it_started(state: LaptopState) -> None:
     service = start_family(state)
     assert os.getsid(service.pid) == service.pid, "Ctrl-C in the terminal would end it"
-    assert len(processes.marked(state)) == 4
-    assert [found.name for found in processes.known(state)] == ["family"]
-    processes.stop(state, processes.known(state))
-    assert not service.alive
-    assert processes.marked(state) == []
-    assert processes.known(state) == []
+    assert len(processes.descendants(state)) == 4
+    assert [found.name for found in processes.recorded_services(state)] == ["family"]
+    processes.stop(state, processes.recorded_services(state))
+    assert not service.is_alive
+    assert processes.descendants(state) == []
+    assert processes.recorded_services(state) == []
 
 
-def test_what_a_crashed_service_left_is_ended_too(state: State) -> None:
+def test_what_a_crashed_service_left_is_ended_too(state: LaptopState) -> None:
     service = start_family(state)
     os.kill(service.pid, signal.SIGKILL)
-    while service.alive:
+    while service.is_alive:
         time.sleep(0.05)
-    assert len(processes.marked(state)) == 3
+    assert len(processes.descendants(state)) == 3
     services.down(state)
-    assert processes.marked(state) == []
+    assert processes.descendants(state) == []
 
 
-def test_a_crashed_service_is_followed_into_its_session(state: State) -> None:
+def test_a_crashed_service_is_followed_into_its_session(state: LaptopState) -> None:
     service = start_family(state, HIDER)
     child = psutil.Process(service.pid).children()[0]
     os.kill(service.pid, signal.SIGKILL)
-    while service.alive:
+    while service.is_alive:
         time.sleep(0.05)
-    assert child not in processes.marked(state)
+    assert child not in processes.descendants(state)
     services.down(state)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_lost_pid_file_hides_nothing(state: State) -> None:
+def test_a_lost_pid_file_hides_nothing(state: LaptopState) -> None:
     start_family(state)
     for note in state.pids.glob("service-*.json"):
         note.write_text("{")
     services.down(state)
-    assert processes.marked(state) == []
+    assert processes.descendants(state) == []
 
 
-def test_a_reused_process_id_is_not_touched(state: State) -> None:
+def test_a_reused_process_id_is_not_touched(state: LaptopState) -> None:
     stranger = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     time.sleep(0.05)  # a start time is known to a hundredth of a second
     try:
@@ -104,18 +105,18 @@ def test_a_reused_process_id_is_not_touched(state: State) -> None:
         stranger.wait()
 
 
-def test_a_port_in_use_is_named_with_the_variable_that_changes_it(state: State) -> None:
+def test_a_port_in_use_is_named_with_the_variable_that_changes_it(state: LaptopState) -> None:
     services.check_ports(state)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", state.airflow_port))
         taken.listen()
-        with pytest.raises(Problem, match=rf"port {state.airflow_port} .*LAKEHOUSE_AIRFLOW_PORT="):
+        with pytest.raises(UserError, match=rf"port {state.airflow_port} .*LAKEHOUSE_AIRFLOW_PORT="):
             services.check_ports(state)
     services.check_ports(state)
 
 
-def test_status_says_what_runs(state: State) -> None:
-    assert services.status(state).count("not running") == len(services.ALL_PARTS)
+def test_status_shows_what_runs(state: LaptopState) -> None:
+    assert services.status(state).count("not running") == len(services.ALL_SERVICES)
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     service = processes.start(state, "workspace", command, {}, Path.cwd(), state.workspace_port)
     line = services.status(state).splitlines()[0]

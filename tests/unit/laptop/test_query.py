@@ -8,9 +8,9 @@ from subprocess import run
 
 import pytest
 
-from laptop.problems import Problem
 from laptop.query import csv_lines, json_lines, json_of, text_of
-from laptop.state import REPO
+from machine.command_line import UserError
+from machine.state_folder import REPO
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_json_keeps_every_digit_of_a_decimal() -> None:
 
 
 def test_json_refuses_two_columns_of_one_name() -> None:
-    with pytest.raises(Problem, match="same name"):
+    with pytest.raises(UserError, match="same name"):
         list(json_lines(["a", "a"], [(1, 2)]))
 
 
-def test_make_passes_values_letter_by_letter(tmp_path: Path) -> None:
+def test_make_passes_values_unchanged(tmp_path: Path) -> None:
     sql = "select '$x $(pwd) `date` \"q\" #1 %' as a -- $$"
     makefile = tmp_path / "Makefile"
     makefile.write_text(f"include {REPO}/Makefile\nshow:\n\t@printenv SQL\n")

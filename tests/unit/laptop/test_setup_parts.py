@@ -6,42 +6,39 @@ from pathlib import Path
 
 import pytest
 
-from laptop import environments, java, keys, sources, wheel
-from laptop.problems import Problem
-from laptop.state import REPO, State, beside
+from laptop import java_setup, sources
+from laptop.laptop_state import LaptopState
+from machine import java
+from machine.command_line import UserError
+from machine.state_folder import REPO, StateFolder
+from tools import build_wheel, environments
 
-SETUP_MODULES = (
-    "setup",
-    "state",
-    "problems",
-    "environments",
-    "java",
-    "jars",
-    "keys",
-    "wheel",
-    "sources",
-    "clean",
-    "lock",
+STANDARD_LIBRARY_ONLY = (
+    "laptop.setup",
+    "laptop.clean",
+    "laptop.compose_env",
+    "tools.build_wheel",
+    "tools.lock_requirements",
+    "machine.http_client",
 )
+"""What runs under the bare Python of the machine, with all that it imports."""
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(tmp_path / "state", 1001, 1002, 1003)
+def state(tmp_path: Path) -> LaptopState:
+    return LaptopState(tmp_path / "state", 1001, 1002, 1003)
 
 
-@pytest.mark.parametrize("module", SETUP_MODULES)
+@pytest.mark.parametrize("module", STANDARD_LIBRARY_ONLY)
 def test_setup_needs_the_standard_library_only(module: str) -> None:
     # -S: no site-packages, as under a bare Python.
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", f"import laptop.{module}"], cwd=REPO, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-S", "-c", f"import {module}"], cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 14), (2, 7)])
 def test_other_pythons_are_refused(version: tuple[int, int]) -> None:
-    with pytest.raises(Problem, match=f"this is Python {version[0]}.{version[1]}"):
+    with pytest.raises(UserError, match=f"this is Python {version[0]}.{version[1]}"):
         environments.check_python(version)
 
 
@@ -51,7 +48,7 @@ def test_supported_pythons_pass(version: tuple[int, int]) -> None:
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="GB free, and set-up needs"):
+    with pytest.raises(UserError, match="GB free, and set-up needs"):
         environments.check_disk(tmp_path / "not" / "there", needed=2**62)
 
 
@@ -103,8 +100,35 @@ def test_uv_is_given_what_pip_is_configured_for() -> None:
         ("no", None),
     ],
 )
-def test_java_versions_are_read(text: str, version: int | None) -> None:
-    assert java.parse_version(text) == version
+def test_java_says_its_version(tmp_path: Path, text: str, version: int | None) -> None:
+    assert java.major_version(fake_java(tmp_path, f"echo '{text}' >&2")) == version
+
+
+def test_a_java_that_does_not_run_has_no_version(tmp_path: Path) -> None:
+    assert java.major_version(tmp_path) is None
+    assert java.major_version(fake_java(tmp_path, "echo 'version \"17\"'; exit 1")) is None
+
+
+def test_the_version_of_a_java_with_a_release_file_needs_no_start(tmp_path: Path) -> None:
+    home = fake_java(tmp_path, "exit 1")
+    (home / "release").write_text('IMPLEMENTOR="x"\nJAVA_VERSION="21.0.2"\n')
+    assert java.major_version(home) == 21
+
+
+def test_a_chosen_java_that_spark_cannot_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEHOUSE_JAVA_HOME", str(fake_java(tmp_path, "echo 'version \"11.0.1\"'")))
+    with pytest.raises(UserError, match="is Java 11, and Spark needs 17 to 23"):
+        java.find_java_home(tmp_path)
+    with pytest.raises(UserError, match="LAKEHOUSE_JAVA_HOME"):
+        java_setup.ensure_java(StateFolder(tmp_path))
+
+
+def fake_java(folder: Path, script: str) -> Path:
+    program = folder / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return folder
 
 
 @pytest.mark.parametrize(("version", "usable"), [(8, False), (17, True), (21, True), (25, False), (None, False)])
@@ -118,7 +142,7 @@ def test_the_wrapper_drops_the_one_option_and_keeps_the_rest(tmp_path: Path) -> 
     program.write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')
     program.chmod(0o755)
     wrapper = tmp_path / "wrapper"
-    wrapper.write_text(java.WRAPPER.format(java=f"'{program}'"))
+    wrapper.write_text(java_setup.WRAPPER.format(java=f"'{program}'"))
     wrapper.chmod(0o755)
     asked = [str(wrapper), "-cp", "a b", "--add-modules=jdk.incubator.vector", "", "x*"]
     assert subprocess.run(asked, capture_output=True, text=True).stdout.split("\n")[:-1] == [
@@ -129,13 +153,13 @@ def test_the_wrapper_drops_the_one_option_and_keeps_the_rest(tmp_path: Path) -> 
     ]
 
 
-def test_secrets_are_private_and_never_change(state: State) -> None:
-    keys.ensure_secrets(state)
+def test_secrets_are_private_and_never_change(state: LaptopState) -> None:
+    state.ensure_secrets()
     first = {path: path.read_text() for path in state.secrets.rglob("*") if path.is_file()}
     assert {"workspace_token", "spark_token", "airflow_password", "email-hmac-key"} <= {path.name for path in first}
     assert all(path.stat().st_mode & 0o077 == 0 for path in [*first, state.secrets, state.secrets / "lakehouse"])
     assert len(set(first.values())) == len(first)
-    keys.ensure_secrets(state)
+    state.ensure_secrets()
     assert {path: path.read_text() for path in first} == first
 
 
@@ -144,20 +168,21 @@ def test_ports_come_from_the_environment_and_must_differ(monkeypatch: pytest.Mon
     for name in ("WORKSPACE", "SPARK", "AIRFLOW"):
         monkeypatch.delenv(f"LAKEHOUSE_{name}_PORT", raising=False)
     monkeypatch.setenv("LAKEHOUSE_AIRFLOW_PORT", "9000")
-    found = State.from_environment()
+    found = LaptopState.from_environment()
     assert (found.root, found.workspace_port, found.airflow_port) == (tmp_path.resolve(), 8765, 9000)
     monkeypatch.setenv("LAKEHOUSE_SPARK_PORT", "9000")
-    with pytest.raises(Problem, match="three different ports"):
-        State.from_environment()
+    with pytest.raises(UserError, match="three different ports"):
+        LaptopState.from_environment()
     monkeypatch.setenv("LAKEHOUSE_SPARK_PORT", "ninety")
-    with pytest.raises(Problem, match="LAKEHOUSE_SPARK_PORT=ninety is not a port"):
-        State.from_environment()
+    with pytest.raises(UserError, match="LAKEHOUSE_SPARK_PORT=ninety is not a port"):
+        LaptopState.from_environment()
 
 
-def test_a_second_state_borrows_the_environments_and_nothing_else(state: State, tmp_path: Path) -> None:
+def test_a_second_state_borrows_the_environments_and_nothing_else(state: LaptopState, tmp_path: Path) -> None:
     for part in ("venv", "jars", "volumes", "secrets"):
         (state.root / part).mkdir(parents=True)
-    other = beside(state, tmp_path / "other", (1, 2, 3))
+    other = state.with_own_data(tmp_path / "other")
+    assert len({other.workspace_port, other.spark_port, other.airflow_port}) == 3
     assert sorted(path.name for path in other.root.iterdir()) == ["jars", "venv"]
     assert (other.root / "jars").resolve() == (state.root / "jars").resolve()
 
@@ -165,7 +190,7 @@ def test_a_second_state_borrows_the_environments_and_nothing_else(state: State, 
 @pytest.mark.parametrize("name", ["missing.csv", "orders.parquet", "."])
 def test_a_source_that_cannot_be_replayed_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "orders.parquet").touch()
-    with pytest.raises(Problem, match="DATA="):
+    with pytest.raises(UserError, match="DATA="):
         sources.check_source(tmp_path / name)
 
 
@@ -179,12 +204,12 @@ def test_the_wheel_is_built_from_its_sources_and_nothing_else(tmp_path: Path) ->
     for name in ("pyproject.toml", "spark_jobs/a.py", "gx/suites/s.json", "spark_jobs/__pycache__/a.pyc", "tests/t.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    files = wheel.source_files(tmp_path)
+    files = build_wheel.source_files(tmp_path)
     names = ["gx/suites/s.json", "pyproject.toml", "spark_jobs/a.py"]
     assert [path.relative_to(tmp_path).as_posix() for path in files] == names
-    before = wheel.digest_of(tmp_path, files)
+    before = build_wheel.digest_of(tmp_path, files)
     (tmp_path / "gx/suites/s.json").write_text("gx/suites/S.json")
-    assert wheel.digest_of(tmp_path, files) != before
+    assert build_wheel.digest_of(tmp_path, files) != before
     (tmp_path / "spark_jobs/a.py").rename(tmp_path / "spark_jobs/b.py")
     (tmp_path / "gx/suites/s.json").write_text("gx/suites/s.json")
-    assert wheel.digest_of(tmp_path, wheel.source_files(tmp_path)) != before
+    assert build_wheel.digest_of(tmp_path, build_wheel.source_files(tmp_path)) != before

@@ -71,36 +71,36 @@ def effective_at(order_date: datetime, landing_date: date) -> datetime:
 def check_dimension(
     versions: Iterable[Row], key: str, changed: dict[int, list[tuple[datetime, Row]]], seen: dict[int, list[datetime]]
 ) -> int:
-    """Every change that a row could show is in the dimension, and every new version is a change of the truth.
+    """Assert that every change that a row could show is in the dimension, and that every new version is such a change.
 
-    `seen` are the instants at which rows speak, by key. Returns how many changes the dimension shows.
+    `seen` are the instants of the rows, by key. Returns how many changes the dimension shows.
     """
-    of_key: dict[int, list[Row]] = defaultdict(list)
+    histories: dict[int, list[Row]] = defaultdict(list)
     for version in sorted(versions, key=lambda version: version["valid_from"]):
-        of_key[version[key]].append(version)
+        histories[version[key]].append(version)
 
-    def says(version: Row, values: Row) -> bool:
+    def has(version: Row, values: Row) -> bool:
         return all(version[name] == value for name, value in values.items())
 
     shown = 0
-    for number, history in of_key.items():
+    for number, history in histories.items():
         for version in history[1:]:
             before = [values for at, values in changed.get(number, []) if at <= version["valid_from"]]
             assert before, f"{number} has a version that no change explains: {version}"
-            assert says(version, before[-1]), (version, before[-1])
-    for number, of_number in changed.items():
+            assert has(version, before[-1]), (version, before[-1])
+    for number, changes_of_one in changed.items():
         instants = sorted(seen.get(number, []))
-        for (at, values), following in zip(of_number, [*(at for at, _ in of_number[1:]), LAST], strict=True):
-            speaking = [instant for instant in instants if at <= instant < following]
-            if not speaking:
+        for (at, values), following in zip(changes_of_one, [*(at for at, _ in changes_of_one[1:]), LAST], strict=True):
+            within = [instant for instant in instants if at <= instant < following]
+            if not within:
                 continue
             (valid,) = [
                 version
-                for version in of_key[number]
-                if version["valid_from"] <= speaking[0]
-                and (version["valid_to"] is None or speaking[0] < version["valid_to"])
+                for version in histories[number]
+                if version["valid_from"] <= within[0]
+                and (version["valid_to"] is None or within[0] < version["valid_to"])
             ]
-            assert says(valid, values), f"{number} does not show its change at {at}: {valid}"
-            if instants[0] < at and valid["valid_from"] == speaking[0]:
+            assert has(valid, values), f"{number} does not show its change at {at}: {valid}"
+            if instants[0] < at and valid["valid_from"] == within[0]:
                 shown += 1
     return shown

@@ -1,4 +1,4 @@
-"""The feed is like the source: distribution by distribution, and number by number in how it is written."""
+"""The feed is like the source: its distributions, and the texts of its numbers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from feeds.synthetic.calibration import parameters
+from feeds.synthetic.csv_text import body, float32_texts
+from feeds.synthetic.feed_settings import FeedSettings
 from feeds.synthetic.lines import LineWriter
-from feeds.synthetic.parameters import parameters
-from feeds.synthetic.settings import FeedSettings
-from feeds.synthetic.text import body, float32_texts
 from spark_jobs.tables.source import SOURCE_NAMES
 from tools import calibrate
 
 SOURCE_DAYS = 1127
-# Total variation distance: the share of lines (orders, customers) that would have to be otherwise. Prices and the mix
-# of products move on in a feed, and a source without history cannot tell how; the rest is sampling.
-TOLERANCE = {"market and category": 0.05, "category and quantity": 0.03, "orders a customer": 0.03}
+# Total variation distance: the share of lines (orders, customers) that would have to differ. Prices and the mix of
+# products change in a feed, for which the source, without history, gives no measure; the rest is sampling.
+TOLERANCE = {"market and category": 0.05, "category and quantity": 0.03, "orders per customer": 0.03}
 USUAL_TOLERANCE = 0.02
 
 

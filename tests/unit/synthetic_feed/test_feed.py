@@ -1,4 +1,4 @@
-"""The synthetic feed: the same bytes however it is made, in the source's shape, and with life in it."""
+"""The synthetic feed: the same bytes however it is generated, in the source's shape, with changes over time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from feeds.synthetic import feed as feed_module
 from feeds.synthetic.command import run
 from feeds.synthetic.feed import generate
+from feeds.synthetic.feed_settings import EPOCH, FeedSettings
 from feeds.synthetic.lines import LineWriter
-from feeds.synthetic.settings import EPOCH, FeedSettings
-from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
+from spark_jobs.runtime.errors import LakehouseError, LandingRefused, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
 from spark_jobs.tables.source import SOURCE_NAMES
@@ -25,7 +24,7 @@ from tests.unit.synthetic_feed import feeds
 
 START = date(2018, 1, 1)
 FAULTY = FeedSettings(seed=7, scale=500, late=20_000, repeated=10_000, corrupt=10_000, malformed=10_000)
-# Changes when the bytes of a feed change, which whoever keeps one should be told.
+# Changes when the bytes of a feed change: then the changelog must say so.
 GOLDEN = "499c8afa348851164aef0c704f0d77d6fb408043e053d4df004a1891b8f1c04a"
 MONEY = ("Benefit per order", "Sales per customer", "Order Item Discount", "Sales", "Order Item Total", "Product Price")
 
@@ -39,28 +38,25 @@ def test_golden_bytes(tmp_path: Path) -> None:
     assert feeds.fingerprint(tmp_path) == GOLDEN
 
 
-def test_the_same_bytes_together_one_by_one_and_in_two_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_bytes_together_one_by_one_and_in_two_processes(tmp_path: Path) -> None:
     together, one_by_one, two = (tmp_path / name for name in ("together", "one by one", "two"))
     generate(together, START, 7, FAULTY, processes=1)
     for number in (3, 1, 0, 6, 2, 5, 4):
         generate(one_by_one, START + timedelta(days=number), 1, FAULTY)
-    monkeypatch.setattr(feed_module, "CHUNK", 80)  # about three days at a time
-    generate(two, START, 7, FAULTY, processes=2)
+    generate(two, START, 7, FAULTY, processes=2, batch=80)  # about three days at a time
     assert feeds.contents(together) == feeds.contents(one_by_one) == feeds.contents(two)
 
 
-def test_lines_do_not_depend_on_chunks_or_on_the_days_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = LineWriter(FeedSettings(scale=5000, late=50_000))
+def test_lines_do_not_depend_on_chunks_or_on_other_days() -> None:
+    settings = FeedSettings(scale=5000, late=50_000)
+    writer = LineWriter(settings)
 
-    def text(first_day: int, last_day: int) -> bytes:
+    def text(writer: LineWriter, first_day: int, last_day: int) -> bytes:
         return b"".join(b"".join(lines.text.to_pylist()) for lines in writer.lines(first_day, last_day))
 
-    together = text(1100, 1120)
-    assert b"".join(text(day, day) for day in range(1100, 1121)) == together
-    monkeypatch.setattr("feeds.synthetic.lines.CHUNK", 97)
-    assert text(1100, 1120) == together
+    together = text(writer, 1100, 1120)
+    assert b"".join(text(writer, day, day) for day in range(1100, 1121)) == together
+    assert text(LineWriter(settings, chunk=97), 1100, 1120) == together
 
 
 def test_another_seed_is_another_feed(tmp_path: Path) -> None:
@@ -79,14 +75,13 @@ def test_a_day_replaces_what_had_landed_and_leaves_nothing_behind(tmp_path: Path
     assert landed_files(tmp_path, Interval(START, date(2018, 1, 3))).lines == result.lines
 
 
-def test_what_fails_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(feed_module, "deliver_folder", fail)
-    with pytest.raises(LakehouseError, match="the disk is full"):
-        generate(tmp_path, START, 1, FeedSettings(scale=100))
-    assert [path.name for path in tmp_path.iterdir()] == ["_truth"]
+def test_a_failure_leaves_nothing_half_written(tmp_path: Path) -> None:
+    obstacle = tmp_path / "_truth" / "dt=2018-01-02.jsonl"
+    (obstacle / "folder").mkdir(parents=True)  # no file can take its place
+    with pytest.raises(LandingRefused, match="2018-01-02"):
+        generate(tmp_path, START, 3, FeedSettings(scale=100))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["_truth", "dt=2018-01-01"]
+    assert sorted(path.name for path in (tmp_path / "_truth").iterdir()) == ["dt=2018-01-01.jsonl", obstacle.name]
 
 
 def test_a_day_without_orders_is_an_empty_folder(tmp_path: Path) -> None:
@@ -238,7 +233,7 @@ def test_customers_move_back_and_new_ones_join(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--start", "2014-12-31", "--days", "1"], f"begins on {EPOCH}"),
-        (["--start", "2018-01-01", "--days", "0"], "has none"),
+        (["--start", "2018-01-01", "--days", "0"], "is empty"),
         (["--start", "January", "--days", "1"], "not a date"),
         (["--start", "2018-01-01"], "--days --end"),
         (["--start", "2018-01-01", "--days", "1", "--scale", "0"], "scale must be"),

@@ -1,4 +1,4 @@
-"""What was counted in the real data set, and the lists of names, as calibrate.py has written them."""
+"""The counts of the real data set and the lists of names, as tools/calibrate.py has written them."""
 
 from __future__ import annotations
 

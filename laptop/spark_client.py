@@ -1,4 +1,4 @@
-"""A Spark Connect session: on the server that runs, or on one of its own that ends with it."""
+"""A Spark Connect session: on the server that runs, or on one that is started for it and ends with it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from laptop import processes
-from laptop.problems import Problem
-from laptop.services import spark_alone
-from laptop.state import State
+from laptop.laptop_state import LaptopState
+from laptop.service_processes import recorded_services
+from laptop.services import spark_lock
+from machine.command_line import UserError
 from machine.ports import free_port
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def spark_session(state: State) -> Iterator[SparkSession]:
-    """A session on this state folder's tables, whether or not the services are up."""
-    if any(service.name == "workspace" and service.alive for service in processes.known(state)):
+def spark_session(state: LaptopState) -> Iterator[SparkSession]:
+    """A session on this state folder's tables, whether or not the services are up. Raises UserError."""
+    if any(service.name == "workspace" and service.is_alive for service in recorded_services(state)):
         with _session(f"{state.spark_remote()};user_id=laptop;session_id={uuid.uuid4()}") as spark:
             yield spark
         return
     from local_workspace.spark_server import SparkServer, SparkServerError
 
-    with spark_alone(state):
+    with spark_lock(state):
         server = SparkServer(state.root, free_port())
         try:
             server.start()
         except SparkServerError as error:
-            raise Problem(str(error)) from None
+            raise UserError(str(error)) from None
         try:
             with _session(server.remote_url(str(uuid.uuid4()))) as spark:
                 yield spark
@@ -45,10 +45,10 @@ def _session(remote: str) -> Iterator[SparkSession]:
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     try:
-        # A new one, always: getOrCreate would give this process's session on another server.
+        # Not getOrCreate: it could return this process's session on another server.
         spark = SparkSession.builder.remote(remote).create()
     except Exception as error:  # noqa: BLE001 - grpc's and Spark's errors have no common type
-        raise Problem(f"Spark cannot be reached ({first_line(error)}); `make status` says what runs.") from None
+        raise UserError(f"Spark cannot be reached ({first_line(error)}); `make status` says what runs.") from None
     try:
         # By default the client tries for ten minutes to reach a server that is gone.
         spark.client.set_retry_policies([DefaultPolicy(max_retries=4, max_backoff=2000)])
@@ -59,6 +59,6 @@ def _session(remote: str) -> Iterator[SparkSession]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of Spark's says before it shows its plans and stack traces."""
+    """The message of an error of Spark's, without the plans and stack traces that follow it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Columns of text as the source writes them: arrays of windows-1252 bytes, put together by Arrow without a loop."""
+"""Columns of text as the source writes them: arrays of windows-1252 bytes, joined by Arrow without a Python loop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DECIMALS = 9
 
 
 def texts(values: Iterable[str]) -> pa.Array:
-    """The values as they stand in a file.
+    """The values as they are in a file.
 
     The source quotes nothing, as none of its values needs it. Raises ValueError for one that would.
     """
@@ -26,7 +26,7 @@ def texts(values: Iterable[str]) -> pa.Array:
 
 
 def fields(rows: Iterable[Sequence[str]]) -> pa.Array:
-    """Fields that stand side by side, each followed by a comma. Raises ValueError as `texts` does."""
+    """Adjacent fields, each followed by a comma. Raises ValueError as `texts` does."""
     return _encoded("".join(f"{_plain(value)}," for value in row) for row in rows)
 
 
@@ -54,7 +54,7 @@ def joined(*parts: Any) -> pa.Array:
 
 
 def ends(lines: pa.Array) -> npt.NDArray[np.int32]:
-    """Where the values of an array begin in its bytes, and where the last one ends."""
+    """The offsets at which the values of an array begin in its bytes, and the end of the last one."""
     return np.frombuffer(lines.buffers()[1], dtype=np.int32)[lines.offset : lines.offset + len(lines) + 1]
 
 
@@ -65,18 +65,18 @@ def body(lines: pa.Array) -> memoryview:
 
 
 def float32_texts(values: npt.NDArray[np.float64]) -> pa.Array:
-    """The numbers as the source writes them: what single precision makes of them (327.75, but 59.99000168), rounded
-    half-up to nine decimals, and then once more to ten digits.
+    """The numbers as the source writes them: in single precision (327.75, but 59.99000168), rounded half-up to nine
+    decimals, and then again to ten digits.
 
     The conversion to single precision is exact by IEEE 754, and the digits come from integers: a single is a whole
-    number of 24 bits, shifted. Raises ValueError from a million on.
+    number of 24 bits, shifted. Raises ValueError for a million or more.
     """
     singles = np.abs(values).astype(np.float32)
     if singles.size and float(singles.max()) >= 1e6:
         raise ValueError("only numbers below a million can be written")
     mantissas, exponents = np.frexp(singles)
     whole = (mantissas * np.float32(2**24)).astype(np.int64)
-    # What is shifted further than 62 bits is nothing in nine decimals.
+    # A number shifted by more than 62 bits is zero in nine decimals.
     shifts = np.minimum(24 - exponents.astype(np.int64), 62)
     billionths = (whole * 10**_DECIMALS + (np.int64(1) << (shifts - 1))) >> shifts
     step = np.ones(len(singles), dtype=np.int64)
@@ -93,7 +93,7 @@ def float32_texts(values: npt.NDArray[np.float64]) -> pa.Array:
 
 
 class Amounts:
-    """Amounts of money in cents, as texts that end with a comma. The usual ones are kept."""
+    """Amounts of money in cents, as texts that end with a comma. Those of the usual range are rendered once."""
 
     def __init__(self, lowest: int, highest: int) -> None:
         self._lowest, self._highest = lowest, highest

@@ -1,4 +1,4 @@
-"""Delta's jars for Spark, resolved once into the state folder (design section 11)."""
+"""Delta's jars for Spark, resolved once into the state folder."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from laptop.environments import uv_environment
-from laptop.problems import Problem
-from laptop.state import REPO, State
 from laptop.truststore import PASSWORD
+from machine.command_line import UserError
+from machine.java import find_java_home
+from machine.ports import HOST
+from machine.state_folder import REPO, StateFolder
+from tools.environments import uv_environment
 
 PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 # Spark brings Hadoop itself; without these the download is 38 MB instead of 90.
 EXCLUDED = "org.apache.hadoop:hadoop-client-api,org.apache.hadoop:hadoop-client-runtime"
 
 
-def ensure_jars(state: State) -> bool:
-    """Resolve the jars, all or none of them; False if there was nothing to do."""
+def ensure_jars(state: StateFolder) -> bool:
+    """Resolve the jars, all or none of them; False if they were already. Raises UserError."""
     if any(state.jars.glob("io.delta_delta-spark*-4.4.0.jar")):
         return False
     print(f"  Spark jars: resolving {PACKAGE} ...", flush=True)
@@ -44,7 +46,7 @@ def ensure_jars(state: State) -> bool:
     return True
 
 
-def _resolve(state: State, folder: Path) -> None:
+def _resolve(state: StateFolder, folder: Path) -> None:
     script = folder / "nothing.py"
     script.write_text("", encoding="utf-8")
     command = [str(state.venv("workspace") / "bin" / "spark-submit"), "--master", "local[1]"]
@@ -53,7 +55,7 @@ def _resolve(state: State, folder: Path) -> None:
     # Spark's launcher asks for `python3` on the search path, and for its own folder through SPARK_HOME only.
     search = f"{state.venv('workspace') / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "PYSPARK_"))}
-    environment |= state.environment() | {"PATH": search, "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment |= {"PATH": search, "SPARK_LOCAL_IP": HOST, "JAVA_HOME": str(find_java_home(state.root))}
     environment["JDK_JAVA_OPTIONS"] = " ".join(
         [os.environ.get("JDK_JAVA_OPTIONS", ""), *_network_options(state, folder)]
     )
@@ -61,16 +63,17 @@ def _resolve(state: State, folder: Path) -> None:
         [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=1800
     )
     if done.returncode or not any((folder / "ivy" / "jars").glob("io.delta_delta-spark*.jar")):
-        words = ("unresolved", "not found", "Exception", "ERROR", "SERVER ERROR")
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if any(w in line for w in words)]
-        raise Problem(
-            f"Spark could not fetch {PACKAGE}. Is a Maven repository reachable from here? Behind a mirror, name it "
-            "in ~/.m2/settings.xml's stead by an Ivy settings file (spark.jars.ivySettings in the file that "
-            "SPARK_CONF_DIR names). It said:\n" + "\n".join(said[:8])
+        words = ("unresolved", "not found", "Exception", "ERROR")
+        output = (done.stdout + done.stderr).splitlines()
+        errors = [line.strip() for line in output if any(word in line for word in words)]
+        raise UserError(
+            f"Spark could not fetch {PACKAGE}. Is a Maven repository reachable from here? If you use a mirror, name "
+            "it in an Ivy settings file, and that file as spark.jars.ivySettings in SPARK_CONF_DIR/spark-defaults.conf "
+            "(Spark does not read ~/.m2/settings.xml). Spark's errors:\n" + "\n".join(errors[:8])
         )
 
 
-def _network_options(state: State, folder: Path) -> list[str]:
+def _network_options(state: StateFolder, folder: Path) -> list[str]:
     """Java's options for the proxy, and for the certificates, that everything else on this machine uses."""
     options = []
     proxy = urllib.parse.urlsplit(urllib.request.getproxies().get("https", ""))
@@ -78,12 +81,12 @@ def _network_options(state: State, folder: Path) -> list[str]:
         options += [f"-Dhttps.proxyHost={proxy.hostname}", f"-Dhttps.proxyPort={proxy.port or 443}"]
     bundle = uv_environment(state).get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     if not (state.java / "bin" / "java").exists() or not bundle or not Path(bundle).is_file():
-        return options  # a Java of the machine's own has its certificates
+        return options  # the machine's own Java has its certificates
     store = folder / "truststore.p12"
     command = [str(state.python("workspace")), "-m", "laptop.truststore", bundle, str(store)]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     if done.returncode:
-        print(f"  Spark jars: {bundle} could not be given to Java; going on without it", flush=True)
+        print(f"  Spark jars: Java cannot use the certificates in {bundle}; trying without them", flush=True)
         return options
     # Relative to the folder in which Java runs: a path with a blank would be cut in two.
     return [*options, f"-Djavax.net.ssl.trustStore={store.name}", f"-Djavax.net.ssl.trustStorePassword={PASSWORD}"]

@@ -1,7 +1,7 @@
-"""The orders of a feed: which there are, whose they are, and on which days they are delivered.
+"""The orders of a feed: their numbers, their customers, and the days on which they are delivered.
 
-Orders are numbered without a gap from the epoch on. How many there were before a day follows from the weekdays alone,
-give or take a small draw, so any day's numbers are known at once.
+Orders are numbered without a gap from the epoch on. The number of orders before a day follows from the weekdays alone,
+plus a small random difference, so the numbers of any day can be computed directly.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feeds.synthetic.calibration import parameters
 from feeds.synthetic.customers import Customers
 from feeds.synthetic.draws import Flags, Integers, Stream, Weighted, below
-from feeds.synthetic.parameters import parameters
-from feeds.synthetic.settings import EPOCH, FeedSettings
+from feeds.synthetic.feed_settings import EPOCH, FeedSettings
 
 MOST_ITEMS = 5
 LONGEST_LAG = 10
-"""No order is delivered, or delivered again, more than so many days after its date."""
-# An order that ends as the first may have been delivered as the second before. Both belong to the same way of payment.
+"""Days after an order's date within which all of its deliveries come."""
+# Final status: the status of an earlier delivery, for the same way of payment.
 EARLIER_STATUS = {
     "COMPLETE": "ON_HOLD",
     "PROCESSING": "PENDING",
@@ -29,15 +29,15 @@ EARLIER_STATUS = {
 }
 CANCELED = ("CANCELED", "SUSPECTED_FRAUD")
 _AGAIN_ONE_IN = 5  # of the orders whose status can have an earlier one
-_LAGS = (0, 40, 22, 12, 8, 5, 4, 3, 2, 2, 2)  # how often a delivery takes so many days
-_SPREAD = 32  # variance of the orders a day, at scale 1, times 1.5: the source's is 21
+_LAGS = (0, 40, 22, 12, 8, 5, 4, 3, 2, 2, 2)  # weights of a lag of 0, 1, 2 ... days
+_SPREAD = 32  # variance of the orders per day, at scale 1, times 1.5: the source's variance is 21
 _MILLION = 1_000_000
 _MINUTES = 24 * 60
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """Orders on their way into files, in order of the day of delivery and their numbers."""
+    """Deliveries of orders, sorted by the day of delivery and the order's number."""
 
     numbers: Integers
     """Counted from 0; the order id is one more."""
@@ -45,10 +45,11 @@ class Deliveries:
     """The day of the order's date."""
     delivered_on: Integers
     is_late: Flags
-    """It is delivered for the first time, after its date."""
+    """The first delivery, on a day after the order's date."""
     is_again: Flags
+    """The second delivery."""
 
-    def of(self, kept: slice | Flags) -> Deliveries:
+    def where(self, kept: slice | Flags) -> Deliveries:
         return Deliveries(
             self.numbers[kept], self.days[kept], self.delivered_on[kept], self.is_late[kept], self.is_again[kept]
         )
@@ -56,12 +57,12 @@ class Deliveries:
 
 @dataclass(frozen=True)
 class Orders:
-    """What orders are, one row a delivery."""
+    """Attributes of orders, one row per delivery."""
 
     minutes: Integers
     customers: Integers
     is_new: Flags
-    """It is its customer's first one."""
+    """Its customer's first order."""
     payments: Integers
     """Way of payment and the status as of this delivery: a position in the parameters' list."""
     shippings: Integers
@@ -99,24 +100,24 @@ class OrderBook:
         )
 
     def before(self, days: Integers) -> Integers:
-        """How many orders there were before each of these days."""
+        """The number of orders before each of these days."""
         weeks, rest = np.divmod(days, 7)
         expected = (weeks * self._sums[-1] + self._sums[rest]) * self._scale // _MILLION
         jitter = below(self._counts.halves(days)[0], 2 * self._jitter + 1) - self._jitter
         return expected + np.where(days == 0, 0, jitter)
 
     def regulars_before(self, days: Integers) -> Integers:
-        """How many regular customers there have been before each of these days."""
+        """The number of regular customers ever before each of these days."""
         return self._customers.regulars_joined(self.before(days) // self._new_every)
 
     def delivered(self, first_day: int, last_day: int) -> Deliveries:
-        """What is delivered on some days, one after the other."""
+        """The deliveries of consecutive days."""
         days = np.arange(max(0, first_day - LONGEST_LAG), last_day + 1)
         bounds = self.before(np.append(days, last_day + 1))
         numbers, own = np.arange(bounds[0], bounds[-1]), np.repeat(days, np.diff(bounds))
         late, again = self._delay(numbers)
         second = np.flatnonzero((late == 0) & (again > 0) & (own + again >= first_day) & (own + again <= last_day))
-        # Only a status that has an earlier one is worth a second delivery.
+        # An order is delivered twice only if its status has an earlier one.
         second = second[self._earlier[self._payments.pick(self._what.halves(numbers[second])[0])] >= 0]
         first = np.flatnonzero((own + late >= first_day) & (own + late <= last_day))
         at = np.concatenate([first, second])
@@ -127,7 +128,7 @@ class OrderBook:
         return Deliveries(numbers[at], own[at], delivery[order], late[at] > 0, is_again[order])
 
     def orders(self, deliveries: Deliveries) -> Orders:
-        """What these orders are as of their deliveries."""
+        """The attributes of these orders as of their deliveries."""
         numbers, days = deliveries.numbers, deliveries.days
         unique, at = np.unique(days, return_inverse=True)
         begins, ends = self.before(unique)[at], self.before(unique + 1)[at]
@@ -156,7 +157,7 @@ class OrderBook:
         )
 
     def _delay(self, numbers: Integers) -> tuple[Integers, Integers]:
-        """Days until the first delivery, and until the second one (0: there is none)."""
+        """Days until the first delivery, and until the second one (0: no second one)."""
         chance, lag = self._delays.halves(numbers)
         again = np.where(below(chance, _AGAIN_ONE_IN) == 0, self._lags.pick(lag), 0)
         if not self._late:

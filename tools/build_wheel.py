@@ -1,4 +1,10 @@
-"""The wheel with the jobs' code, built into dist/ when its sources have changed. Standard library only."""
+"""Build the wheel with the jobs' code into dist/, if its sources have changed.
+
+    python3 -m tools.build_wheel
+
+`make setup`, the bundle (databricks.yml) and the image of the local workspace all build it here. It needs Python, and
+a package index once: the build tools, pinned with hashes, are installed into the state folder's environment `tools`.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +12,24 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from laptop.environments import ensure_environment
-from laptop.problems import Problem
-from laptop.state import REPO, State
+from machine.command_line import UserError, run_command
+from machine.state_folder import REPO, StateFolder, private_folder
+from tools.environments import check_python, ensure_environment
 
 PACKAGES = ("spark_jobs", "feeds", "gx")
 PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
 STAMP = ".built-from"
 
 
-def ensure_wheel(state: State, repo: Path = REPO) -> Path:
-    """The one wheel in dist/, built again if a source file has changed."""
+def ensure_wheel(state: StateFolder, repo: Path = REPO) -> Path:
+    """The one wheel in dist/, built again if a source file has changed: equal sources make an equal wheel.
+
+    Raises UserError.
+    """
     dist = repo / "dist"
     sources = source_files(repo)
     digest = digest_of(repo, sources)
@@ -59,7 +69,7 @@ def digest_of(repo: Path, sources: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _build(state: State, repo: Path, sources: list[Path], scratch: Path) -> Path:
+def _build(state: StateFolder, repo: Path, sources: list[Path], scratch: Path) -> Path:
     # From a copy: a build in place leaves build/ behind, whose stale files would get into the next wheel.
     copy, out = scratch / "source", scratch / "out"
     for path in sources:
@@ -74,5 +84,17 @@ def _build(state: State, repo: Path, sources: list[Path], scratch: Path) -> Path
     wheels = sorted(out.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise Problem(f"the wheel could not be built from {repo}. pip said:\n{end}")
+        raise UserError(f"the wheel could not be built from {repo}. The end of pip's output:\n{end}")
     return wheels[0]
+
+
+def main() -> int:
+    check_python()
+    state = StateFolder.from_environment()
+    private_folder(state.root)
+    print(ensure_wheel(state))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

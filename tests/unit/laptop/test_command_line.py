@@ -10,7 +10,7 @@ from tests.conftest import REPO
 
 COMMAND = """
 import time
-from laptop.problems import guarded
+from machine.command_line import run_command
 
 def main():
     try:
@@ -19,7 +19,7 @@ def main():
     finally:
         print("what was started is stopped", flush=True)
 
-raise SystemExit(guarded(main))
+raise SystemExit(run_command(main))
 """
 
 
@@ -28,6 +28,6 @@ def test_a_command_that_is_ended_stops_what_it_started() -> None:
     assert command.stdout is not None
     assert command.stdout.readline() == "begun\n"
     command.send_signal(signal.SIGTERM)
-    said, _ = command.communicate(timeout=10)
-    assert said == "what was started is stopped\n"
+    output, _ = command.communicate(timeout=10)
+    assert output == "what was started is stopped\n"
     assert command.returncode == 143

@@ -1,16 +1,16 @@
-"""Replays one big file as a daily feed by order date (design, section 4).
+"""Replay one big file as a daily feed, by order date.
 
-    python -m feeds.replay --data orders.csv.xz --landing /Volumes/.../landing/files
+    python -m feeds.daily_replay --data orders.csv.xz --landing /Volumes/.../landing/files
 
-Streaming: memory stays within a budget whatever the size and order of the file, and the standard library is all it
-needs. Every line arrives with exactly its bytes, below the file's own header:
+Lines are streamed: memory stays within a budget whatever the size and order of the file, and the standard library is
+enough. Every line keeps exactly its bytes, below the file's own header:
 
-- A record with a quoted line break stays together. A quote that does not close within a hundred lines is a damaged
-  line, which goes its way alone.
-- A line whose date cannot be read goes with the line before it (at the start of the file, with the first readable
-  one): it is bronze that judges lines, so none may be lost here. Blank lines hold nothing and are left out.
-- All days are written under a hidden name first. Only when the last line was read are the finished folders renamed,
-  each replacing the folder of its day; an error before that leaves the landing root as it was.
+- A record with a quoted line break stays together. A quote that does not close within a hundred lines is damage: its
+  line is delivered alone.
+- A line whose date cannot be read is delivered with the line before it, at the start of the file with the first line
+  whose date can be read. Bronze judges lines, so none may be lost here. Blank lines hold nothing and are left out.
+- All days are written under a hidden name first. Only when the last line has been read, the finished folders are
+  renamed, each replacing the folder of its day; an error before that leaves the landing root as it was.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class ReplayRefused(LakehouseError):
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What a replay has delivered."""
+    """The result of a replay."""
 
     days: int
     lines: int
     first: date
     last: date
     undated: int
-    """Lines without a readable date, delivered with a neighbour's day."""
+    """Lines without a readable date, delivered with a line beside them."""
 
     def __str__(self) -> str:
         undated = f" ({self.undated:,} of them without a readable date)" if self.undated else ""
@@ -80,9 +80,11 @@ def replay(
     encoding: str = "windows-1252",
     manifest: bool = False,
     budget: int = _BUDGET,
+    chunk: int = _CHUNK,
 ) -> ReplayResult:
-    """Delivers the lines of `data` (plain, .xz, .gz or .zip) to <landing>/dt=YYYY-MM-DD/orders.csv.
+    """Deliver the lines of `data` (plain, .xz, .gz or .zip) to <landing>/dt=YYYY-MM-DD/orders.csv.
 
+    `budget` is the number of bytes of lines in memory before they are written, `chunk` that of one read.
     Raises ReplayRefused.
     """
     try:
@@ -92,11 +94,11 @@ def replay(
         raise ReplayRefused(f"cannot write to the landing root {landing}: {error.strerror or error}") from error
     try:
         staging.chmod(0o755)
-        with _opened(data, _finds(date_column, encoding)) as stream:
-            result = _distribute(data, stream, staging, date_column, encoding, manifest, budget)
+        with _opened(data, _has_column(date_column, encoding)) as stream:
+            result = _distribute(data, _records(stream, chunk), staging, date_column, encoding, manifest, budget)
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
         raise ReplayRefused(f"{data} is damaged ({error}): nothing was delivered; get the file again") from error
-    # RuntimeError is zipfile's for an archive with a password, or packed in a way that it does not know.
+    # zipfile raises RuntimeError for an archive with a password, or with an unknown compression.
     except (OSError, UnicodeDecodeError, LookupError, RuntimeError) as error:
         raise ReplayRefused(f"{data} could not be replayed: {error}; nothing was delivered") from error
     else:
@@ -124,7 +126,7 @@ def _opened(data: Path, is_wanted: Callable[[BinaryIO], bool]) -> Iterator[Binar
 
 
 def _member(data: Path, archive: zipfile.ZipFile, is_wanted: Callable[[BinaryIO], bool]) -> str:
-    """The one file of an archive that has the date column; DataCo's publisher packs it with two others."""
+    """The name of the one file with the date column; DataCo's archive has two others. Raises ReplayRefused."""
     names = [name for name in archive.namelist() if name.lower().endswith(".csv") and "__MACOSX" not in name]
     wanted = []
     for name in names:
@@ -139,64 +141,64 @@ def _member(data: Path, archive: zipfile.ZipFile, is_wanted: Callable[[BinaryIO]
     return wanted[0]
 
 
-def _finds(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
-    def finds(stream: BinaryIO) -> bool:
+def _has_column(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
+    def has_column(stream: BinaryIO) -> bool:
         header = next((line for line in _lines(stream) if line.strip(_BLANKS)), b"")
         return _position(header, date_column, encoding)[0] is not None
 
-    return finds
+    return has_column
 
 
 def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | None, list[str]]:
-    """Where the date column stands, from 0, and all names of the header."""
+    """The position of the date column, from 0, and all names of the header."""
     line = header.removeprefix(_UTF8_BOM).strip(b"\r\n").decode(encoding, "replace")
     try:
         names = next(csv.reader(io.StringIO(line)), [])
     except csv.Error:
-        names = []  # no header: a line without end, or a line break of its own kind
+        names = []  # no header: too long a field, or a line break that csv does not accept
     normal = [" ".join(name.split()).casefold() for name in names]
     wanted = " ".join(date_column.split()).casefold()
     return (normal.index(wanted) if wanted in normal else None), names
 
 
-def _lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Physical lines with their ends: \\r\\n, \\n or a lone \\r."""
+def _lines(stream: BinaryIO, size: int = _CHUNK) -> Iterator[bytes]:
+    """Physical lines with their ends: \\r\\n, \\n or a single \\r."""
     rest: list[bytes] = []
-    while chunk := stream.read(_CHUNK):
+    while chunk := stream.read(size):
         if b"\n" not in chunk and b"\r" not in chunk and not (rest and rest[-1].endswith(b"\r")):
             rest.append(chunk)
             continue
         pieces = (b"".join(rest) + chunk).splitlines(keepends=True)
-        # The last one may go on in the next chunk, be it with the \n of a \r\n.
+        # The last one may continue in the next chunk, even if only by the \n of a \r\n.
         rest = [] if pieces[-1].endswith(b"\n") else [pieces.pop()]
         yield from pieces
     if rest:
         yield from b"".join(rest).splitlines(keepends=True)
 
 
-def _records(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Physical lines, those of one record together."""
-    lines = _lines(stream)
-    ahead: deque[bytes] = deque()
+def _records(stream: BinaryIO, chunk: int) -> Iterator[list[bytes]]:
+    """Records, each as its physical lines."""
+    lines = _lines(stream, chunk)
+    pushed_back: deque[bytes] = deque()
 
-    def following() -> bytes | None:
-        return ahead.popleft() if ahead else next(lines, None)
+    def next_line() -> bytes | None:
+        return pushed_back.popleft() if pushed_back else next(lines, None)
 
-    while (line := following()) is not None:
+    while (line := next_line()) is not None:
         record = [line]
         if b'"' in line and _OPEN_QUOTE.match(line):
             is_open = True
-            while is_open and len(record) < _LONGEST_RECORD and (more := following()) is not None:
+            while is_open and len(record) < _LONGEST_RECORD and (more := next_line()) is not None:
                 record.append(more)
                 is_open ^= more.count(b'"') % 2 == 1
             if is_open:
-                ahead.extendleft(reversed(record[1:]))
+                pushed_back.extendleft(reversed(record[1:]))
                 record = [line]
         yield record
 
 
 class _Days:
-    """The day files under the hidden name: lines are gathered in memory and appended when the budget is spent."""
+    """The day files under the hidden name: lines are buffered in memory and appended when the budget is exceeded."""
 
     def __init__(self, folder: Path, header: bytes, budget: int) -> None:
         self._folder, self._header, self._budget = folder, header, budget
@@ -224,21 +226,26 @@ class _Days:
 
 
 def _distribute(
-    data: Path, stream: BinaryIO, staging: Path, date_column: str, encoding: str, manifest: bool, budget: int
+    data: Path,
+    records: Iterator[list[bytes]],
+    staging: Path,
+    date_column: str,
+    encoding: str,
+    manifest: bool,
+    budget: int,
 ) -> ReplayResult:
-    records = _records(stream)
     header = next((b"".join(record) for record in records if record[0].strip(_BLANKS)), b"")
     position, names = _position(header, date_column, encoding)
     if position is None:
         raise ReplayRefused(
             f"{data} has no column {date_column!r} in its header ({len(names)} columns){advice(header)}, so its lines"
-            " cannot be told apart by day; name the column with --date-column"
+            " cannot be assigned to days; name the column with --date-column"
         )
     days = _Days(staging, header, budget)
     known: dict[bytes, date | None] = {}
     current: date | None = None
     undated = 0
-    # Lines before the first readable date wait in a file: nobody knows how many there are.
+    # Lines before the first readable date wait in a file, since they may be any number.
     with tempfile.TemporaryFile(dir=staging) as waiting:
         for record in records:
             if len(record) == 1 and not record[0].strip(_BLANKS):
@@ -267,11 +274,11 @@ def _distribute(
 
 
 def _day(record: bytes, position: int, width: int, known: dict[bytes, date | None]) -> date | None:
-    """The day of a record; counted from the right end where the field from the left is no date."""
+    """The day of a record, or None. Where the field at `position` is no date, the position counts from the right."""
     fields = _FIELD.findall(b"," + record) if b'"' in record else record.split(b",")
-    for place in dict.fromkeys((position, len(fields) - width + position)):
-        if 0 <= place < len(fields):
-            text = fields[place][:32]
+    for index in dict.fromkeys((position, len(fields) - width + position)):
+        if 0 <= index < len(fields):
+            text = fields[index][:32]
             if text not in known:
                 if len(known) > 1_000_000:
                     known.clear()
@@ -295,7 +302,7 @@ def _read_day(text: bytes) -> date | None:
 
 
 def deliver(staging: Path, landing: Path) -> None:
-    """Renames the finished folders of `staging`, a hidden folder in the landing root, to where they land.
+    """Rename the finished folders of `staging`, a hidden folder in the landing root, to where they land.
 
     Raises ReplayRefused.
     """
@@ -307,13 +314,13 @@ def deliver(staging: Path, landing: Path) -> None:
     except OSError as error:
         raise ReplayRefused(
             f"cannot rename the finished folders into {landing}: {error}; some days may have been delivered, so repeat"
-            " the replay once the cause is mended"
+            " the replay once the cause is removed"
         ) from error
 
 
 def deliver_folder(folder: Path, landing: Path, replaced: Path) -> None:
-    """Renames one finished folder. The folder that it replaces steps aside first, into `replaced`: no call swaps two
-    folders at once. All three are in one file system."""
+    """Rename one finished folder. The folder that it replaces is moved into `replaced` first, since no system call
+    swaps two folders. All three are in one file system."""
     target = landing / folder.name
     if target.exists():
         target.rename(replaced / folder.name)
@@ -322,7 +329,7 @@ def deliver_folder(folder: Path, landing: Path, replaced: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m feeds.replay", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m feeds.daily_replay", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the source file: plain, .xz, .gz or .zip")
     parser.add_argument("--landing", type=Path, required=True, help="the landing root to deliver to")
     parser.add_argument("--date-column", default=DATE_COLUMN, help="the column with the day (default: %(default)s)")

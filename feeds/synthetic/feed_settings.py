@@ -1,4 +1,4 @@
-"""What a feed is made from. Equal settings make equal bytes."""
+"""The settings of a feed. Equal settings make equal bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from spark_jobs.runtime.errors import ParameterRefused
 
 EPOCH = date(2015, 1, 1)
-"""Day 0 of every feed, the first day of the source. No feed has days before it."""
+"""Day 0 of every feed: the first day of the source. No feed has earlier days."""
 FAULTS = ("late", "repeated", "corrupt", "malformed")
 _MILLION = 1_000_000
 
@@ -21,13 +21,13 @@ class FeedSettings:
     seed: int = 7
     scale: int = 1000
     late: int = 0
-    """Of orders: they come days after their date, for the first time."""
+    """Share of orders whose first delivery comes days after their date."""
     repeated: int = 0
-    """Of lines: they stand twice in their file."""
+    """Share of lines that occur twice in their file."""
     corrupt: int = 0
-    """Of lines: a value breaks a row rule, does not parse, or is not of the encoding."""
+    """Share of lines with a value that breaks a row rule, does not parse, or is not in the encoding."""
     malformed: int = 0
-    """Of lines: a wrong number of fields, or broken quoting."""
+    """Share of lines with a wrong number of fields, or broken quoting."""
 
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1_000_000:
@@ -37,7 +37,7 @@ class FeedSettings:
 
     @classmethod
     def parse(cls, seed: str, scale: str, **shares: str) -> FeedSettings:
-        """From texts: a whole number, a decimal number, and for each of FAULTS a share from 0 to 1.
+        """Parse texts: a whole number, a decimal number, and for each of FAULTS a share from 0 to 1.
 
         Raises ParameterRefused.
         """

@@ -15,13 +15,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from laptop.problems import Problem
-from laptop.state import REPO, State
+from machine.command_line import UserError
+from machine.state_folder import REPO, StateFolder
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 NEEDED_BYTES = 4 * 1024**3
 REQUIREMENTS = {
-    "tools": REPO / "laptop" / "requirements-tools.txt",
+    "tools": REPO / "tools" / "requirements-tools.txt",
     "airflow": REPO / "requirements.txt",
     "workspace": REPO / "requirements-workspace.txt",
     "dev": REPO / "requirements-dev.txt",
@@ -30,28 +30,28 @@ STAMP = ".lakehouse-stamp"
 
 
 def check_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
-    """Refuse a Python that the pinned packages do not support."""
+    """Raise UserError for a Python that the pinned packages do not support."""
     if not OLDEST <= version <= NEWEST:
-        raise Problem(
+        raise UserError(
             f"this is Python {version[0]}.{version[1]}, and Python 3.11, 3.12 or 3.13 is needed. "
             "Install one of them, or name one: `make setup PYTHON=python3.12`."
         )
 
 
 def check_disk(folder: Path, needed: int = NEEDED_BYTES) -> None:
-    """Refuse to begin a set-up that the disk has no room for."""
+    """Raise UserError where the disk has no room for a set-up."""
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise Problem(
+        raise UserError(
             f"the disk of {folder} has {free / 1024**3:.1f} GB free, and set-up needs {needed / 1024**3:.0f} GB. "
             "Make room, or put the state folder on another disk: LAKEHOUSE_STATE=/path/to/folder."
         )
 
 
-def ensure_environment(state: State, name: str) -> bool:
-    """Make or bring up to date one environment; False if there was nothing to do."""
+def ensure_environment(state: StateFolder, name: str) -> bool:
+    """Make one environment or bring it up to date; False if it was. Raises UserError."""
     requirements = REQUIREMENTS[name]
     stamp = state.venv(name) / STAMP
     wanted = stamp_of(requirements.read_bytes(), sys.version_info[:2])
@@ -78,13 +78,13 @@ def stamp_of(requirements: bytes, version: tuple[int, int]) -> str:
     return f"{hashlib.sha256(requirements).hexdigest()} python{version[0]}.{version[1]}\n"
 
 
-def _make_venv(state: State, name: str) -> None:
+def _make_venv(state: StateFolder, name: str) -> None:
     """Make an empty environment, unless a working one of this Python's version is there to be updated."""
     folder = state.venv(name)
     if _version_of(state.python(name)) == sys.version_info[:2]:
         return
     if folder.is_symlink():
-        raise Problem(f"{folder} is a link to an environment that does not work; run `make setup` where it points.")
+        raise UserError(f"{folder} is a link to an environment that does not work; run `make setup` where it points.")
     shutil.rmtree(folder, ignore_errors=True)
     if name != "tools":
         _run([*_uv(state), "venv", "--quiet", "--no-config", "--python", sys.executable, str(folder)])
@@ -92,9 +92,9 @@ def _make_venv(state: State, name: str) -> None:
     made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
     if made.returncode:
         shutil.rmtree(folder, ignore_errors=True)
-        raise Problem(
+        raise UserError(
             f"{sys.executable} could not make a virtual environment. On Debian and Ubuntu install the package "
-            f"python3-venv; then call again. It said: {_last_line(made.stdout + made.stderr)}"
+            f"python3-venv; then call again. Its last line: {_last_line(made.stdout + made.stderr)}"
         )
 
 
@@ -107,7 +107,7 @@ def _version_of(python: Path) -> tuple[int, int] | None:
     return (int(parts[0]), int(parts[1])) if answer.returncode == 0 and len(parts) == 2 else None
 
 
-def _install(state: State, name: str, requirements: Path) -> None:
+def _install(state: StateFolder, name: str, requirements: Path) -> None:
     """Install exactly the requirements by uv, which is several times faster; by pip if uv cannot."""
     command = [*_uv(state), "pip", "sync", "--quiet", "--no-config", "--require-hashes"]
     command += ["--python", str(state.python(name)), str(requirements)]
@@ -118,7 +118,7 @@ def _install(state: State, name: str, requirements: Path) -> None:
     _install_with_pip(state, name, requirements)
 
 
-def _install_with_pip(state: State, name: str, requirements: Path) -> None:
+def _install_with_pip(state: StateFolder, name: str, requirements: Path) -> None:
     # The tools' pip installs into any environment, so that the others need none of their own.
     pip = [str(state.python("tools")), "-m", "pip", "--python", str(state.python(name))]
     _run([*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(requirements)])
@@ -127,17 +127,17 @@ def _install_with_pip(state: State, name: str, requirements: Path) -> None:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise Problem(
+        raise UserError(
             f"`{' '.join(command)}` failed. Is the package index reachable (pip's own configuration is used)? "
-            f"The end of what it said:\n{_tail(done.stdout + done.stderr)}"
+            f"The end of its output:\n{_tail(done.stdout + done.stderr)}"
         )
 
 
-def _uv(state: State) -> list[str]:
+def _uv(state: StateFolder) -> list[str]:
     return [str(state.venv("tools") / "bin" / "uv")]
 
 
-def uv_environment(state: State) -> dict[str, str]:
+def uv_environment(state: StateFolder) -> dict[str, str]:
     """The environment in which uv uses the index, the certificates and the rest that pip is configured for."""
     pip = [str(state.python("tools")), "-m", "pip", "config", "list"]
     listed = subprocess.run(pip, capture_output=True, text=True)
@@ -145,7 +145,7 @@ def uv_environment(state: State) -> dict[str, str]:
 
 
 def pip_settings(listing: str) -> dict[str, str]:
-    """The settings in the output of `pip config list`, the strongest source of each last (as pip lists them).
+    """The settings in the output of `pip config list`; of two sources of one setting the stronger, as pip decides.
 
     Lines look like `global.index-url='https://...'`, `install.find-links=...` and `:env:.cert=...`.
     """
@@ -166,7 +166,7 @@ def pip_settings(listing: str) -> dict[str, str]:
 
 
 def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """uv's variables for pip's settings; what the user set for uv itself stays."""
+    """uv's variables for pip's settings; what the user has set for uv itself stays."""
     lists = {"extra-index-url": "UV_INDEX", "trusted-host": "UV_INSECURE_HOST"}
     variables: dict[str, str] = {}
     if "index-url" in pip:

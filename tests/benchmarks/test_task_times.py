@@ -1,17 +1,17 @@
-"""Where the seconds of a run are said to have gone."""
+"""Where the seconds of a run go."""
 
-from laptop.bench import TaskTimes, all_job_times, totals
+from benchmarks.task_times import TaskTimes, job_task_times, total
 
 
-def test_what_earlier_tasks_took_is_not_a_later_one_s_queue() -> None:
+def test_what_earlier_tasks_took_is_not_a_later_ones_queue() -> None:
     build = {"task_key": "build", "queue_duration": 500, "setup_duration": 2000, "execution_duration": 7500}
     audit = {"task_key": "audit", "queue_duration": 10_250, "setup_duration": 1000, "execution_duration": 4000}
-    assert all_job_times([build, audit]) == [
+    assert job_task_times([build, audit]) == [
         TaskTimes("  build (job task)", 10.0, 0.0, 0.5, 2.0, 7.5),
         TaskTimes("  audit (job task)", 5.25, 0.0, 0.25, 1.0, 4.0),
     ]
 
 
-def test_a_job_s_tasks_are_not_counted_twice() -> None:
+def test_a_jobs_tasks_are_not_counted_twice() -> None:
     times = [TaskTimes("build", 12.0, waiting=1.0, work=11.0), TaskTimes("  build (job task)", 11.0, work=11.0)]
-    assert totals(times) == TaskTimes("all", 12.0, waiting=1.0, work=11.0)
+    assert total(times) == TaskTimes("all", 12.0, waiting=1.0, work=11.0)

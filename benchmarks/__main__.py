@@ -1,0 +1,71 @@
+"""`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
+
+Both run in a state folder of their own below the main one, with ports of their own, so they touch nobody's data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.full_run import bench_full_run
+from laptop.laptop_state import LaptopState
+from laptop.sources import check_source, dataco_file, source_from_environment
+from machine.command_line import UserError, run_command
+from machine.state_folder import REPO
+
+RESULTS = REPO / "bench"
+DATACO_DAYS = "1127"
+"""As many days as the real data set has."""
+
+
+def main() -> int:
+    state = LaptopState.from_environment()
+    if scales := [scale for scale in os.environ.get("SCALES", "").replace(" ", "").split(",") if scale]:
+        return _bench_scales(state, scales)
+    print(f"Written to {_write(bench_full_run(state, _source())).relative_to(REPO)}.")
+    return 0
+
+
+def _bench_scales(state: LaptopState, scales: list[str]) -> int:
+    """Write results and plot as soon as there are any, since the whole may take hours. Return the exit code."""
+    # Only these need the development environment.
+    from benchmarks.plot import plot
+    from benchmarks.scales import bench_scales
+
+    days = os.environ.get("DAYS") or DATACO_DAYS
+    if not days.isascii() or not days.isdigit() or int(days) < 1:
+        raise UserError(f"DAYS={days} is not a number of days.")
+    failed = False
+    for results in bench_scales(state, scales, int(days), os.environ.get("SEED") or "7"):
+        path = _write(results)
+        plot(results, RESULTS / "benchmark.svg")
+        print(f"Written to {path.relative_to(REPO)}.")
+        failed = any("failed" in measured for measured in results["scales"].values())
+    return 1 if failed else 0
+
+
+def _source() -> Path:
+    if data := source_from_environment():
+        return data
+    if dataco_file().exists():
+        return check_source(dataco_file())
+    raise UserError(
+        "name the data set: make bench DATA=path/to/DataCoSupplyChainDataset.csv, or LAKEHOUSE_DATA once for all "
+        "(the README says where it is from)"
+    )
+
+
+def _write(results: dict[str, Any]) -> Path:
+    """Write results to a file named by the time of the measurement; return its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"results-{results['measured_at'][:19].replace(':', '')}.json"
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

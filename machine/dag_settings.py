@@ -1,0 +1,10 @@
+"""Settings of the DAGs on one machine."""
+
+DAG_SETTINGS = {
+    "LAKEHOUSE_SCHEDULE_END": "2018-02-01",
+    "LAKEHOUSE_LANDING_RETRIES": "1",
+    "LAKEHOUSE_LANDING_RETRY_DELAY": "10",
+    "LAKEHOUSE_RETRY_DELAY": "5",
+    "LAKEHOUSE_POLL_SECONDS": "0.3",
+}
+"""What differs from the DAGs' own defaults unless it is set: a person waits, and the data set has ended."""
