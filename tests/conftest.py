@@ -25,9 +25,7 @@ class AllowedSkip(NamedTuple):
 
 
 ALLOWED_SKIPS = (
-    AllowedSkip(
-        "tests/bundle/test_cli.py", "Databricks CLI", "the job `bundle` of checks.yml runs them"
-    ),
+    AllowedSkip("tests/bundle/test_cli.py", "Databricks CLI", "the job `bundle` of checks.yml runs them"),
     AllowedSkip("tests/bundle/test_wheel.py", r"Python 3\.12", "the test job for Python 3.12 has it"),
     AllowedSkip("tests/deploy/test_compose.py", "docker compose", "a development machine needs no Docker"),
     AllowedSkip("tests/deploy/test_workflows.py", "actionlint", "the job `lint` of checks.yml runs it"),

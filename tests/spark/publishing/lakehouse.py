@@ -1,4 +1,4 @@
-"""A small lakehouse of a test's own: landing, ops volume, schemas, and the jobs as the entry points call them."""
+"""A small lakehouse for one test or module: landing, ops volume, schemas, and the jobs as entry points call them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ORDER_ITEM = {
 
 
 def order_item(item: int, **changes: Any) -> dict[str, str]:
-    """A valid line; `customer`, `product`, `price`, `day` (of January 2018), `segment` and `status` by short names."""
+    """A valid line. Short names: `customer`, `product`, `price`, `day` (of January 2018), `segment`, `status`, `total`."""
     values = dict(ORDER_ITEM)
     values["Order Item Id"] = str(item)
     values["Order Id"] = str(changes.pop("order", item))
@@ -71,7 +71,7 @@ def order_item(item: int, **changes: Any) -> dict[str, str]:
 
 
 class Lakehouse:
-    """Its tables have a prefix of their own, and are dropped by `drop`."""
+    """The names of its schemas begin with a prefix; `drop` drops them."""
 
     def __init__(self, spark: SparkSession, folder: Path, prefix: str) -> None:
         self.spark = spark
@@ -83,11 +83,11 @@ class Lakehouse:
         self.publications.create()
 
     def land(self, day: str, *lines: dict[str, str] | str) -> None:
-        """Delivers a day anew, in one file: lines as values by column, or as text."""
+        """Deliver a day, in place of what it had, in one file: lines as values by column, or as text."""
         self.deliver(day, {"orders.csv": lines} if lines else {})
 
     def deliver(self, day: str, files: Mapping[str, Sequence[dict[str, str] | str]]) -> None:
-        """Delivers a day anew: its files with their lines."""
+        """Deliver a day, in place of what it had: its files with their lines."""
         folder = self.landing / f"dt={day}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -129,7 +129,7 @@ class Lakehouse:
         return audit_build(self.spark, self.ops, build)
 
     def approve(self, build: Build) -> Verdict:
-        """A successful verdict without its audit, for tests of what comes after it."""
+        """A successful verdict without an audit, for tests of what comes after it."""
         verdict = Verdict(
             layer=build.layer,
             build_id=build.build_id,
@@ -147,7 +147,7 @@ class Lakehouse:
         return verdict
 
     def publish(self, build: Build, fingerprint: str, *, job_run_id: str = "", spark: Any = None) -> Publication:
-        """By a new job run, and in this lakehouse's session, where none is given."""
+        """Publish, by a new job run and in this lakehouse's session unless others are given."""
         return publish(
             spark or self.spark,
             PublishParameters(
@@ -212,13 +212,15 @@ class Lakehouse:
         return content
 
     def statistics(self, table: str) -> list[dict[str, tuple[Any, Any]]]:
-        """Of each file that was written to a published table: column -> its least and greatest value, as Delta's log
-        tells them."""
+        """For each file written to a published table: column -> its least and greatest value in Delta's log."""
         detail = self.spark.sql(f"DESCRIBE DETAIL {self.tables.name(table)}").collect()[0]
         log = self.spark.read.text(f"{detail['location']}/_delta_log/*.json").collect()
         written = [json.loads(line["value"])["add"] for line in log if line["value"].startswith('{"add"')]
-        told = [json.loads(add["stats"]) for add in written]
-        return [{name: (s["minValues"].get(name), s["maxValues"].get(name)) for name in s["nullCount"]} for s in told]
+        files = [json.loads(add["stats"]) for add in written]
+        return [
+            {name: (file["minValues"].get(name), file["maxValues"].get(name)) for name in file["nullCount"]}
+            for file in files
+        ]
 
     def staging(self) -> list[str]:
         schema = self.tables.schema("staging")

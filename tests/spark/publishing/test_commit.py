@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -13,14 +14,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.schema import LANDED_LINES
-from spark_jobs.layers.registry import LANDED_FILES, LOOKED_UP_BY, SCHEMAS
-from spark_jobs.storage import commit as commits
+from spark_jobs.layers.registry import LANDED_FILES, SCHEMAS
 from spark_jobs.storage.build_record import Base, Build
 from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_heads
 from spark_jobs.storage.publications import Publication
 from spark_jobs.storage.staged_changes import stage_changes, stage_whole
 from spark_jobs.storage.staging import StagedTable, stage
 from spark_jobs.tables.names import LAYER_TABLES
+from tests.spark.publishing.interleaving import InterleavedSession
 from tests.spark.publishing.lakehouse import Lakehouse
 
 TOTALS, ENRICHED = "gold.product_totals", "gold.orders_enriched"
@@ -48,7 +49,11 @@ class Layer:
         return f"build{self.number}"
 
     def commit(
-        self, staged: dict[str, StagedTable], until: str = "2018-01-02", missing_dates: tuple[str, ...] = ()
+        self,
+        staged: dict[str, StagedTable],
+        until: str = "2018-01-02",
+        missing_dates: tuple[str, ...] = (),
+        spark: Any = None,
     ) -> dict[str, Committed]:
         build = Build(
             layer=self.layer,
@@ -65,7 +70,7 @@ class Layer:
         )
         build.save(self.lakehouse.ops)
         recorded = Build.load(self.lakehouse.ops, self.layer, build.job_run_id)
-        done = commit(self.lakehouse.spark, self.lakehouse.tables, recorded, self.heads)
+        done = commit(spark or self.lakehouse.spark, self.lakehouse.tables, recorded, self.heads)
         for table, one in done.items():
             assert one.version in (self.heads[table], self.heads[table] + 1)
             self.heads[table] = one.version
@@ -83,20 +88,33 @@ def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
     return Layer(new_lakehouse(), "gold")
 
 
-@pytest.mark.parametrize(
-    ("staged_rows", "files"), [(0, 1), (24_999, 1), (25_000, 2), (60_000, 3), (10**9, 256), (256 * 25_000, 256)]
-)
-def test_neighbours_are_written_into_one_file(staged_rows: int, files: int) -> None:
-    staged = StagedTable("name", "id", 0, staged_rows)
-    hint = commits._in_files(ENRICHED, staged)
-    assert hint == f"/*+ REPARTITION_BY_RANGE({files}, {LOOKED_UP_BY[ENRICHED][0]}) */"
+@pytest.mark.parametrize(("number", "files"), [(24_999, 1), (50_000, 3)])
+def test_what_is_written_whole_has_few_files_each_with_neighbouring_keys(
+    new_lakehouse: Callable[[], Lakehouse], number: int, files: int
+) -> None:
+    """A later day then looks into few of them. Each file takes 25,000 rows at most, give or take an uneven split."""
+    lakehouse = new_lakehouse()
+    gold = Layer(lakehouse, "gold")
+    some = rows(lakehouse.spark, TOTALS, "product_id", {0: 5}, "units_sold").drop("product_id")
+    many = lakehouse.spark.range(number).select(F.col("id").alias("product_id")).crossJoin(some)
+    staged = stage_whole(lakehouse.spark, lakehouse.tables, gold.next_build_id(), TOTALS, many, number)
+    assert gold.commit({TOTALS: staged.table})[TOTALS] == Committed(1, number)
+    spans = sorted(file["product_id"] for file in lakehouse.statistics(TOTALS))
+    assert len(spans) == files
+    assert all(last < first for (_, last), (first, _) in itertools.pairwise(spans)), "files overlap"
 
 
-def test_a_merge_looks_into_files_of_staged_keys_only(gold: Layer) -> None:
-    items = rows(gold.lakehouse.spark, ENRICHED, "order_item_id", {7: 1, 5: 1, 6: 1}, "quantity")
-    assert commits._between(items, ENRICHED, "order_item_id") == " AND published.`order_item_id` BETWEEN 5 AND 7"
-    assert commits._between(items.where("false"), ENRICHED, "order_item_id") == ""
-    assert commits._between(items, "silver.dim_customers", "customer_key") == "", "a hash has no neighbours"
+def test_a_merge_looks_into_files_of_staged_keys_only(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    gold = Layer(new_lakehouse(), "gold")
+    for items in ({5: 1, 6: 1}, {5: 1, 6: 2, 7: 1}):
+        spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
+        new = rows(spark, ENRICHED, "order_item_id", items, "quantity")
+        before = rows(spark, ENRICHED, "order_item_id", {5: 1, 6: 1}, "quantity") if gold.number else None
+        staged = stage_changes(spark, tables, gold.next_build_id(), {ENRICHED: (new, before)}, 3)
+        session = InterleavedSession(spark)
+        gold.commit({ENRICHED: staged[ENRICHED].table}, spark=session)
+    (merge,) = [statement for statement in session.statements if statement.startswith("MERGE")]
+    assert "`order_item_id` BETWEEN 6 AND 7" in merge
 
 
 def test_a_table_staged_whole_takes_the_place_of_what_was_published(gold: Layer) -> None:
@@ -241,35 +259,3 @@ def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
     # Made anew behind publish's back, it has not got the published version.
     with pytest.raises(Exception, match="DELTA_CANNOT_RESTORE"):
         restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))
-
-
-def test_versions_are_numbers_of_any_size(gold: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal ones above 256 are not the same object in Python."""
-    spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
-    old = dict.fromkeys(LAYER_TABLES["gold"], 1000)
-    monkeypatch.setattr(gold, "heads", old)
-    monkeypatch.setattr(gold, "standing", {})
-    monkeypatch.setattr(commits, "_merge", lambda *_: 1)
-    monkeypatch.setattr(commits.delta, "restore", lambda *_: pytest.fail("it is what was published"))
-    monkeypatch.setattr(commits.delta, "head_version", lambda *_: int("1000"))
-    assert restore_heads(spark, tables, "gold", published(tables=old)) == old
-    monkeypatch.setattr(commits.delta, "head_version", lambda *_: int("1001"))
-    assert set(gold.commit({}).values()) == {Committed(1001, 1)}
-
-
-@pytest.mark.parametrize(
-    ("said", "raised"), [("[DELTA_CONCURRENT_WRITE] another", ConcurrentCommit), ("no space left", RuntimeError)]
-)
-def test_only_another_writer_is_a_reason_to_begin_again(
-    gold: Layer, monkeypatch: pytest.MonkeyPatch, said: str, raised: type[Exception]
-) -> None:
-    def refused(*_: Any) -> None:
-        raise RuntimeError(said)
-
-    monkeypatch.setattr(commits, "_merge", refused)
-    with pytest.raises(raised, match="customers360" if raised is ConcurrentCommit else said):
-        gold.commit({})
-    monkeypatch.setattr(commits.delta, "restore", refused)
-    newest = published(tables={"gold.customers360": 99})
-    with pytest.raises(raised):
-        restore_heads(gold.lakehouse.spark, gold.lakehouse.tables, "gold", newest)

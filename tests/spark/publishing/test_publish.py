@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -338,9 +336,7 @@ def test_a_commit_of_another_writer_is_noticed_and_undone(
     assert lakehouse.published("bronze.order_items").count() == before + 2
 
 
-def test_any_other_failure_of_a_commit_is_raised(
-    lakehouse: Lakehouse, another_session: SparkSession, day: Day
-) -> None:
+def test_any_other_failure_of_a_commit_is_raised(lakehouse: Lakehouse, another_session: SparkSession, day: Day) -> None:
     day.land(1)
     before = newest(lakehouse)
     build, fingerprint = day.approved()
