@@ -60,19 +60,19 @@ class Totals:
 
     @classmethod
     def of_tables(cls, lake: Lake) -> Totals:
-        def one(query: str) -> tuple[Any, ...]:
-            (row,) = lake.sql(query)
-            return row
+        def row(query: str) -> tuple[Any, ...]:
+            (found,) = lake.sql(query)
+            return found
 
         return cls(
-            *one("SELECT sum(landed_lines) FROM bronze.landed_files"),
-            *one("SELECT count(*) FROM bronze.order_items"),
-            *one("SELECT count(*) FROM bronze.quarantine"),
-            one("SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"),
-            one("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360"),
-            one("SELECT count(*), count(DISTINCT product_id) FROM gold.products360"),
-            *one("SELECT sum(total_revenue) FROM gold.customers360"),
-            *one("SELECT sum(total_revenue) FROM gold.products360"),
+            landed_lines=row("SELECT sum(landed_lines) FROM bronze.landed_files")[0],
+            items=row("SELECT count(*) FROM bronze.order_items")[0],
+            quarantined=row("SELECT count(*) FROM bronze.quarantine")[0],
+            orders=row("SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"),
+            customers=row("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360"),
+            products=row("SELECT count(*), count(DISTINCT product_id) FROM gold.products360"),
+            revenue_by_customer=row("SELECT sum(total_revenue) FROM gold.customers360")[0],
+            revenue_by_product=row("SELECT sum(total_revenue) FROM gold.products360")[0],
         )
 
     @classmethod

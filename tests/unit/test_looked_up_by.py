@@ -1,4 +1,4 @@
-"""The columns whose least and greatest value each file of a published table tells."""
+"""The statistics columns of the published tables."""
 
 from __future__ import annotations
 

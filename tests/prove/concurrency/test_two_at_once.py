@@ -76,8 +76,8 @@ class Reader(threading.Thread):
                 self.seen[table].add(heads[table])
                 rows = self._lakehouse.at(table, publication.tables[table]).count()
                 if rows != publication.row_counts[table]:
-                    told = publication.row_counts[table]
-                    self.errors.append(f"{table}: {rows} rows, publication {publication.seq} says {told}")
+                    counted = publication.row_counts[table]
+                    self.errors.append(f"{table}: {rows} rows, publication {publication.seq} counts {counted}")
             self.looks += 1
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Rows that are fetched because they are few are the rows that were there, to the last bit of their types."""
+"""A few rows fetched as a local relation equal the rows of the table, in value and in type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.connect.client import SparkConnectClient
 
 from spark_jobs.layers.registry import SCHEMAS
-from spark_jobs.storage import local_relation as at_hand
+from spark_jobs.storage import local_relation
 from spark_jobs.storage.key_filter import Keys
 
 VALUES = """
@@ -39,7 +39,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_few_rows_are_the_same_in_value_and_type(spark: SparkSession) -> None:
     frame = spark.sql(VALUES)
-    found, rows = at_hand.fetched(frame)
+    found, rows = local_relation.fetched(frame)
     assert found is not frame
     assert rows is not None
     assert found.schema == frame.schema
@@ -50,15 +50,15 @@ def test_few_rows_are_the_same_in_value_and_type(spark: SparkSession) -> None:
 @pytest.mark.parametrize("table", sorted(SCHEMAS))
 def test_no_row_of_any_published_table_keeps_its_columns(spark: SparkSession, table: str) -> None:
     frame = spark.createDataFrame([], SCHEMAS[table])
-    found = at_hand.at_hand(frame)
+    found = local_relation.at_hand(frame)
     assert found.schema.simpleString() == frame.schema.simpleString()
     assert found.count() == 0
 
 
-def test_rows_at_hand_are_those_of_that_moment(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_local_relation_keeps_the_rows_of_its_moment(spark: SparkSession, tmp_path: Path) -> None:
     folder = str(tmp_path / "table")
     spark.range(3).write.format("delta").save(folder)
-    found = at_hand.at_hand(spark.read.format("delta").load(folder))
+    found = local_relation.at_hand(spark.read.format("delta").load(folder))
     spark.range(5).write.format("delta").mode("append").save(folder)
     assert found.count() == 3
 
@@ -66,10 +66,10 @@ def test_rows_at_hand_are_those_of_that_moment(spark: SparkSession, tmp_path: Pa
 @pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_BYTES"])
 def test_many_rows_stay_where_they_are(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     frame = spark.range(10)
-    monkeypatch.setattr(at_hand, limit, 9)
-    assert at_hand.fetched(frame) == (frame, None)
-    monkeypatch.setattr(at_hand, limit, 1000)
-    assert at_hand.at_hand(frame) is not frame
+    monkeypatch.setattr(local_relation, limit, 9)
+    assert local_relation.fetched(frame) == (frame, None)
+    monkeypatch.setattr(local_relation, limit, 1000)
+    assert local_relation.at_hand(frame) is not frame
 
 
 KINDS = {
@@ -84,8 +84,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("most", [0, 1000], ids=["many", "few"])
 def test_rows_of_keys(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, kind: str, most: int) -> None:
-    """The same whether the keys are at hand or not; a null is no key."""
-    monkeypatch.setattr(at_hand, "MOST_ROWS", most)
+    """The same whether the keys are a local relation or not; a null is no key."""
+    monkeypatch.setattr(local_relation, "MOST_ROWS", most)
 
     def of(frame: DataFrame) -> DataFrame:
         return frame.selectExpr(f"{KINDS[kind]} AS key")

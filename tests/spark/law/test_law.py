@@ -1,4 +1,4 @@
-"""The law (docs/architecture.md): the same files give the same tables, in whatever order and however often they are run.
+"""The law (docs/architecture.md): the same files give the same tables, in whatever order and however often they run.
 
 Through build, gate and publish, on real Delta. The tests share a lakehouse, and each leaves it as it was.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from spark_jobs.layers.registry import LOOKED_UP_BY
 from spark_jobs.runtime.errors import GateRejected
-from spark_jobs.storage import local_relation as at_hand
+from spark_jobs.storage import local_relation
 from spark_jobs.storage.publications import Publication
 from spark_jobs.tables.names import LAYERS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
@@ -76,7 +76,7 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
     at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the tables themselves, as where rows are many; in all other tests the few rows are local relations."""
-    monkeypatch.setattr(at_hand, "MOST_ROWS", 0)
+    monkeypatch.setattr(local_relation, "MOST_ROWS", 0)
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
     lakehouse.run("2018-01-03", "2018-01-04", audited=False)

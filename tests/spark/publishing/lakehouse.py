@@ -50,7 +50,7 @@ ORDER_ITEM = {
 
 
 def order_item(item: int, **changes: Any) -> dict[str, str]:
-    """A valid line. Short names: `customer`, `product`, `price`, `day` (of January 2018), `segment`, `status`, `total`."""
+    """A valid line. Short names: customer, product, price, day (of January 2018), segment, status, total."""
     values = dict(ORDER_ITEM)
     values["Order Item Id"] = str(item)
     values["Order Id"] = str(changes.pop("order", item))

@@ -1,4 +1,4 @@
-"""What a build stages, brought into the tables of its layer."""
+"""Commits of staged changes to the tables of a layer."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ VALUES: dict[str, Any] = {"integer": 1, "bigint": 1, "long": 1, "decimal": Decim
 
 
 def rows(spark: SparkSession, table: str, key: str, values: dict[int, int], measure: str) -> DataFrame:
-    """A row for each key, with its measure; of other columns those that may not be null have some value."""
+    """One row per key, with its measure; the other columns that may not be null have some value."""
     schema = SCHEMAS[table]
     some = {field.name: None if field.nullable else VALUES[field.dataType.typeName()] for field in schema.fields}
     return spark.createDataFrame([some | {key: k, measure: value} for k, value in values.items()], schema)
 
 
 class Layer:
-    """The tables of a layer of their own, and builds that are committed to them one after the other."""
+    """The tables of one layer, and builds that are committed to them one after another."""
 
     def __init__(self, lakehouse: Lakehouse, layer: str) -> None:
         self.lakehouse, self.layer = lakehouse, layer
         self.heads = restore_heads(lakehouse.spark, lakehouse.tables, layer, None)
-        self.standing: dict[str, int] = {}  # as where nothing was published yet
+        self.rows: dict[str, int] = {}  # of each table, as published
         self.number = 0
 
     def next_build_id(self) -> str:
@@ -60,7 +60,7 @@ class Layer:
             build_id=f"build{self.number}",
             job_run_id=str(self.number),
             parameters=self.lakehouse.parameters(self.layer, "2018-01-01", until),
-            base=Base(self.number, self.heads, dict(self.standing)),
+            base=Base(self.number, self.heads, dict(self.rows)),
             below=None,
             below_before=None,
             whole=False,
@@ -74,7 +74,7 @@ class Layer:
         for table, one in done.items():
             assert one.version in (self.heads[table], self.heads[table] + 1)
             self.heads[table] = one.version
-            self.standing[table] = self.standing.get(table, 0) + one.rows_gained
+            self.rows[table] = self.rows.get(table, 0) + one.rows_gained
         return done
 
     def content(self, table: str, key: str, measure: str) -> dict[int, int]:
@@ -84,7 +84,7 @@ class Layer:
 
 @pytest.fixture(scope="module")
 def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
-    """One for all tests, each of which changes a table of its own."""
+    """One for all tests, each of which changes another table."""
     return Layer(new_lakehouse(), "gold")
 
 
@@ -221,7 +221,7 @@ def published(**changes: Any) -> Publication:
 
 
 @pytest.mark.parametrize("off", [-1, 1])
-def test_a_commit_that_is_not_right_behind_the_head_is_noticed(gold: Layer, off: int) -> None:
+def test_a_commit_that_does_not_follow_the_head_is_noticed(gold: Layer, off: int) -> None:
     spark, tables, table = gold.lakehouse.spark, gold.lakehouse.tables, "gold.customers360"
     content = rows(spark, table, "customer_id", {1: 1}, "total_orders")
     staged = stage_whole(spark, tables, gold.next_build_id(), table, content, 1).table
@@ -247,7 +247,7 @@ def test_tables_become_again_what_is_published(gold: Layer) -> None:
     gold.heads = heads
 
 
-def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
+def test_a_dropped_table_is_named(gold: Layer) -> None:
     """One that nothing was published to is made (again)."""
     spark, tables = gold.lakehouse.spark, gold.lakehouse.tables
     spark.sql(f"DROP TABLE {tables.name('gold.products360')}")
@@ -256,6 +256,6 @@ def test_a_published_table_that_is_gone_is_told(gold: Layer) -> None:
     others = {name: version for name, version in gold.heads.items() if name != "gold.products360"}
     gold.heads = restore_heads(spark, tables, "gold", published(tables=others))
     assert gold.heads == others | {"gold.products360": 0}
-    # Made anew behind publish's back, it has not got the published version.
+    # A new table of the same name does not have the published version.
     with pytest.raises(Exception, match="DELTA_CANNOT_RESTORE"):
         restore_heads(spark, tables, "gold", published(tables=gold.heads | {"gold.products360": 2}))

@@ -1,4 +1,4 @@
-"""What is asked of Delta tables."""
+"""Versions of Delta tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def table(spark: SparkSession, lakehouse: Lakehouse) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("expected", [None, 0, 1, 2, 3])
-def test_the_newest_version_is_told_whatever_is_expected(spark: SparkSession, table: str, expected: int | None) -> None:
+def test_the_newest_version_is_found_with_any_expectation(
+    spark: SparkSession, table: str, expected: int | None
+) -> None:
     assert delta.head_version(spark, table, expected) == 2
     identity = delta.table_id(spark, table)
     assert identity

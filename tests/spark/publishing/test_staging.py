@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import functions as F
 
-from spark_jobs.storage import local_relation as at_hand
+from spark_jobs.storage import local_relation
 from spark_jobs.storage.staging import Staging, stage, staged
 from tests.spark.publishing.lakehouse import Lakehouse
 
@@ -30,7 +30,7 @@ def test_what_is_staged_is_written_and_counted(
     most_rows: int,
     is_fetched: bool,
 ) -> None:
-    monkeypatch.setattr(at_hand, "MOST_ROWS", most_rows)
+    monkeypatch.setattr(local_relation, "MOST_ROWS", most_rows)
     found = staging_of(lakehouse, build_id, few=few)
     assert (found.fetched_rows is not None) == is_fetched
     assert (found.table.rows, found.table.counts) == (5, {"odd": 3, "unknown": 1})
@@ -47,7 +47,7 @@ def test_a_build_id_is_never_used_twice(lakehouse: Lakehouse, few: bool) -> None
 
 
 def test_few_are_neither_many_rows_nor_many_values() -> None:
-    most = at_hand.MOST_ROWS
-    assert at_hand.are_few(most, 5)
-    assert not at_hand.are_few(most, 6)
-    assert not at_hand.are_few(most + 1, 1)
+    most = local_relation.MOST_ROWS
+    assert local_relation.are_few(most, 5)
+    assert not local_relation.are_few(most, 6)
+    assert not local_relation.are_few(most + 1, 1)

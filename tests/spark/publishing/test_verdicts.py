@@ -1,4 +1,4 @@
-"""ops.verdicts: what is written down, and when it is a yes (design, section 2)."""
+"""ops.verdicts: what a row holds, and which verdicts allow a publication."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spark_jobs.storage.verdicts import Verdicts
 from tests.spark.publishing.lakehouse import Lakehouse
 
 FINGERPRINT = "5" * 64
-YES = Verdict(
+SUCCESS = Verdict(
     layer="gold",
     build_id="5_0",
     job_run_id="5",
@@ -32,14 +32,14 @@ YES = Verdict(
 
 @pytest.fixture(scope="module")
 def verdicts(new_lakehouse: Callable[[], Lakehouse]) -> Verdicts:
-    """With one verdict, YES."""
+    """With one verdict, SUCCESS."""
     lakehouse = new_lakehouse()
     verdicts = Verdicts(lakehouse.spark, lakehouse.tables)
-    verdicts.append(YES)
+    verdicts.append(SUCCESS)
     return verdicts
 
 
-def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
+def test_only_a_success_of_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
     assert verdicts.has_success("gold", "5_0", FINGERPRINT)
     for layer in ("bronze", "silver"):
         assert not verdicts.has_success(layer, "5_0", FINGERPRINT)
@@ -49,19 +49,19 @@ def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts:
         assert not verdicts.has_success("gold", "5_0", fingerprint)
 
 
-def test_of_several_words_the_newest_counts(verdicts: Verdicts) -> None:
-    for word in (False, True, False):
-        verdicts.append(replace(YES, build_id="6_0", success=word))
-        assert verdicts.has_success("gold", "6_0", FINGERPRINT) is word
+def test_of_several_verdicts_the_newest_counts(verdicts: Verdicts) -> None:
+    for success in (False, True, False):
+        verdicts.append(replace(SUCCESS, build_id="6_0", success=success))
+        assert verdicts.has_success("gold", "6_0", FINGERPRINT) is success
 
 
-def test_a_row_says_what_the_verdict_says(verdicts: Verdicts) -> None:
+def test_a_row_holds_the_verdict(verdicts: Verdicts) -> None:
     (row,) = verdicts._spark.table(verdicts._name).where("build_id = '5_0'").drop("audited_at").collect()
-    assert json.loads(row["verdict"]) == YES.as_dict()
+    assert json.loads(row["verdict"]) == SUCCESS.as_dict()
     assert row["verdict"].startswith('{"build_id": "5_0", "code_version"'), "keys are sorted"
-    said = row.asDict()
-    del said["verdict"]
-    assert said == {
+    stored = row.asDict()
+    del stored["verdict"]
+    assert stored == {
         "layer": "gold",
         "build_id": "5_0",
         "job_run_id": "5",

@@ -1,4 +1,4 @@
-"""Replay delivers every line, to its day, byte by byte (design, section 4)."""
+"""Replay delivers every line, to its day, byte by byte."""
 
 from __future__ import annotations
 

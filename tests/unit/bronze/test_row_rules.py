@@ -1,4 +1,4 @@
-"""The compiler of row rules knows what it knows, and refuses the rest (design, section 5)."""
+"""The compiler of row rules knows what it knows, and refuses the rest."""
 
 from __future__ import annotations
 

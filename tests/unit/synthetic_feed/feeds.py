@@ -79,7 +79,7 @@ def check_dimension(
     for version in sorted(versions, key=lambda version: version["valid_from"]):
         of_key[version[key]].append(version)
 
-    def says(version: Row, values: Row) -> bool:
+    def shows(version: Row, values: Row) -> bool:
         return all(version[name] == value for name, value in values.items())
 
     shown = 0
@@ -87,7 +87,7 @@ def check_dimension(
         for version in history[1:]:
             before = [values for at, values in changed.get(number, []) if at <= version["valid_from"]]
             assert before, f"{number} has a version that no change explains: {version}"
-            assert says(version, before[-1]), (version, before[-1])
+            assert shows(version, before[-1]), (version, before[-1])
     for number, of_number in changed.items():
         instants = sorted(seen.get(number, []))
         for (at, values), following in zip(of_number, [*(at for at, _ in of_number[1:]), LAST], strict=True):
@@ -100,7 +100,7 @@ def check_dimension(
                 if version["valid_from"] <= speaking[0]
                 and (version["valid_to"] is None or speaking[0] < version["valid_to"])
             ]
-            assert says(valid, values), f"{number} does not show its change at {at}: {valid}"
+            assert shows(valid, values), f"{number} does not show its change at {at}: {valid}"
             if instants[0] < at and valid["valid_from"] == speaking[0]:
                 shown += 1
     return shown

@@ -25,7 +25,7 @@ from tests.unit.synthetic_feed import feeds
 
 START = date(2018, 1, 1)
 FAULTY = FeedSettings(seed=7, scale=500, late=20_000, repeated=10_000, corrupt=10_000, malformed=10_000)
-# Changes when the bytes of a feed change, which whoever keeps one should be told.
+# Changes when the bytes of a feed change: people who keep a feed need to know.
 GOLDEN = "499c8afa348851164aef0c704f0d77d6fb408043e053d4df004a1891b8f1c04a"
 MONEY = ("Benefit per order", "Sales per customer", "Order Item Discount", "Sales", "Order Item Total", "Product Price")
 
