@@ -67,7 +67,7 @@ class Reader(threading.Thread):
                 self._look()
             except Exception as error:  # noqa: BLE001 - a reader's thread must not die unseen
                 self.errors.append(repr(error)[:2000])
-            time.sleep(1)
+            time.sleep(1 if minutes() else 3)  # a look costs Spark as much as a third of a run
 
     def _look(self) -> None:
         for layer, publication in self._lakehouse.publications.newest_by_layer().items():
