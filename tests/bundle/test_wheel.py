@@ -15,8 +15,8 @@ from shutil import copy, copytree
 import pytest
 
 from machine.state_folder import StateFolder
-from tests.bundle.conftest import PROJECT_FILES, REPO
-from tools.build_wheel import PACKAGES, ensure_wheel
+from tests.bundle.conftest import REPO
+from tools.build_wheel import PACKAGES, PROJECT_FILES, ensure_wheel
 from tools.environments import uv_environment
 
 # Spark is the platform's: another one beside it would be loaded instead, or break it.

@@ -61,19 +61,19 @@ class Totals:
 
     @classmethod
     def of_tables(cls, lake: Lake) -> Totals:
-        def one(query: str) -> tuple[Any, ...]:
-            (row,) = lake.sql(query)
-            return row
+        def row(query: str) -> tuple[Any, ...]:
+            (found,) = lake.sql(query)
+            return found
 
         return cls(
-            *one("SELECT sum(landed_lines) FROM bronze.landed_files"),
-            *one("SELECT count(*) FROM bronze.order_items"),
-            *one("SELECT count(*) FROM bronze.quarantine"),
-            one("SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"),
-            one("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360"),
-            one("SELECT count(*), count(DISTINCT product_id) FROM gold.products360"),
-            *one("SELECT sum(total_revenue) FROM gold.customers360"),
-            *one("SELECT sum(total_revenue) FROM gold.products360"),
+            landed_lines=row("SELECT sum(landed_lines) FROM bronze.landed_files")[0],
+            items=row("SELECT count(*) FROM bronze.order_items")[0],
+            quarantined=row("SELECT count(*) FROM bronze.quarantine")[0],
+            orders=row("SELECT count(*), count(DISTINCT order_id), sum(line_total) FROM silver.orders"),
+            customers=row("SELECT count(*), count(DISTINCT customer_id) FROM gold.customers360"),
+            products=row("SELECT count(*), count(DISTINCT product_id) FROM gold.products360"),
+            revenue_by_customer=row("SELECT sum(total_revenue) FROM gold.customers360")[0],
+            revenue_by_product=row("SELECT sum(total_revenue) FROM gold.products360")[0],
         )
 
     @classmethod
@@ -138,7 +138,8 @@ def source(dataco: Path) -> Source:
 @pytest.fixture(scope="session")
 def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     landed = source.header + b"".join(line for day in source.landed for line in day.lines)
-    settings = {"LAKEHOUSE_LANDING_RETRIES": "60", "LAKEHOUSE_SPARK_FEW_ROWS": "true"}
+    waits = {"LAKEHOUSE_LANDING_RETRIES": "60", "LAKEHOUSE_LANDING_RETRY_DELAY": "3"}
+    settings = waits | {"LAKEHOUSE_SPARK_FEW_ROWS": "true"}
     with running_lake(tmp_path_factory.mktemp("e2e"), landed, settings) as lake:
         lake.client.unpause(DAG)
         yield lake

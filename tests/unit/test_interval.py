@@ -1,4 +1,4 @@
-"""The landing dates of a run (design, section 3)."""
+"""The landing dates of a run."""
 
 from datetime import date
 

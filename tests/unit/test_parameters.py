@@ -1,4 +1,4 @@
-"""What a job task is told."""
+"""The parameters of a job task."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -18,7 +18,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 SCOPES = {("lakehouse", "email-hmac-key"): "the-value", ("lakehouse", "empty"): ""}
-# In a process of its own: the SDK settles its configuration when it is imported.
+# In another process: the SDK settles its configuration when it is imported.
 ASK = """
 import sys
 from spark_jobs.runtime.secret_store import secret
@@ -57,7 +57,7 @@ def workspace() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "printed"),
     [
         ("lakehouse/email-hmac-key", "the-value"),
         ("lakehouse/gone", "SecretMissing: the secret scope lakehouse gives no gone"),
@@ -65,11 +65,11 @@ def workspace() -> Iterator[str]:
         ("email-hmac-key", "SecretMissing: 'email-hmac-key' does not name a secret"),
     ],
 )
-def test_without_a_folder_of_secrets_the_scope_is_asked(workspace: str, tmp_path: Path, name: str, told: str) -> None:
+def test_without_a_secrets_folder_the_scope_is_asked(workspace: str, tmp_path: Path, name: str, printed: str) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPO)}
     environment |= {"DATABRICKS_HOST": workspace, "DATABRICKS_TOKEN": "t", "DATABRICKS_AUTH_TYPE": "pat"}
     done = subprocess.run(
         [sys.executable, "-c", ASK, name], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.stdout.strip().startswith(told), done.stdout + done.stderr
-    assert "the-value" not in done.stdout.replace(told, "") + done.stderr
+    assert done.stdout.strip().startswith(printed), done.stdout + done.stderr
+    assert "the-value" not in done.stdout.replace(printed, "") + done.stderr

@@ -1,4 +1,4 @@
-"""Nothing in the jobs' code needs a JVM beside it or a frame kept in memory (design, section 1)."""
+"""Nothing in the jobs' code needs a JVM beside it or a frame kept in memory."""
 
 from __future__ import annotations
 

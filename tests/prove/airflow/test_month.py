@@ -70,7 +70,7 @@ def runs(lake: Lake) -> dict[str, dict[str, Any]]:
 
 
 def wait_for_successes(lake: Lake, number: int) -> list[str]:
-    """The ids of the runs that have succeeded, once they are so many. Raises AssertionError as soon as one failed."""
+    """The ids of the runs that have succeeded, once they are `number`. Raises AssertionError as soon as one failed."""
     deadline = time.monotonic() + number * 10 * SECONDS_A_RUN
     while time.monotonic() < deadline:
         states = {run_id: run["state"] for run_id, run in runs(lake).items()}

@@ -325,7 +325,7 @@ JUDGED_UTF8: list[Judged] = [
 
 @dataclass(frozen=True)
 class Refused:
-    """A landing folder that is refused: what stands in it, and what the error must say."""
+    """A landing folder that is refused: its files, and what the error must say."""
 
     name: str
     deliver: Callable[[Path], object]

@@ -1,7 +1,7 @@
-"""What bronze must make of a file's bytes, in plain Python (design, sections 4 and 5).
+"""What bronze must make of a file's bytes, in plain Python.
 
-Written from the design for obviousness, not speed, and without Spark. It shares the table of columns and the suite of
-row rules with the code, and no line of it.
+Written from the rules of the source, for obviousness, not speed, and without Spark. It shares the table of columns and
+the suite of row rules with the code, and no line of it.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def decoded(line: bytes, encoding: str) -> tuple[str, bool]:
 
 
 def split(text: str) -> list[str] | None:
-    """The fields as they stand there; None if the quoting is not RFC 4180's."""
+    """The fields as written; None if the quoting is not RFC 4180's."""
     if '"' not in text:
         return text.split(",")
     fields, start = [], 0
@@ -209,7 +209,7 @@ def parsed(text: str, kind: str) -> Any:
 
 
 def breaks(rule: dict[str, Any], values: dict[str, Any], unparsed: list[str]) -> bool:
-    """Whether a row breaks a rule; one about a value that could not be read says nothing."""
+    """Whether a row breaks a rule; one about a value that could not be read holds."""
     kwargs = rule["kwargs"]
     if "column_A" in kwargs:
         left, right = kwargs["column_A"], kwargs["column_B"]

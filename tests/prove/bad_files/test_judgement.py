@@ -1,4 +1,4 @@
-"""The judgement that bronze is compared with says of the corpus what its author says, line by line."""
+"""The judgement that bronze is compared with agrees with the author of the corpus, line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build, audit and publish of one layer in a process of its own, which kills itself at a commit.
+"""Build, audit and publish of one layer in another process, which kills itself at a commit.
 
 Run as a module. Arguments: a build's parameters as JSON, then where to die, such as `7 before` or `7 after` (or
 `0 never`). Commits are counted from 1 through the whole run; each is printed when it is reached.

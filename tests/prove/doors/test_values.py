@@ -82,8 +82,8 @@ def test_parameters_reach_the_task_as_they_are(house: Workspace, owner: requests
     assert {item["name"]: item["value"] for item in run["job_parameters"]} == dict(zip(names, TEXTS, strict=True))
     folder = house.task_folder(run["run_id"])
     output = house.call("GET", "/api/2.2/jobs/runs/get-output", query={"run_id": run["tasks"][0]["run_id"]})
-    told = arguments_of(output["logs"])
-    assert told == list(TEXTS)
+    arguments = arguments_of(output["logs"])
+    assert arguments == list(TEXTS)
     assert {path.name for path in folder.iterdir()} == {"log.txt"}
     assert not list(house.state.rglob("x"))
     assert house.call("GET", "/api/2.2/jobs/list") == jobs

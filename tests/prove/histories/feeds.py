@@ -47,8 +47,8 @@ class Line:
 
     def __repr__(self) -> str:
         """What differs from a plain item."""
-        told = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
-        return f"Line({', '.join(told)})"
+        given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"Line({', '.join(given)})"
 
     def source(self) -> dict[str, str]:
         """Its values by source column."""
@@ -206,7 +206,7 @@ Files = tuple[tuple[Line, ...], ...]
 
 @st.composite
 def _file(draw: st.DrawFn) -> tuple[Line, ...]:
-    """Items, mostly different ones; the first may be there twice, and an item may contradict itself."""
+    """Items, mostly different ones; the first may be delivered twice, and an item may contradict itself."""
     of_file = draw(st.lists(lines, max_size=4, unique_by=lambda line: line.item))
     if of_file and draw(st.integers(0, 9)) == 9:
         of_file.append(draw(st.sampled_from([of_file[0], replace(of_file[0], total="7.77")])))
@@ -214,7 +214,7 @@ def _file(draw: st.DrawFn) -> tuple[Line, ...]:
 
 
 def _feed(deliveries: int) -> st.SearchStrategy[tuple[Files, ...]]:
-    """The files of one feed in so many deliveries."""
+    """The files of one feed, in this number of deliveries."""
     files = st.lists(_file(), max_size=2).map(tuple)
     return st.tuples(*[files] * deliveries)
 

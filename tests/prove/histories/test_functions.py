@@ -89,7 +89,7 @@ def smallest(rows: list[Row], differs: Callable[[list[Row]], bool]) -> list[Row]
 @pytest.mark.timed
 def test_random_histories_in_any_order_equal_the_oracle(spark: SparkSession) -> None:
     at_once = 12 if minutes() is None else 60
-    histories = told = 0
+    histories = deliveries = 0
     for round_ in rounds():
         seeds = range(round_ * at_once, (round_ + 1) * at_once)
         rows = [row for seed in seeds for row in cases.random_history(seed)]
@@ -99,8 +99,8 @@ def test_random_histories_in_any_order_equal_the_oracle(spark: SparkSession) -> 
             shown = "\n".join(str({name: value for name, value in row.items() if value is not None}) for row in few)
             raise AssertionError(f"{difference(spark, few)}\nthe smallest feed found:\n{shown}")
         histories += len({row["customer_id"] for row in rows}) + len({row["product_card_id"] for row in rows})
-        told += len(rows)
-    print(f"tried {histories} histories of customers and products, {told} deliveries of items")
+        deliveries += len(rows)
+    print(f"tried {histories} histories of customers and products, {deliveries} deliveries of items")
 
 
 def test_the_random_histories_reach_the_cases_that_matter() -> None:

@@ -18,7 +18,7 @@ from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse
 
 FIRST_SEED = 7
-"""Of the convoy that is all in the suite: days that come out of order go on from a published one."""
+"""Of the convoy that is all in the suite: days that come out of order are incremental on a published one."""
 
 
 @pytest.mark.timed
@@ -43,21 +43,21 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
             player.play(convoy)
             at_once(single, player)
             assert lakehouse.everything() == single.everything(), "not the tables of one single run"
-            tables, told = found(lakehouse), expected(player.landed)
-            for table in told:
-                assert comparable(tables[table]) == comparable(told[table]), f"{table} is not what the oracle says"
+            tables, by_oracle = found(lakehouse), expected(player.landed)
+            for table in by_oracle:
+                assert comparable(tables[table]) == comparable(by_oracle[table]), f"{table} is not what the oracle says"
         finally:
             lakehouse.drop()
             single.drop()
 
     for number in rounds():
         _tries(holds, number)
-    assert tried["gold runs"] > tried["convoys"], "each convoy's last run is its only one: nothing went on from another"
+    assert tried["gold runs"] > tried["convoys"], "each convoy's last run is its only one: nothing was incremental"
     print("tried " + ", ".join(f"{count} {what}" for what, count in tried.items()))
 
 
 def _tries(holds: Callable[[Convoy], None], number: int) -> None:
-    """A few convoys that follow from the number of the round (one in the suite); a failure tells the smallest."""
+    """A few convoys that follow from the number of the round (one in the suite); a failure shows the smallest."""
     few = settings(
         max_examples=1 if minutes() is None else 4,
         database=None,

@@ -5,9 +5,9 @@ import sys
 
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(sys.argv[1])
-    said = bytearray()
+    output_bytes = bytearray()
     while more := server.recv(65536):
-        said += more
-output, _, code = bytes(said).rpartition(b"\n")
+        output_bytes += more
+output, _, code = bytes(output_bytes).rpartition(b"\n")
 sys.stdout.buffer.write(output)
 sys.exit(int(code) if code.lstrip(b"-").isdigit() else 70)

@@ -139,7 +139,7 @@ class Task:
         self.deferred += 1
         path, arguments = wait.trigger.serialize()
         assert path == "include.triggers.JobRunTrigger"
-        # The triggerer and the worker that goes on afterwards are other processes: nothing but this reaches them.
+        # The triggerer and the worker that resumes the task are other processes: nothing but this reaches them.
         event = self._wait(json.loads(json.dumps(arguments)))
         return self.make().resume_execution("__fail__" if "error" in event else wait.method_name, event, self.context)
 
@@ -151,7 +151,7 @@ class Task:
 
         try:
             return {"event": asyncio.run(first_event())}
-        except Exception as error:  # noqa: BLE001 - as the triggerer does it: whatever it was, the task is told
+        except Exception as error:  # noqa: BLE001 - as the triggerer does it: whatever it was, the task gets it
             return {"error": "Trigger failure", "traceback": traceback.format_exception(error)}
 
 

@@ -111,7 +111,7 @@ class HostileNetwork:
             length = re.search(rb"(?im)^content-length: *(\d+)", head)
             body = await reader.readexactly(int(length.group(1))) if length else b""
             if method == "GET" and body:
-                method = "POLL"  # the triggerer's, whose GETs carry a body (design, section 11)
+                method = "POLL"  # the triggerer's, whose GETs carry a body
             fault = self.rule(len(self.exchanges), method, path)
             self.exchanges.append((method, path.partition("?")[0], fault))
             if fault == "late":

@@ -115,8 +115,8 @@ def audit(spark: SparkSession, good: dict[str, Any], spoil: Spoil, *names: str) 
     changes = {}
     for name, by_key in tables.items():
         rows = [r for some in by_key.values() for r in some]
-        before = frame(spark, SCHEMAS[name], good["rows"][name])
-        staged = frame(spark, SCHEMAS[name], rows).select("*", F.lit(False).alias("_deleted"))
+        before = frame(spark, TABLES[name].schema, good["rows"][name])
+        staged = frame(spark, TABLES[name].schema, rows).select("*", F.lit(False).alias("_deleted"))
         gone = before.join(staged, KEYS[name], "left_anti").select("*", F.lit(True).alias("_deleted"))
         changes[name] = Overlay(before, staged.unionByName(gone), KEYS[name])
     return judged(spark, good["silver"], changes, tables=tuple(f"gold.{name}" for name in names or SCHEMAS))
@@ -384,7 +384,7 @@ def test_dates_are_right_whatever_orders_moved(spark: SparkSession, good: dict[s
     are = [item | changes.get(item["order_item_id"], {}) for item in was]
     silver = good["silver"] | {"orders": frame(spark, ORDERS, are)}
     staged = {name: rows.withColumn("_deleted", F.lit(False)) for name, rows in built(silver).items()}
-    before = {name: frame(spark, SCHEMAS[name], rows) for name, rows in good["rows"].items()}
+    before = {name: frame(spark, TABLES[name].schema, rows) for name, rows in good["rows"].items()}
     orders_moved = {item["order_id"] for item in was if item["order_item_id"] in changes}
     signed = [
         frame(spark, ORDERS, [item for item in items if item["order_id"] in orders_moved]).withColumn(

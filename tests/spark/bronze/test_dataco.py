@@ -1,4 +1,4 @@
-"""The real data set, whole: every line is valid, and its totals are those of its own documentation."""
+"""The real data set, whole: every line is valid, and its totals are those that its authors document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way in which a landed line can be right or wrong, by hand (design, sections 4 and 5). One Spark job for all."""
+"""Every way in which a landed line can be right or wrong, by hand. One Spark job for all."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ REORDERED = ["Customer Password", "Customer Email", *sorted(set(COLUMNS) - {"Cus
 
 
 def numbered(changes: list[dict[str, str]]) -> list[str]:
-    """Lines told apart by their zip codes, which no rule looks at, and by their ids unless these are changed."""
+    """Lines distinguished by their zip codes, which no rule looks at, and by their ids unless these are changed."""
     return [
         line({"Order Zipcode": f"zip{n}", "Order Item Id": str(n)} | change)
         for n, change in enumerate(changes, start=1)

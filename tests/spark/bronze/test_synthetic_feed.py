@@ -1,4 +1,4 @@
-"""What the platform makes of a synthetic feed is what the feed's truth says."""
+"""Bronze of a synthetic feed equals the truth that the feed writes beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores, segments, tiers, rates: each rule of gold by itself (design, section 7)."""
+"""Scores, segments, tiers, rates: each rule of gold by itself."""
 
 import itertools
 import random

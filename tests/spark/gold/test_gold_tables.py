@@ -1,4 +1,4 @@
-"""The gold tables against the oracle, on random histories and on the real data set (design, section 7)."""
+"""The gold tables against the oracle, on random histories and on the real data set."""
 
 # ruff: noqa: DTZ001 - instants in UTC are naive in Python where Spark hands them over
 
@@ -292,8 +292,8 @@ def test_others_are_asked_for_dates_that_the_moved_orders_gave_up_and_for_no_mor
     after = enriched({kept: [10, 15, 20], passed: [9, 21], given_up: [15]})
     right = {product: [12, 18] for product in (given_up, first_gone, last_gone)}
     others = enriched({kept: [-40, 70], passed: [-40, 70]} | right)
-    standing = product_totals(before.unionByName(others.where(F.col("product_id") >= given_up)))
-    moved = collected(updated_totals(standing, before, after, others))
+    published = product_totals(before.unionByName(others.where(F.col("product_id") >= given_up)))
+    moved = collected(updated_totals(published, before, after, others))
     dates = {row["product_id"]: (row["first_order_date"], row["last_order_date"]) for row in moved}
     expected = {kept: [10, 20], passed: [9, 21]} | right
     assert dates == {product: (day(first).date(), day(last).date()) for product, (first, last) in expected.items()}

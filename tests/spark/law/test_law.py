@@ -1,4 +1,7 @@
-"""The law (design, section 3), through build, gate and publish on real Delta: the same files, the same tables."""
+"""The law (docs/architecture.md): the same files give the same tables, in whatever order and however often they run.
+
+Through build, gate and publish, on real Delta. The tests share a lakehouse, and each leaves it as it was.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from spark_jobs.layers.registry import TABLES
 from spark_jobs.runtime.errors import GateRejected
 from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.storage import local_relation
+from spark_jobs.storage.publications import Publication
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 THIRD_DAY = (
     order_item(21, customer=1, day=3),
-    # A canceled order of the first day speaks for its customer once more.
+    # A canceled order of the first day is delivered again, with another segment of its customer.
     order_item(8, day=1, status="CANCELED", customer=4, segment="Corporate"),
     "this is no order item",
 )
@@ -71,7 +75,7 @@ def test_one_interval_publishes_every_line_once(at_once: Lakehouse) -> None:
 def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables(
     at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the tables themselves, as where rows are many; all other tests go by rows at hand."""
+    """By the tables themselves, as where rows are many; in all other tests the few rows are local relations."""
     monkeypatch.setattr(local_relation, "MOST_ROWS", 0)
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
@@ -84,7 +88,7 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
 
 
 def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse]) -> None:
-    """Each day goes on from what stands."""
+    """Each day is an incremental build on the one before."""
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
     corrected_delivery(lakehouse)
@@ -94,12 +98,12 @@ def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: 
     (row,) = lakehouse.published("gold.customers360").where("customer_id = 4").collect()
     assert row["customer_segment"] == "Corporate"
     for table, columns in ((name, spec.statistics_columns) for name, spec in TABLES.items()):
-        assert all(set(told) == set(columns) for told in lakehouse.statistics(table)), table
-    days = sorted((told["landing_date"] for told in lakehouse.statistics("bronze.order_items")), key=str)
+        assert all(set(file) == set(columns) for file in lakehouse.statistics(table)), table
+    days = sorted((file["landing_date"] for file in lakehouse.statistics("bronze.order_items")), key=str)
     assert days == [(f"2018-01-0{day}", f"2018-01-0{day}") for day in (1, 2, 3)], "a day is in a file of its own"
 
 
-def test_nothing_changed_below_is_an_empty_change(at_once: Lakehouse) -> None:
+def test_an_unchanged_upstream_layer_is_an_empty_change(at_once: Lakehouse) -> None:
     before = {layer: at_once.heads(layer) for layer in LAYERS}
     for layer in ("silver", "gold"):
         build = at_once.build(layer, "2018-01-01", "2018-01-04")
@@ -110,7 +114,7 @@ def test_nothing_changed_below_is_an_empty_change(at_once: Lakehouse) -> None:
     assert {layer: at_once.heads(layer) for layer in LAYERS} == before
 
 
-def test_maintenance_changes_no_row_and_later_builds_go_on(at_once: Lakehouse) -> None:
+def test_maintenance_changes_no_row_and_later_builds_are_incremental(at_once: Lakehouse) -> None:
     at_once.run("2018-01-02", "2018-01-03", layers=("bronze",), audited=False)  # leaves a second file to compact
     before = at_once.everything()
     old = at_once.build("bronze", "2018-01-01", "2018-01-02")
@@ -144,29 +148,47 @@ def test_a_silver_build_that_another_run_overtook_is_built_again(at_once: Lakeho
     assert sorted(after, key=repr) == sorted(before, key=repr), "what was withdrawn leaves no trace"
 
 
-def test_a_layer_that_has_got_a_table_is_built_anew(at_once: Lakehouse, capsys: pytest.CaptureFixture[str]) -> None:
-    before = at_once.everything()
-    newest, table = at_once.publications.newest("gold"), "gold.product_totals"
+def publish_changed(lakehouse: Lakehouse, publication: Publication, tables: dict[str, int]) -> Publication:
+    """Publishes a layer once more, with these tables."""
+    newest = lakehouse.publications.newest(publication.layer)
     assert newest is not None
-    older = {name: version for name, version in newest.tables.items() if name != table}
-    assert at_once.publications.append(replace(newest, seq=newest.seq + 1, base_seq=newest.seq, tables=older))
+    changed = replace(publication, seq=newest.seq + 1, base_seq=newest.seq, tables=tables)
+    assert lakehouse.publications.append(changed)
+    return changed
+
+
+def without(table: str, publication: Publication) -> dict[str, int]:
+    return {name: version for name, version in publication.tables.items() if name != table}
+
+
+def test_a_layer_with_a_new_table_is_built_whole(at_once: Lakehouse) -> None:
+    before, table = at_once.everything("gold"), "gold.product_totals"
+    gold = at_once.publications.newest("gold")
+    assert gold is not None
+    publish_changed(at_once, gold, without(table, gold))
     at_once.spark.sql(f"DROP TABLE {at_once.names.table(table)}")
-    capsys.readouterr()
-    at_once.maintain("2018-01-10")
-    assert f"gold: left as it is until it is built again, since it has got {table}" in capsys.readouterr().out
     build = at_once.build("gold", "2018-01-01", "2018-01-04")
-    assert build.whole
+    assert build.full_refresh
     at_once.publish(build, at_once.approve(build).fingerprint)
-    assert at_once.everything() == before
+    assert at_once.everything("gold") == before
 
 
-def test_maintenance_names_what_published_tables_break(at_once: Lakehouse) -> None:
-    newest = at_once.publications.newest("silver")
-    assert newest is not None
-    name = at_once.names.table("silver.orders")
+def test_maintenance_names_broken_rules_and_leaves_those_layers_as_they_are(
+    at_once: Lakehouse, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Silver breaks a rule, and gold lacks a table that is new."""
+    silver, gold = at_once.publications.newest("silver"), at_once.publications.newest("gold")
+    assert silver is not None
+    assert gold is not None
+    name, table = at_once.names.table("silver.orders"), "gold.product_totals"
     at_once.spark.sql(f"UPDATE {name} SET line_total = line_total + 0.01 WHERE order_item_id = 1").collect()
-    tampered = replace(newest, seq=newest.seq + 1, base_seq=newest.seq, tables=at_once.heads("silver"))
-    assert at_once.publications.append(tampered)
-    with pytest.raises(GateRejected, match=rf"publication {tampered.seq} of orders: values_agree"):
+    broken = publish_changed(at_once, silver, at_once.heads("silver"))
+    incomplete = publish_changed(at_once, gold, without(table, gold))
+    with pytest.raises(GateRejected, match=rf"publication {broken.seq} of orders: "):
         at_once.maintain("2000-01-01T00:00:00+00:00")
-    assert at_once.publications.newest("silver") == tampered, "nothing of the rejected layer was touched"
+    reported = caplog.text
+    assert f"gold: left until it is built again, since it got {table}" in reported
+    assert at_once.publications.newest("silver") == broken, "nothing of the rejected layer was touched"
+    assert at_once.publications.newest("gold") == incomplete
+    for mended in (silver, gold):
+        publish_changed(at_once, mended, mended.tables)

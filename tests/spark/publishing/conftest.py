@@ -1,4 +1,4 @@
-"""Lakehouses of a test's own on the suite's one Spark."""
+"""Lakehouses for single tests or modules, on the one Spark of the suite."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def new_lakehouse(
 
 @pytest.fixture(scope="module")
 def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
-    """An empty one for all tests of a module."""
+    """An empty lakehouse for all tests of a module."""
     return new_lakehouse()

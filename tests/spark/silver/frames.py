@@ -33,7 +33,7 @@ from tests.unit.model.cases import COLUMNS, Row
 
 MONEY, RATE, DEGREES = DecimalType(12, 2), DecimalType(7, 4), DecimalType(11, 8)
 
-# Types of bronze columns (design, section 5); all others are strings.
+# Types of bronze columns; all others are strings.
 TYPES: dict[str, DataType] = {
     "order_item_id": LongType(),
     "order_id": LongType(),
@@ -76,7 +76,7 @@ def collected(result: DataFrame) -> list[Row]:
 
 
 def assert_same(actual: list[Row], expected: Iterable[Row], key: str) -> None:
-    """Equal row for row and value for value, found by key; says where the first differences are."""
+    """Equal row for row and value for value, found by key; the error shows the first differences."""
     by_key = {row[key]: row for row in expected}
     assert len(actual) == len({row[key] for row in actual}), f"{key} is not unique"
     assert {row[key] for row in actual} == set(by_key)

@@ -1,4 +1,4 @@
-"""What a build changes in a published table (design, section 2)."""
+"""What a build changes in a published table."""
 
 from pyspark.sql import SparkSession
 

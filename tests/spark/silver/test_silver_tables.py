@@ -1,4 +1,4 @@
-"""silver.orders and the two dimensions against hand-written cases and the oracle (design, section 6)."""
+"""silver.orders and the two dimensions against hand-written cases and the oracle."""
 
 from datetime import date
 from decimal import Decimal
@@ -36,15 +36,15 @@ def test_later_landing_dates_go_on_from_the_versions_of_earlier_ones(spark: Spar
         (dim_customers, "customer_id", "customer_id"),
         (dim_products, "product_id", "product_card_id"),
     ):
-        standing = derive(frame(spark, parts[0]))
+        derived = derive(frame(spark, parts[0]))
         for part in parts[1:]:
             new = frame(spark, part)
             keys = new.select(F.col(source).alias(natural)).distinct()
-            going_on = derive(new, standing.join(keys, natural, "left_semi"))
-            standing = standing.join(keys, natural, "left_anti").unionByName(going_on)
+            incremental = derive(new, derived.join(keys, natural, "left_semi"))
+            derived = derived.join(keys, natural, "left_anti").unionByName(incremental)
         expected = collected(derive(frame(spark, rows)))
         assert any(not version["is_current"] for version in expected)
-        assert_same(collected(standing), expected, natural.replace("_id", "_key"))
+        assert_same(collected(derived), expected, natural.replace("_id", "_key"))
 
 
 def test_newest_delivery_by_landing_date_then_file_then_hash(spark: SparkSession) -> None:
@@ -67,7 +67,7 @@ def test_newest_delivery_by_landing_date_then_file_then_hash(spark: SparkSession
 
 
 def test_orders_keep_every_value_under_its_name_here(spark: SparkSession) -> None:
-    """Each source column gets a value of its own, so that no two can be confused."""
+    """Each source column gets another value, so that no two can be confused."""
     row = bronze_row()
     for name in row:
         if isinstance(row[name], str) or row[name] is None:

@@ -1,4 +1,4 @@
-"""What has landed, and what is refused (design, section 4)."""
+"""What has landed, and what is refused."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def at(day: int, hour: int = 12, minute: int = 0, second: int = 0, micro: int = 
     return datetime(2018, 1, day, hour, minute, second, micro)
 
 
-def said(item: int, day: int, segment: str | None = "Consumer", landed: int | None = None, **more: Any) -> Row:
+def delivered(item: int, day: int, segment: str | None = "Consumer", landed: int | None = None, **more: Any) -> Row:
     """Item `item` of an order at noon of a day of January 2018, landed on that day or another."""
     more = {"order_id": item, "order_date_dateorders": at(day)} | more
     return bronze_row(
@@ -90,16 +90,16 @@ ANN = ("725", "Ann", "Lee")
 LAST = at(4, 23, 59, 59, 999999)
 
 HISTORIES = [
-    History("one row", [said(1, 1)], [(at(1), None, "Consumer", *ANN)]),
-    History("equal neighbours are one version", [said(1, 1), said(2, 5)], [(at(1), None, "Consumer", *ANN)]),
+    History("one row", [delivered(1, 1)], [(at(1), None, "Consumer", *ANN)]),
+    History("equal neighbours are one version", [delivered(1, 1), delivered(2, 5)], [(at(1), None, "Consumer", *ANN)]),
     History(
         "a change",
-        [said(1, 1), said(2, 5, "Corporate"), said(3, 7, "Corporate")],
+        [delivered(1, 1), delivered(2, 5, "Corporate"), delivered(3, 7, "Corporate")],
         [(at(1), at(5), "Consumer", *ANN), (at(5), None, "Corporate", *ANN)],
     ),
     History(
         "a change and back",
-        [said(1, 1), said(2, 5, "Corporate"), said(3, 7)],
+        [delivered(1, 1), delivered(2, 5, "Corporate"), delivered(3, 7)],
         [
             (at(1), at(5), "Consumer", *ANN),
             (at(5), at(7), "Corporate", *ANN),
@@ -108,12 +108,12 @@ HISTORIES = [
     ),
     History(
         "the other tracked attribute",
-        [said(1, 1), said(2, 5, customer_zipcode="00725")],
+        [delivered(1, 1), delivered(2, 5, customer_zipcode="00725")],
         [(at(1), at(5), "Consumer", *ANN), (at(5), None, "Consumer", "00725", "Ann", "Lee")],
     ),
     History(
-        "a late row speaks for the start of its landing date, between two others",
-        [said(1, 2), said(2, 1, "Corporate", landed=5), said(3, 7, "Home Office")],
+        "a late row counts for the start of its landing date, between two others",
+        [delivered(1, 2), delivered(2, 1, "Corporate", landed=5), delivered(3, 7, "Home Office")],
         [
             (at(1), at(5, 0), "Consumer", *ANN),  # from the earliest order, which came late
             (at(5, 0), at(7), "Corporate", *ANN),
@@ -122,32 +122,32 @@ HISTORIES = [
     ),
     History(
         "only a late row: valid from its order",
-        [said(1, 1, landed=9)],
+        [delivered(1, 1, landed=9)],
         [(at(1), None, "Consumer", *ANN)],
     ),
     History(
-        "an item delivered again later speaks for the day of that delivery",
-        [said(1, 1), said(1, 1, "Corporate", landed=20)],
+        "an item delivered again later counts for the day of that delivery",
+        [delivered(1, 1), delivered(1, 1, "Corporate", landed=20)],
         [(at(1), at(20, 0), "Consumer", *ANN), (at(20, 0), None, "Corporate", *ANN)],
     ),
     History(
-        "an early row speaks for the last instant of its landing date",
-        [said(1, 3), said(2, 9, "Corporate", landed=4), said(3, 5, "Corporate")],
+        "an early row counts for the last instant of its landing date",
+        [delivered(1, 3), delivered(2, 9, "Corporate", landed=4), delivered(3, 5, "Corporate")],
         [(at(3), LAST, "Consumer", *ANN), (LAST, None, "Corporate", *ANN)],
     ),
     History(
         "only an early row: valid from before its order",
-        [said(1, 9, landed=4)],
+        [delivered(1, 9, landed=4)],
         [(LAST, None, "Consumer", *ANN)],
     ),
     History(
         "midnight belongs to its own day",
-        [said(1, 4), said(2, 5, "Corporate", order_date_dateorders=at(5, 0), landed=4)],
+        [delivered(1, 4), delivered(2, 5, "Corporate", order_date_dateorders=at(5, 0), landed=4)],
         [(at(4), LAST, "Consumer", *ANN), (LAST, None, "Corporate", *ANN)],
     ),
     History(
-        "of equal instants the greater item speaks, the other is silent",
-        [said(3, 1), said(5, 4, "Corporate", order_id=4), said(4, 4, order_id=4), said(6, 6)],
+        "of equal instants the greater item counts, the other does not",
+        [delivered(3, 1), delivered(5, 4, "Corporate", order_id=4), delivered(4, 4, order_id=4), delivered(6, 6)],
         [
             (at(1), at(4), "Consumer", *ANN),
             (at(4), at(6), "Corporate", *ANN),
@@ -156,44 +156,44 @@ HISTORIES = [
     ),
     History(
         "a row that is silent makes no version",
-        [said(1, 1), said(2, 4, "Corporate"), said(3, 4)],
+        [delivered(1, 1), delivered(2, 4, "Corporate"), delivered(3, 4)],
         [(at(1), None, "Consumer", *ANN)],
     ),
     History(
-        "of equal instants the greater order speaks, before the item",
-        [said(9, 4, "Corporate", order_id=1), said(8, 4, order_id=2)],
+        "of equal instants the greater order counts, before the item",
+        [delivered(9, 4, "Corporate", order_id=1), delivered(8, 4, order_id=2)],
         [(at(4), None, "Consumer", *ANN)],
     ),
     History(
-        "of rows clamped to one instant the later order speaks",
-        [said(1, 3, landed=8), said(2, 2, "Corporate", landed=8)],
+        "of rows clamped to one instant the later order counts",
+        [delivered(1, 3, landed=8), delivered(2, 2, "Corporate", landed=8)],
         [(at(2), None, "Consumer", *ANN)],
     ),
     History(
-        "of one item clamped to one instant the later file speaks, then the greater hash",
+        "of one item clamped to one instant the later file counts, then the greater hash",
         [
-            said(1, 1, "Corporate", landed=8, source_file="dt=2018-01-08/a.csv", row_hash="z"),
-            said(1, 1, "Home Office", landed=8, source_file="dt=2018-01-08/b.csv", row_hash="b"),
-            said(1, 1, "Consumer", landed=8, source_file="dt=2018-01-08/b.csv", row_hash="a"),
+            delivered(1, 1, "Corporate", landed=8, source_file="dt=2018-01-08/a.csv", row_hash="z"),
+            delivered(1, 1, "Home Office", landed=8, source_file="dt=2018-01-08/b.csv", row_hash="b"),
+            delivered(1, 1, "Consumer", landed=8, source_file="dt=2018-01-08/b.csv", row_hash="a"),
         ],
         [(at(1), None, "Home Office", *ANN)],
     ),
     History(
-        "NULL is a value of its own",
-        [said(1, 1, None), said(2, 2, None), said(3, 3), said(4, 4, None)],
+        "NULL is a value like any other",
+        [delivered(1, 1, None), delivered(2, 2, None), delivered(3, 3), delivered(4, 4, None)],
         [(at(1), at(3), None, *ANN), (at(3), at(4), "Consumer", *ANN), (at(4), None, None, *ANN)],
     ),
     History(
         "all tracked attributes NULL from the start",
-        [said(1, 1, None, customer_zipcode=None), said(2, 2, None, customer_zipcode=None)],
+        [delivered(1, 1, None, customer_zipcode=None), delivered(2, 2, None, customer_zipcode=None)],
         [(at(1), None, None, None, "Ann", "Lee")],
     ),
     History(
         "untracked attributes are those of the version's last row, NULL included",
         [
-            said(1, 1, customer_fname="An"),
-            said(2, 2, customer_lname=None),
-            said(3, 3, "Corporate", customer_fname="Bo"),
+            delivered(1, 1, customer_fname="An"),
+            delivered(2, 2, customer_lname=None),
+            delivered(3, 3, "Corporate", customer_fname="Bo"),
         ],
         [(at(1), at(3), "Consumer", "725", "Ann", None), (at(3), None, "Corporate", "725", "Bo", "Lee")],
     ),

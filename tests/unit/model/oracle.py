@@ -1,6 +1,6 @@
-"""The meaning of silver and gold in plain Python, to compare the Spark functions with (design, sections 6, 7).
+"""The meaning of silver and gold in plain Python, to compare the Spark functions with.
 
-Written from the design alone and for obviousness, not speed: rows are dicts, money is Decimal, every key is
+Written from the definitions of the tables, for obviousness, not speed: rows are dicts, money is Decimal, every key is
 handled by itself. It shares no code with spark_jobs.
 """
 
@@ -101,7 +101,7 @@ def newest(bronze: Iterable[Row]) -> list[Row]:
 
 def orders(bronze: Iterable[Row]) -> list[Row]:
     """silver.orders."""
-    return [{here: row[there] for here, there in ORDER_COLUMNS.items()} for row in newest(bronze)]
+    return [{name: row[source] for name, source in ORDER_COLUMNS.items()} for row in newest(bronze)]
 
 
 def effective_at(row: Row) -> datetime:
@@ -148,8 +148,8 @@ def dimension(
 
         history: list[Row] = []
         for instant, row in speaking.items():
-            attributes = {here: row[there] for here, there in tracked.items()}
-            names = {here: row[there] for here, there in untracked.items()}
+            attributes = {name: row[source] for name, source in tracked.items()}
+            names = {name: row[source] for name, source in untracked.items()}
             if history and all(history[-1][name] == value for name, value in attributes.items()):
                 history[-1].update(names)
             else:
@@ -226,12 +226,12 @@ def counted(items: Iterable[Row]) -> list[Row]:
 
 
 def total(items: Iterable[Row], column: str) -> Any:
-    """The sum of the values that are there."""
+    """The sum of the values that are not NULL."""
     return sum((item[column] for item in items if item[column] is not None), Decimal(0))
 
 
 def average(values: Iterable[Any], places: int) -> Decimal | None:
-    """Of the values that are there."""
+    """Of the values that are not NULL."""
     known = [value for value in values if value is not None]
     return rounded(sum(known, Decimal(0)), len(known), places)
 
@@ -396,7 +396,7 @@ def margin_category(margin_score: int) -> str:
 
 
 def product_health(tier: str, completion: Decimal | None, cancellation: Decimal | None, fraud: Decimal | None) -> str:
-    """The first rule that holds; the three rates are there together or not at all."""
+    """The first rule that holds; the three rates are all NULL or none is."""
     if completion is None or cancellation is None or fraud is None:
         return "Monitor"
     if tier in ("Star", "Strong") and completion >= Decimal("0.90") and cancellation < Decimal("0.05"):
