@@ -1,4 +1,4 @@
-"""Weekly upkeep of the published tables."""
+"""Weekly maintenance of the published tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOC = """
 ### Maintenance
 
 Runs the job `maintenance` as of the end of the data interval: OPTIMIZE (followed by a publication of the same data),
-whole-table audits, VACUUM of what no publication points at any more, and removal of old staging.
+whole-table audits, VACUUM of files that no publication refers to, and removal of old staging.
 """
 
 with DAG(

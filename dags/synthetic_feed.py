@@ -1,4 +1,4 @@
-"""Lands a day of invented orders every day."""
+"""Land one day of synthetic orders per day."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from include.settings import SETTINGS
 DOC = """
 ### Synthetic feed
 
-Runs the job `synthetic_feed`: it lands the dates of the data interval, one day for a scheduled run, and replaces what
-had landed for them. For a landing volume that nobody else delivers to. A backfill lands days of the past; the same
-date always gets the same bytes. Scale, seed and shares of faults are parameters of the job.
+Runs the job `synthetic_feed`: it lands the dates of the data interval, one day for a scheduled run, and replaces the
+files of those dates. Use it for a landing volume without other deliveries. A backfill lands days of the past; a date
+always gets the same bytes. Scale, seed and rates of faults are parameters of the job.
 """
 
 with DAG(
     dag_id="synthetic_feed",
-    description="Lands invented orders, a day at a time",
+    description="Lands synthetic orders, one day per run",
     schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone="UTC"),
     start_date=datetime(2015, 1, 1, tzinfo=UTC),
     catchup=False,

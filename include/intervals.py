@@ -1,41 +1,41 @@
-"""Landing dates of a data interval (design, section 3)."""
+"""Landing dates of a data interval."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
-from airflow.sdk.exceptions import AirflowFailException
+from include.failures import IntervalRefused
 
-HOW_TO_GIVE_ONE = (
+INTERVAL_HELP = (
     'In the UI choose "Specify Manually" under Data Interval; through the API send logical_date together with '
     "data_interval_start and data_interval_end; for many days use `airflow backfill create`."
 )
 
 
 def utc_dates(start: datetime | None, end: datetime | None) -> tuple[date, date]:
-    """The first landing date of an interval and the first one after it, or a refusal."""
+    """Return the first landing date and the date after the last one; raise `IntervalRefused` if there is none."""
     if start is None or end is None:
-        raise AirflowFailException(f"This run has no data interval, so it has no landing dates. {HOW_TO_GIVE_ONE}")
+        raise IntervalRefused(f"This run has no data interval, so it has no landing dates. {INTERVAL_HELP}")
     shown = f"{start.isoformat()} to {end.isoformat()}"
     if end <= start:
-        raise AirflowFailException(f"The data interval {shown} ends before it starts. {HOW_TO_GIVE_ONE}")
+        raise IntervalRefused(f"The data interval {shown} ends before it starts. {INTERVAL_HELP}")
     first, after = start.astimezone(UTC).date(), end.astimezone(UTC).date()
     if first >= after:
-        raise AirflowFailException(
+        raise IntervalRefused(
             f"The data interval {shown} contains no landing date: the dates d with date(start) <= d < date(end), "
-            f"in UTC, are taken. {HOW_TO_GIVE_ONE}"
+            f"in UTC, are taken. {INTERVAL_HELP}"
         )
     return first, after
 
 
 def days(first: date, after: date) -> list[date]:
-    """The dates from `first` up to but not including `after`."""
+    """Return the dates from `first` up to but not including `after`."""
     return [first + timedelta(days=n) for n in range((after - first).days)]
 
 
 def spans(dates: Iterable[date], at_most: int = 20) -> str:
-    """Dates for people: neighbours as one span, and no more than `at_most` spans."""
+    """Describe dates for people: consecutive dates as one span, at most `at_most` spans."""
     found: list[list[date]] = []
     for day in sorted(set(dates)):
         if found and day - found[-1][1] == timedelta(days=1):

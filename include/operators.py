@@ -16,9 +16,10 @@ from airflow.providers.databricks.exceptions import DatabricksApiError
 from airflow.providers.databricks.hooks.databricks import RunState
 from airflow.providers.databricks.operators.databricks import DatabricksRunNowOperator
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from requests.exceptions import RequestException
 
+from include.failures import JobRunCancelled, PublicationUnusable
 from include.hook import LakehouseHook
 from include.settings import SETTINGS, Settings
 from include.triggers import JobRunTrigger
@@ -94,7 +95,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         if event and event.get("run_state"):
             state = RunState.from_json(event["run_state"])
             if state.result_state == "CANCELED":
-                raise AirflowFailException(
+                raise JobRunCancelled(
                     f"Job run {event['run_id']} was cancelled in the workspace: {event['run_page_url']}. "
                     "Clear this task to start another."
                 )
@@ -166,7 +167,7 @@ class PublishOperator(JobRunOperator):
             or publication.get("layer") != self.layer
             or str(publication.get("job_run_id")) != run_id
         ):
-            raise AirflowException(f"{path} is not the publication of {self.layer} by job run {run_id}.")
+            raise PublicationUnusable(f"{path} is not the publication of {self.layer} by job run {run_id}.")
         again = bool(publication.get("already_published"))
         self.log.info(
             "%s publication %s%s:", self.layer, publication.get("seq"), " (published before)" if again else ""

@@ -21,11 +21,11 @@ from airflow.sdk.exceptions import TaskDeferred
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tiny_workspace import TinyWorkspace
 
 from include.operators import JobRunOperator
 from include.settings import load
 from include.workspace import Workspace
+from tests.dags.tiny_workspace import TinyWorkspace
 
 HOST, LOGIN = "workspace.example", "login.microsoftonline.com"
 TENANT = "11111111-2222-3333-4444-555555555555"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralTimeout, TaskDeferred
-from tiny_workspace import OPS, TinyWorkspace
 
-from include.layers import published_assets
+from include.layer_group import published_assets
 from include.operators import RUN_KEY, JobRunOperator, PublishOperator
 from include.triggers import JobRunTrigger
+from tests.dags.tiny_workspace import OPS, TinyWorkspace
 
 
 def build(token: str = "ti-1", **given: Any) -> JobRunOperator:
@@ -167,7 +167,7 @@ def test_a_failed_run_is_retried_a_cancelled_one_is_not(workspace: TinyWorkspace
 def test_a_mark_by_hand_cancels_what_no_trigger_has_seen(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     from types import SimpleNamespace
 
-    from include import marked_by_hand
+    from include import listeners
 
     called: list[tuple[Any, ...]] = []
 
@@ -181,12 +181,12 @@ def test_a_mark_by_hand_cancels_what_no_trigger_has_seen(workspace: TinyWorkspac
     ti = SimpleNamespace(operator="JobRunOperator", dag_id="d", task_id="t", run_id="r", map_index=-1)
     other = SimpleNamespace(operator="AuditGate", dag_id="d", task_id="g", run_id="r", map_index=-1)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(marked_by_hand.threading, "Thread", Now)
-        marked_by_hand.on_task_instance_failed(None, ti, "manually set")
-        marked_by_hand.on_task_instance_success(None, ti)
-        marked_by_hand.on_task_instance_skipped(None, ti)
-        marked_by_hand.on_task_instance_failed("running", ti, "an ordinary failure")
-        marked_by_hand.on_task_instance_failed(None, other, "no job")
+        patched.setattr(listeners.threading, "Thread", Now)
+        listeners.on_task_instance_failed(None, ti, "manually set")
+        listeners.on_task_instance_success(None, ti)
+        listeners.on_task_instance_skipped(None, ti)
+        listeners.on_task_instance_failed("running", ti, "an ordinary failure")
+        listeners.on_task_instance_failed(None, other, "no job")
     assert called == [("d", "t", "r", -1)] * 3
 
 

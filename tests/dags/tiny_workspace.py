@@ -1,7 +1,7 @@
-"""A tiny Databricks workspace over real HTTP: just enough of Jobs and Files for the DAGs' tests.
+"""A tiny Databricks workspace over HTTP, with the parts of the Jobs and Files API that the DAGs use.
 
-Runs last as long as `duration` says (None: until cancelled). When a build ends it leaves the verdict that `verdict`
-makes; publish leaves a publication. Everything that was asked is kept for assertions.
+A job run lasts `duration` seconds (None: until it is cancelled). At its end a build writes the verdict that `verdict`
+returns, and publish writes a publication. `requests` records all requests for assertions.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
+    (Path(__file__).resolve().parents[2] / "include" / "published_tables.json").read_text(encoding="utf-8")
+)
 TOKEN = "tiny-secret-token"
 OPS = "/Volumes/spark_catalog/ops/files"
 LANDING = "/Volumes/spark_catalog/landing/files"
 
 
 def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[str, Any]:
-    """A verdict that says yes, as the audit writes it."""
+    """Return a verdict that allows publication, as the audit writes it."""
     return {
         "layer": layer,
         "build_id": f"{run_id}_0",
@@ -39,7 +43,7 @@ def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[st
 
 
 class TinyWorkspace:
-    """The server and its state."""
+    """The server, its jobs, job runs and files."""
 
     def __init__(self, port: int = 0) -> None:
         self.jobs = {
@@ -63,7 +67,7 @@ class TinyWorkspace:
 
     @property
     def connection(self) -> str:
-        """The Airflow connection to it, as JSON."""
+        """Return the Airflow connection to this workspace as JSON."""
         return json.dumps(
             {
                 "conn_type": "databricks",
@@ -79,34 +83,30 @@ class TinyWorkspace:
         self.server.server_close()
 
     def write(self, path: str, content: Any) -> None:
-        """Put a file; anything but bytes as JSON."""
+        """Write a file; content other than bytes is written as JSON."""
         self.files[path] = content if isinstance(content, bytes) else json.dumps(content).encode()
 
     def state(self, run: dict[str, Any]) -> dict[str, str]:
-        """The run's state now; its outcome is written when it is first seen to have ended."""
+        """Return the job run's state. The first call after its end writes its files."""
         over = self.duration is not None and time.monotonic() - run["started"] >= self.duration
         if run["result"] is None and over:
             run["result"] = self.result
             if self.result == "SUCCESS":
-                self._leave_files(run)
+                self._write_files(run)
         if run["result"] is None:
             return {"life_cycle_state": "RUNNING", "state_message": "In run"}
         return {"life_cycle_state": "TERMINATED", "result_state": run["result"], "state_message": ""}
 
-    def _leave_files(self, run: dict[str, Any]) -> None:
-        run_id, given = run["run_id"], run["parameters"]
+    def _write_files(self, run: dict[str, Any]) -> None:
+        run_id, parameters = run["run_id"], run["parameters"]
         if run["job"].endswith("_build"):
             layer = run["job"].removesuffix("_build")
-            verdict = self.verdict(layer, run_id, given)
+            verdict = self.verdict(layer, run_id, parameters)
             if verdict is not None:
                 self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
         elif run["job"] == "publish":
-            layer = given["layer"]
-            tables = {
-                "bronze": ["order_items", "quarantine", "landed_files"],
-                "silver": ["orders", "dim_customers", "dim_products"],
-                "gold": ["orders_enriched", "customers360", "products360"],
-            }[layer]
+            layer = parameters["layer"]
+            tables = PUBLISHED_TABLES[layer]
             self.write(
                 f"{OPS}/publications/{run_id}.json",
                 {
@@ -114,8 +114,8 @@ class TinyWorkspace:
                     "seq": 1,
                     "interval_start": "2018-01-01",
                     "interval_end": "2018-01-08",
-                    "fingerprint": given["fingerprint"],
-                    "build_id": given["build_id"],
+                    "fingerprint": parameters["fingerprint"],
+                    "build_id": parameters["build_id"],
                     "job_run_id": str(run_id),
                     "already_published": False,
                     "tables": {f"{layer}.{t}": {"version": 3, "rows": 100 + n} for n, t in enumerate(tables)},

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.check_landing import CheckLanding
 from include.gate import AuditGate
-from include.landing import CheckLanding
-from include.layers import published_assets
+from include.layer_group import published_assets
 from include.operators import JobRunOperator, PublishOperator
 from include.settings import load
 from tests.prove.budget import rounds

@@ -1,7 +1,9 @@
-"""The task group of a layer: build, gate, publish (design, section 2)."""
+"""The task group of a layer: build, gate, publish."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, TaskGroup
@@ -10,12 +12,11 @@ from include.gate import AuditGate
 from include.operators import JobRunOperator, PublishOperator
 from include.settings import SETTINGS, Settings
 
-PUBLISHED_TABLES: dict[str, tuple[str, ...]] = {
-    "bronze": ("order_items", "quarantine", "landed_files"),
-    "silver": ("orders", "dim_customers", "dim_products"),
-    "gold": ("orders_enriched", "customers360", "product_totals", "products360"),
-}
-
+# A worker has no Spark, so it cannot import the registry of tables: `python -m tools.generate_published_tables`
+# writes this file from it.
+PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
+    Path(__file__).with_name("published_tables.json").read_text(encoding="utf-8")
+)
 INTERVAL = {
     "interval_start": "{{ data_interval_start.in_timezone('UTC').isoformat() }}",
     "interval_end": "{{ data_interval_end.in_timezone('UTC').isoformat() }}",
@@ -23,7 +24,7 @@ INTERVAL = {
 
 
 def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Asset]:
-    """The Airflow assets of a layer's published tables, by `<layer>.<table>`."""
+    """Return one asset per published table of a layer, by `<layer>.<table>`."""
     schema = f"{settings.schema_prefix}{layer}"
     return {
         f"{layer}.{table}": Asset(
@@ -36,7 +37,7 @@ def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Ass
 
 
 def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
-    """Build and audit into staging, ask the gate, publish."""
+    """Return the tasks that write a layer to staging, audit it and publish it."""
     build_run = f"{{{{ ti.xcom_pull(task_ids='{layer}.build', key='run_id') }}}}"
     verdict = f"ti.xcom_pull(task_ids='{layer}.gate')"
     parameters: dict[str, Any] = dict(INTERVAL)
@@ -49,14 +50,14 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             job_parameters=parameters,
             execution_timeout=settings.task_timeout,
             settings=settings,
-            doc_md=f"Job `{layer}_build`: builds {layer} into staging and audits it there. Publishes nothing.",
+            doc_md=f"Job `{layer}_build`: writes {layer} to staging and audits it there. Publishes nothing.",
         )
         gate = AuditGate(
             task_id="gate",
             layer=layer,
             build_job_run_id=build_run,
             settings=settings,
-            doc_md="Reads the verdict of that build. No: fails for good. Links: *Verdict*, *Data Docs*.",
+            doc_md="Reads the verdict on that build. A *no* fails for good. Links: *Verdict*, *Data Docs*.",
         )
         publish = PublishOperator(
             task_id="publish",
@@ -70,7 +71,7 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             },
             execution_timeout=settings.task_timeout,
             settings=settings,
-            doc_md="Job `publish`: commits the audited staging, if its verdict is for exactly this build.",
+            doc_md="Job `publish`: commits the audited staging if its verdict is for exactly this build.",
         )
         build >> gate >> publish
     return group

@@ -1,4 +1,4 @@
-"""check_landing: the interval, and what has landed."""
+"""check_landing: which intervals it accepts, and which dates it waits for."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from tiny_workspace import LANDING, TinyWorkspace
 
+from include.check_landing import CheckLanding
+from include.failures import IntervalRefused, LandingIncomplete
 from include.intervals import spans, utc_dates
-from include.landing import CheckLanding, LandingIncomplete
 from include.settings import load
+from tests.dags.tiny_workspace import LANDING, TinyWorkspace
 
 
 def check(start: datetime | None, end: datetime | None, **settings: str) -> dict[str, Any]:
     run = SimpleNamespace(data_interval_start=start, data_interval_end=end)
-    given = load({f"LAKEHOUSE_{name}": value for name, value in settings.items()})
-    return CheckLanding(task_id="check_landing", settings=given).execute({"dag_run": run})
+    loaded = load({f"LAKEHOUSE_{name}": value for name, value in settings.items()})
+    return CheckLanding(task_id="check_landing", settings=loaded).execute({"dag_run": run})
 
 
 def day(number: int, hour: int = 0) -> datetime:
@@ -41,15 +41,15 @@ def test_dates_are_those_from_start_up_to_end_in_utc() -> None:
         (day(1, 2), day(1, 20), "contains no landing date"),
     ],
 )
-def test_an_interval_without_dates_is_refused_before_anything_is_asked(
+def test_an_interval_without_dates_is_refused_before_any_request(
     workspace: TinyWorkspace, start: datetime | None, end: datetime | None, words: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match=words):
+    with pytest.raises(IntervalRefused, match=words):
         check(start, end)
     assert workspace.requests == []
 
 
-def test_all_have_landed_over_all_pages_of_one_listing(workspace: TinyWorkspace) -> None:
+def test_landed_dates_are_counted_over_all_pages_of_the_listing(workspace: TinyWorkspace) -> None:
     workspace.page_size = 10
     assert check(day(1), day(31)) == {"first": "2018-01-01", "after": "2018-01-31", "dates": 30, "landed": 30}
     assert workspace.requests == [("GET", f"/api/2.0/fs/directories{LANDING}")] * 4
@@ -61,17 +61,17 @@ def test_missing_dates_are_named(workspace: TinyWorkspace) -> None:
         LandingIncomplete, match=r"4 of 6 .*2018-01-02 to 2018-01-03, 2018-01-05 to 2018-01-06"
     ) as found:
         check(day(1), day(7))
-    assert not isinstance(found.value, AirflowFailException), "it is looked for again"
+    assert not isinstance(found.value, IntervalRefused), "check_landing must be retried"
 
 
-def test_a_setting_lets_missing_dates_pass_but_not_all_of_them(workspace: TinyWorkspace) -> None:
+def test_a_setting_tolerates_some_missing_dates_but_not_all(workspace: TinyWorkspace) -> None:
     workspace.folders[LANDING] = ["dt=2018-01-01"]
     assert check(day(1), day(3), ALLOW_MISSING_DATES="true")["landed"] == 1
     with pytest.raises(LandingIncomplete):
         check(day(2), day(3), ALLOW_MISSING_DATES="true")
 
 
-def test_no_landing_folder_at_all(workspace: TinyWorkspace) -> None:
+def test_a_missing_landing_folder_is_named(workspace: TinyWorkspace) -> None:
     with pytest.raises(LandingIncomplete, match="/Volumes/spark_catalog/x_landing/files does not exist"):
         check(day(1), day(3), SCHEMA_PREFIX="x_")
 

@@ -1,16 +1,16 @@
-"""What Airflow loads by itself: the links of the gates, the timetable with bounds, the listener that cancels."""
+"""The plugin by which every Airflow component loads the links, the timetable and the listeners."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from include import marked_by_hand
+from include import listeners
 from include.links import DataDocsLink, VerdictLink
 from include.timetables import BoundedCronTimetable
 
 
 class LakehousePlugin(AirflowPlugin):
-    """Registers what the DAGs use, so that every Airflow component can load them."""
+    """Register the links of the gates, the bounded timetable, and the listeners that cancel job runs."""
 
     name = "lakehouse"
     operator_extra_links = [  # noqa: RUF012
@@ -20,4 +20,4 @@ class LakehousePlugin(AirflowPlugin):
     timetables = [  # noqa: RUF012
         BoundedCronTimetable
     ]
-    listeners = [marked_by_hand]  # noqa: RUF012
+    listeners = [listeners]  # noqa: RUF012

@@ -1,0 +1,52 @@
+"""The errors of the Airflow side: what may succeed on another try, and what no retry can change.
+
+A task raises `Transient` for the first kind, which Airflow retries, and `Refusal` for the second, which fails once.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+
+class Transient(AirflowException):
+    """Another try may succeed."""
+
+
+class LandingIncomplete(Transient):
+    """Landing dates of the interval have no folder yet; check_landing looks again on a schedule of its own."""
+
+
+class FileMissing(Transient):
+    """A volume has no such file or folder."""
+
+
+class FileUnreadable(Transient):
+    """A file on a volume is not JSON."""
+
+
+class VerdictUnusable(Transient):
+    """A verdict file describes another build or has an unknown shape."""
+
+
+class PublicationUnusable(Transient):
+    """A publication file describes another publication or has an unknown shape."""
+
+
+class Refusal(AirflowFailException):
+    """No retry can change the outcome; the message says what to do instead."""
+
+
+class IntervalRefused(Refusal):
+    """A run has no data interval, or one without landing dates."""
+
+
+class BuildMissing(Refusal):
+    """A layer has no build in this run that could be audited or published."""
+
+
+class PublicationForbidden(Refusal):
+    """The audit of a build forbids its publication."""
+
+
+class JobRunCancelled(Refusal):
+    """Someone cancelled the job run in the workspace."""
