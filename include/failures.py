@@ -32,6 +32,18 @@ class PublicationUnusable(Transient):
     """A publication file describes another publication or has an unknown shape."""
 
 
+class NoAnswer(Transient):
+    """A call of the Databricks API brought something else than an answer of the API."""
+
+
+class RunOutOfSight(Transient):
+    """Polls of a job run failed for too long. The job run goes on, and the next try waits for it."""
+
+
+class TaskStopped(Transient):
+    """Airflow stopped the task, so its job run was cancelled."""
+
+
 class Refusal(AirflowFailException):
     """No retry can change the outcome; the message says what to do instead."""
 
@@ -46,6 +58,10 @@ class BuildMissing(Refusal):
 
 class PublicationForbidden(Refusal):
     """The audit of a build forbids its publication."""
+
+
+class JobUnknown(Refusal):
+    """The workspace has no job, or more than one job, of the name."""
 
 
 class JobRunCancelled(Refusal):

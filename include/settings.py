@@ -33,6 +33,10 @@ class Settings:
     """LAKEHOUSE_POOL: pool of the tasks that run jobs; it must count deferred tasks (default databricks)."""
     poll_seconds: float
     """LAKEHOUSE_POLL_SECONDS: seconds between two polls of a job run (default 2)."""
+    wait_in_task: timedelta
+    """LAKEHOUSE_WAIT_IN_TASK: seconds in which a task polls its job run itself before it defers (default 60)."""
+    poll_patience: timedelta
+    """LAKEHOUSE_POLL_PATIENCE: seconds for which failing polls of a job run are tolerated (default 300)."""
     api_retries: int
     """LAKEHOUSE_API_RETRIES: attempts of one call of the Databricks API (default 6, about half a minute)."""
     api_retry_delay: int
@@ -136,6 +140,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         asset_host=text("ASSET_HOST", "workspace"),
         pool=text("POOL", "databricks"),
         poll_seconds=fraction("POLL_SECONDS", 2, least=0.1),
+        wait_in_task=seconds("WAIT_IN_TASK", 60),
+        poll_patience=seconds("POLL_PATIENCE", 300),
         api_retries=number("API_RETRIES", 6, least=1),
         api_retry_delay=number("API_RETRY_DELAY", 1),
         owner=text("OWNER", "lakehouse"),

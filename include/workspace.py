@@ -6,9 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.databricks.exceptions import DatabricksApiError
-from requests.exceptions import JSONDecodeError
 
-from include.failures import FileMissing, FileUnreadable
+from include.failures import FileMissing, FileUnreadable, NoAnswer
 from include.hook import LakehouseHook
 from include.settings import SETTINGS, Settings
 
@@ -32,7 +31,7 @@ class Workspace:
             if error.http_status_code == 404:
                 raise FileMissing(f"There is no file {path} in the workspace.") from error
             raise
-        except (JSONDecodeError, UnicodeDecodeError) as error:
+        except NoAnswer as error:
             raise FileUnreadable(f"The file {path} in the workspace is not readable as JSON: {error}") from error
 
     def folders(self, path: str) -> set[str]:

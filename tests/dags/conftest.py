@@ -60,7 +60,7 @@ class FakeTask(SimpleNamespace):
     """The parts of a task instance that an operator uses: id, try number, XCom."""
 
     def __init__(self, **fields: Any) -> None:
-        super().__init__(**{"id": "ti-1", "try_number": 1, "xcom": {}, **fields})
+        super().__init__(**{"id": "ti-1", "try_number": 1, "max_tries": 2, "xcom": {}, **fields})
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcom[key] = value

@@ -154,9 +154,8 @@ def test_jobs_of_a_development_copy_are_found_by_their_prefix(
 ) -> None:
     """Beside jobs of the plain names: `databricks bundle deploy -t dev` puts "[dev name] " before each."""
     workspace.jobs |= {f"[dev jane] {name}": 100 + job_id for name, job_id in list(workspace.jobs.items())}
-    settings = load({"LAKEHOUSE_JOB_PREFIX": "[dev jane] "})
+    settings = load({"LAKEHOUSE_JOB_PREFIX": "[dev jane] ", "LAKEHOUSE_WAIT_IN_TASK": "0"})
     operator = JobRunOperator(task_id="build", job="bronze_build", settings=settings)
-    operator.idempotency_token = "ti-1"
     with pytest.raises(TaskDeferred):
         operator.execute(context)
     assert [run["job"] for run in workspace.runs.values()] == ["[dev jane] bronze_build"]

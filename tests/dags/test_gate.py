@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.failures import BuildMissing, FileMissing, FileUnreadable, VerdictUnusable
 from include.gate import AuditGate
 from include.links import DATA_DOCS_URL, VERDICT_URL
+from include.settings import load
 from include.verdict_file import lines
 from tests.dags.tiny_workspace import OPS, TOKEN, TinyWorkspace, good_verdict
 
@@ -35,7 +36,8 @@ def run_gate(
     if content is None:
         content = {**good_verdict("bronze", 123, INTERVAL), **changed}
     workspace.write(PATH, content)
-    gate = AuditGate(task_id="gate", layer="bronze", build_job_run_id=run_id)
+    settings = load({"LAKEHOUSE_API_RETRIES": "1"})
+    gate = AuditGate(task_id="gate", layer="bronze", build_job_run_id=run_id, settings=settings)
     return gate.execute(context)
 
 

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
     (Path(__file__).resolve().parents[2] / "include" / "published_tables.json").read_text(encoding="utf-8")
 )
+TASK_RUN = 5000  # The id of a job run's only task run is this much above its own.
 TOKEN = "tiny-secret-token"
 OPS = "/Volumes/spark_catalog/ops/files"
 LANDING = "/Volumes/spark_catalog/landing/files"
@@ -142,9 +143,11 @@ class TinyWorkspace:
                 }
             return 200, {"run_id": self.tokens[token]}
         if path.startswith("/api/2.2/jobs/runs/"):
-            run = self.runs.get(int(body["run_id"]))
+            run = self.runs.get(int(body["run_id"]) % TASK_RUN)
             if run is None:
                 return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}
+            if path.endswith("/get-output"):
+                return 200, {"error": "Spark died", "metadata": {}}
             if path.endswith("/cancel"):
                 self.cancelled.append(run["run_id"])
                 run["result"] = run["result"] or "CANCELED"
@@ -155,7 +158,7 @@ class TinyWorkspace:
                 "job_id": self.jobs[run["job"]],
                 "run_page_url": f"http://127.0.0.1:{self.port}/jobs/{self.jobs[run['job']]}/runs/{run['run_id']}",
                 "state": state,
-                "tasks": [{"task_key": "t", "run_id": run["run_id"] + 5000, "attempt_number": 0, "state": state}],
+                "tasks": [{"task_key": "t", "run_id": run["run_id"] + TASK_RUN, "attempt_number": 0, "state": state}],
             }
         if path.startswith("/api/2.0/fs/files/"):
             content = self.files.get(unquote(path.removeprefix("/api/2.0/fs/files")))
