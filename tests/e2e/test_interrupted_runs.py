@@ -17,7 +17,7 @@ def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed
     """All services at once here; `make prove` kills them one by one, at any moment (tests/prove/airflow)."""
     before, runs = lake.contents(), lake.job_runs(first_run)
     lake.client.clear_run(first_run.dag_id, first_run.run_id)
-    lake.wait_for(first_run.run_id, "bronze.build", "deferred")
+    lake.wait_for(first_run.run_id, "bronze.build", "running")
     time.sleep(4)  # its process has begun to work by then
     lake.kill(*SERVICES)
     again = lake.follow(first_run.run_id)
