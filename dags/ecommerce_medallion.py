@@ -10,7 +10,7 @@ from include.check_landing import CheckLanding
 from include.defaults import default_args
 from include.layer_group import layer_group
 from include.settings import SETTINGS
-from include.timetables import daily
+from include.timetables import LandingDateTimetable
 
 DOC = """
 ### Daily order files through three audited layers (write-audit-publish)
@@ -25,8 +25,9 @@ For the landing dates of the run's **data interval** (UTC, end not included):
 | `<layer>.publish` | Databricks job: commits exactly what was audited |
 
 **Other dates:** Trigger, then Data Interval: *Specify Manually*, from the first date 00:00 to the day after the last
-date 00:00. The form takes times in your browser's time zone; their dates in UTC count, and `check_landing` logs them.
-Leave the logical date as it is.
+date 00:00, in UTC. The form takes times in your browser's time zone; an interval that is not whole days in UTC is
+refused. Leave the logical date as it is. Without a data interval, the logical date is the landing date:
+`airflow dags trigger ecommerce_medallion --logical-date 2018-01-05`.
 **Many days:** `airflow backfill create --dag-id ecommerce_medallion --from-date 2018-01-01 --to-date 2018-01-31`.
 **Repeat a run:** clear `bronze.build` with downstream tasks. Every try starts a new job run; the result is the same.
 
@@ -36,7 +37,7 @@ The log of a failed gate and its links *Verdict* and *Data Docs* show which expe
 with DAG(
     dag_id="ecommerce_medallion",
     description="Order files through bronze, silver and gold; each audited before publication",
-    schedule=daily(SETTINGS.schedule, SETTINGS.schedule_start, SETTINGS.schedule_end),
+    schedule=LandingDateTimetable(SETTINGS.schedule, "UTC", SETTINGS.schedule_start, SETTINGS.schedule_end),
     start_date=datetime(2000, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=SETTINGS.max_active_runs,

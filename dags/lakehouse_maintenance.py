@@ -32,6 +32,6 @@ with DAG(
     JobRunOperator(
         task_id="maintenance",
         job="maintenance",
-        job_parameters={"as_of": "{{ data_interval_end.in_timezone('UTC').isoformat() }}"},
+        job_parameters={"as_of": "{{ (dag_run.data_interval_end or dag_run.run_after).isoformat() }}"},
         execution_timeout=SETTINGS.maintenance_timeout,
     )

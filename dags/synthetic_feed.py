@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG
 
 from include.defaults import default_args
 from include.operators import JobRunOperator
 from include.settings import SETTINGS
+from include.timetables import LandingDateTimetable
 
 DOC = """
 ### Synthetic feed
@@ -21,7 +22,7 @@ always gets the same bytes. Scale, seed and rates of faults are parameters of th
 with DAG(
     dag_id="synthetic_feed",
     description="Lands synthetic orders, one day per run",
-    schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone="UTC"),
+    schedule=LandingDateTimetable(SETTINGS.schedule, "UTC"),
     start_date=datetime(2015, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -33,9 +34,6 @@ with DAG(
     JobRunOperator(
         task_id="land",
         job="synthetic_feed",
-        job_parameters={
-            "interval_start": "{{ data_interval_start.in_timezone('UTC').isoformat() }}",
-            "interval_end": "{{ data_interval_end.in_timezone('UTC').isoformat() }}",
-        },
+        with_interval=True,
         execution_timeout=SETTINGS.task_timeout,
     )

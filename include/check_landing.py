@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date
+from datetime import date
 from typing import Any
 
 from airflow.sdk import BaseOperator
 
 from include.failures import FileMissing, LandingIncomplete
-from include.intervals import days, spans, utc_dates
+from include.intervals import days, landing_dates, spans
 from include.settings import SETTINGS, Settings
 from include.workspace import Workspace
 
@@ -32,13 +32,9 @@ class CheckLanding(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Return the first landing date, the date after the last one, and how many dates there are and have landed."""
-        run = context["dag_run"]
-        first, after = utc_dates(run.data_interval_start, run.data_interval_end)
+        first, after = landing_dates(context["dag_run"])
         expected = days(first, after)
         self.log.info("Landing dates of this run: %s (%d).", spans(expected), len(expected))
-        for bound in (run.data_interval_start, run.data_interval_end):
-            if bound.astimezone(UTC).time().isoformat() != "00:00:00":
-                self.log.warning("%s is not midnight in UTC: only its date counts.", bound.isoformat())
         root = self.settings.landing_volume
         try:
             folders = Workspace(self.settings, "CheckLanding").folders(root)

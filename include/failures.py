@@ -5,7 +5,21 @@ A task raises `Transient` for the first kind, which Airflow retries, and `Refusa
 
 from __future__ import annotations
 
+import re
+
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+DEFINITE_JOB_ERRORS = (
+    "BuildMissing",
+    "GateRejected",
+    "HeaderRefused",
+    "IntervalRefused",
+    "ParameterRefused",
+    "SecretMissing",
+    "UnknownExpectation",
+)
+"""The errors of spark_jobs.runtime.errors that a second job run would repeat. All other failures of a job are retried:
+the loss of Spark, a publication conflict, files that are still being delivered."""
 
 
 class Transient(AirflowException):
@@ -44,6 +58,10 @@ class TaskStopped(Transient):
     """Airflow stopped the task, so its job run was cancelled."""
 
 
+class JobFailed(Transient):
+    """A job run ended without success, for a reason that a retry may heal."""
+
+
 class Refusal(AirflowFailException):
     """No retry can change the outcome; the message says what to do instead."""
 
@@ -56,6 +74,14 @@ class BuildMissing(Refusal):
     """A layer has no build in this run that could be audited or published."""
 
 
+class VerdictMissing(Refusal):
+    """The audit of a build left no verdict."""
+
+
+class JobRefused(Refusal):
+    """A job refused its input; see `DEFINITE_JOB_ERRORS`."""
+
+
 class PublicationForbidden(Refusal):
     """The audit of a build forbids its publication."""
 
@@ -66,3 +92,10 @@ class JobUnknown(Refusal):
 
 class JobRunCancelled(Refusal):
     """Someone cancelled the job run in the workspace."""
+
+
+def job_failure(message: str, reasons: list[str]) -> Transient | Refusal:
+    """Return the error for a failed job run: a refusal if one of its tasks failed for good."""
+    definite = re.compile(rf"(?:[\w.]+\.)?(?:{'|'.join(DEFINITE_JOB_ERRORS)}):")
+    text = f"{message}: {'; '.join(reasons)}"
+    return JobRefused(text) if any(definite.match(reason) for reason in reasons) else JobFailed(text)

@@ -1,7 +1,7 @@
 """The gate between build and publish: read the verdict of the build's job run, log it, and decide.
 
 A verdict that allows publication passes build id and fingerprint to publish. A verdict that forbids it fails the task
-for good, because a retry does not change the data. A missing, foreign or unreadable verdict is retried.
+for good, and so does a missing one: a retry changes neither. A foreign or unreadable verdict is retried.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 
 from include import verdict_file
-from include.failures import BuildMissing, FileMissing, PublicationForbidden
-from include.intervals import utc_dates
+from include.failures import BuildMissing, FileMissing, PublicationForbidden, VerdictMissing
+from include.intervals import landing_dates
 from include.links import DATA_DOCS_URL, VERDICT_URL, DataDocsLink, VerdictLink
 from include.settings import SETTINGS, Settings
 from include.verdict_file import Verdict
@@ -34,25 +34,26 @@ class AuditGate(BaseOperator):
         self.settings = settings
 
     def execute(self, context: Any) -> dict[str, str]:
-        """Return build id and fingerprint for publish.
+        """Return the job parameters of publish: build_job_run_id, build_id and fingerprint.
 
-        Raises `PublicationForbidden` or `BuildMissing` for good; `FileMissing`, `FileUnreadable` or `VerdictUnusable`,
-        which Airflow retries.
+        Raises `PublicationForbidden`, `BuildMissing` or `VerdictMissing` for good; `FileUnreadable` or
+        `VerdictUnusable`, which Airflow retries.
         """
-        run, ti = context["dag_run"], context["ti"]
-        first, after = utc_dates(run.data_interval_start, run.data_interval_end)
+        ti = context["ti"]
+        first, after = landing_dates(context["dag_run"])
         job_run_id = str(self.build_job_run_id)
         if not job_run_id.isdecimal():
             raise BuildMissing(
-                f"The build of {self.layer} left no job run id. Clear the task {self.layer}.build to build again."
+                f"The build of {self.layer} left no job run id; marking it as success does not build. {self._remedy()}"
             )
         workspace = Workspace(self.settings, "AuditGate")
         path = f"{self.settings.ops_volume}/verdicts/{self.layer}/{job_run_id}.json"
         try:
             raw = workspace.read_json(path)
         except FileMissing as error:
-            raise FileMissing(
-                f"Job run {job_run_id} left no verdict on {self.layer}: the workspace has no file {path}."
+            raise VerdictMissing(
+                f"Job run {job_run_id} left no verdict on {self.layer}: the workspace has no file {path}. A build that "
+                f"was marked as success, or cancelled, leaves none. {self._remedy()}"
             ) from error
         ti.xcom_push(VERDICT_URL, workspace.page_url(path))
         verdict = verdict_file.read(raw, path=path, layer=self.layer, job_run_id=job_run_id, first=first, after=after)
@@ -63,6 +64,9 @@ class AuditGate(BaseOperator):
         ti.xcom_push("verdict", summary(verdict, data_docs))
         self._log(verdict, data_docs)
         return decide(verdict)
+
+    def _remedy(self) -> str:
+        return f"Clear the task {self.layer}.build with its downstream tasks."
 
     def _log(self, verdict: Verdict, data_docs: str | None) -> None:
         counts = verdict.statistics
@@ -89,7 +93,7 @@ class AuditGate(BaseOperator):
 
 
 def decide(verdict: Verdict) -> dict[str, str]:
-    """Return build id and fingerprint for publish, or raise `PublicationForbidden`."""
+    """Return the job parameters of publish, or raise `PublicationForbidden`."""
     if not verdict.success:
         reasons = verdict_file.lines(verdict.failures) or ["the verdict lists no failed expectation"]
         raise PublicationForbidden(
@@ -102,7 +106,11 @@ def decide(verdict: Verdict) -> dict[str, str]:
             f"The verdict on {verdict.layer} (build {verdict.build_id}) allows publication, but "
             f"{' and '.join(verdict.contradictions)}. Nothing is published on such a verdict."
         )
-    return {"build_id": verdict.build_id, "fingerprint": verdict.fingerprint}
+    return {
+        "build_job_run_id": verdict.job_run_id,
+        "build_id": verdict.build_id,
+        "fingerprint": verdict.fingerprint,
+    }
 
 
 def summary(verdict: Verdict, data_docs: str | None) -> dict[str, Any]:

@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from include.failures import IntervalRefused
 
 INTERVAL_HELP = (
-    'In the UI choose "Specify Manually" under Data Interval; through the API send logical_date together with '
-    "data_interval_start and data_interval_end; for many days use `airflow backfill create`."
+    'In the UI choose "Specify Manually" under Data Interval, from 00:00 to 00:00 in UTC; on the command line use '
+    "`airflow dags trigger --logical-date 2018-01-05`; for many days use `airflow backfill create`."
 )
 
 
-def utc_dates(start: datetime | None, end: datetime | None) -> tuple[date, date]:
-    """Return the first landing date and the date after the last one; raise `IntervalRefused` if there is none."""
-    if start is None or end is None:
-        raise IntervalRefused(f"This run has no data interval, so it has no landing dates. {INTERVAL_HELP}")
-    shown = f"{start.isoformat()} to {end.isoformat()}"
-    if end <= start:
-        raise IntervalRefused(f"The data interval {shown} ends before it starts. {INTERVAL_HELP}")
-    first, after = start.astimezone(UTC).date(), end.astimezone(UTC).date()
-    if first >= after:
+def landing_dates(run: Any) -> tuple[date, date]:
+    """Return the first landing date of a DAG run and the date after its last one.
+
+    A data interval means what it says: whole days in UTC. Without one, the logical date is the landing date. The
+    interval of a schedule whose cron does not run at midnight covers the dates d with date(start) <= d < date(end).
+    Raises `IntervalRefused` if there is no landing date.
+    """
+    start, end = run.data_interval_start, run.data_interval_end
+    if start is None or end is None or start == end:  # equal: `LandingDateTimetable` was given no interval
+        if run.logical_date is None:
+            raise IntervalRefused(f"This run has neither a data interval nor a logical date. {INTERVAL_HELP}")
+        first = _midnight(run.logical_date, "logical date")
+        return first, first + timedelta(days=1)
+    if end < start:
         raise IntervalRefused(
-            f"The data interval {shown} contains no landing date: the dates d with date(start) <= d < date(end), "
-            f"in UTC, are taken. {INTERVAL_HELP}"
+            f"The data interval {start.isoformat()} to {end.isoformat()} ends before it starts. {INTERVAL_HELP}"
+        )
+    if getattr(run.run_type, "value", run.run_type) not in ("scheduled", "backfill"):
+        return _midnight(start, "start of the data interval"), _midnight(end, "end of the data interval")
+    first, after = start.astimezone(UTC).date(), end.astimezone(UTC).date()
+    if first == after:
+        raise IntervalRefused(
+            f"The data interval {start.isoformat()} to {end.isoformat()} lies within one day and has no landing date: "
+            "LAKEHOUSE_SCHEDULE must not run more than once a day."
         )
     return first, after
+
+
+def interval_parameters(run: Any) -> dict[str, str]:
+    """Return the job parameters of a DAG run's landing dates: the midnights in UTC that bound them."""
+    first, after = landing_dates(run)
+    return {"interval_start": f"{first}T00:00:00+00:00", "interval_end": f"{after}T00:00:00+00:00"}
+
+
+def _midnight(moment: datetime, what: str) -> date:
+    utc = moment.astimezone(UTC)
+    if utc.time() != time():
+        raise IntervalRefused(
+            f"The {what} of this run, {moment.isoformat()}, is {utc:%Y-%m-%d %H:%M:%S} in UTC, not the "
+            f"start of a day. Landing dates are days in UTC. {INTERVAL_HELP}"
+        )
+    return utc.date()
 
 
 def days(first: date, after: date) -> list[date]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from airflow.sdk import Asset, TaskGroup
 
@@ -17,10 +16,6 @@ from include.settings import SETTINGS, Settings
 PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
     Path(__file__).with_name("published_tables.json").read_text(encoding="utf-8")
 )
-INTERVAL = {
-    "interval_start": "{{ data_interval_start.in_timezone('UTC').isoformat() }}",
-    "interval_end": "{{ data_interval_end.in_timezone('UTC').isoformat() }}",
-}
 
 
 def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Asset]:
@@ -39,15 +34,12 @@ def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Ass
 def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
     """Return the tasks that write a layer to staging, audit it and publish it."""
     build_run = f"{{{{ ti.xcom_pull(task_ids='{layer}.build', key='run_id') }}}}"
-    verdict = f"ti.xcom_pull(task_ids='{layer}.gate')"
-    parameters: dict[str, Any] = dict(INTERVAL)
-    if settings.allow_missing_dates:
-        parameters["allow_missing_dates"] = "true"
     with TaskGroup(group_id=layer, tooltip=f"Build, audit and publish the {layer} layer") as group:
         build = JobRunOperator(
             task_id="build",
             job=f"{layer}_build",
-            job_parameters=parameters,
+            with_interval=True,
+            job_parameters={"allow_missing_dates": "true"} if settings.allow_missing_dates else {},
             execution_timeout=settings.task_timeout,
             settings=settings,
             doc_md=f"Job `{layer}_build`: writes {layer} to staging and audits it there. Publishes nothing.",
@@ -63,12 +55,6 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             task_id="publish",
             layer=layer,
             published=published_assets(layer, settings),
-            job_parameters={
-                "layer": layer,
-                "build_job_run_id": build_run,
-                "build_id": f"{{{{ {verdict}['build_id'] }}}}",
-                "fingerprint": f"{{{{ {verdict}['fingerprint'] }}}}",
-            },
             execution_timeout=settings.task_timeout,
             settings=settings,
             doc_md="Job `publish`: commits the audited staging if its verdict is for exactly this build.",

@@ -26,11 +26,14 @@ from airflow.sdk.exceptions import AirflowException
 from include.failures import (
     JobRunCancelled,
     JobUnknown,
+    PublicationForbidden,
     PublicationUnusable,
     RunOutOfSight,
     TaskStopped,
+    job_failure,
 )
 from include.hook import CALL_ERRORS, LakehouseHook
+from include.intervals import interval_parameters
 from include.patience import Patience
 from include.settings import SETTINGS, Settings
 from include.triggers import JobRunTrigger
@@ -44,9 +47,12 @@ KILL_CHECK_SECONDS = 0.5
 
 
 class JobRunOperator(DatabricksRunNowOperator):
-    """Run a job by its name in the bundle and wait for it: in the task at first, deferred when it lasts."""
+    """Run a job by its name in the bundle and wait for it: in the task at first, deferred when it lasts.
 
-    def __init__(self, *, job: str, settings: Settings = SETTINGS, **kwargs: Any) -> None:
+    `with_interval` adds the landing dates of the DAG run to the job parameters, as interval_start and interval_end.
+    """
+
+    def __init__(self, *, job: str, with_interval: bool = False, settings: Settings = SETTINGS, **kwargs: Any) -> None:
         super().__init__(
             job_name=settings.job_name(job),
             databricks_conn_id=settings.connection_id,
@@ -60,11 +66,13 @@ class JobRunOperator(DatabricksRunNowOperator):
             **kwargs,
         )
         self.settings = settings
+        self.with_interval = with_interval
         self._killed = False
 
     def execute(self, context: Any) -> Any:
         """Start the job run, or take up the one that this try has already, and wait for it."""
         begun = time.monotonic()
+        self.job_parameters = {**(self.job_parameters or {}), **self._run_parameters(context)}
         try:
             self.run_id = self._find_or_start(context)
             event = self._wait_in_task(context, begun + self.settings.wait_in_task.total_seconds())
@@ -118,15 +126,17 @@ class JobRunOperator(DatabricksRunNowOperator):
                 "Clear this task to start another."
             )
         reasons = [str(failed["error"]) for failed in event["errors"]] or [state.state_message or "no reason reported"]
-        raise AirflowException(
-            f"Job run {event['run_id']} ended as {state.result_state or state.life_cycle_state}, "
-            f"{event['run_page_url']}: " + "; ".join(reasons)
-        )
+        outcome = state.result_state or state.life_cycle_state
+        raise job_failure(f"Job run {event['run_id']} ended as {outcome}, {event['run_page_url']}", reasons)
 
     def on_kill(self) -> None:
         """Cancel the job run. Airflow calls this in a signal handler, and the interrupted code goes on afterwards."""
         self._killed = True
         self._stop(self.run_id, "this try, which was stopped")
+
+    def _run_parameters(self, context: Any) -> dict[str, str]:
+        """Return the job parameters that depend on the DAG run."""
+        return interval_parameters(context["dag_run"]) if self.with_interval else {}
 
     def _get_hook(self, caller: str) -> LakehouseHook:
         return LakehouseHook(
@@ -162,7 +172,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         """Return the job run of the token; start it if there is none."""
         self.idempotency_token = token
         known = {"ti_id": str(context["ti"].id), "token": token}
-        request = {"job_id": self._job_id(), "job_parameters": self.job_parameters or {}, "idempotency_token": token}
+        request = {"job_id": self._job_id(), "job_parameters": self.job_parameters, "idempotency_token": token}
         # After the request there may be a job run even if no answer arrives.
         self._store(context, known)
         run_id = int(self._hook.run_now(request))
@@ -174,7 +184,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         if not found:
             raise JobUnknown(
                 f"The workspace has no job named {self.job_name!r}. Deploy the bundle, or set LAKEHOUSE_JOB_PREFIX to "
-                "the prefix of its jobs' names."
+                "the prefix of its jobs' names (in .env, put a prefix that ends in a blank in quotes)."
             )
         if len(found) > 1:
             raise JobUnknown(
@@ -247,12 +257,21 @@ class JobRunOperator(DatabricksRunNowOperator):
 
 
 class PublishOperator(JobRunOperator):
-    """Run the job `publish`, then report table versions and row counts in the asset events."""
+    """Run the job `publish` for the build that the gate allowed; report versions and row counts in the asset events."""
 
     def __init__(self, *, layer: str, published: dict[str, Asset], **kwargs: Any) -> None:
-        super().__init__(job="publish", outlets=list(published.values()), **kwargs)
+        super().__init__(job="publish", job_parameters={"layer": layer}, outlets=list(published.values()), **kwargs)
         self.layer = layer
         self.published = published
+
+    def _run_parameters(self, context: Any) -> dict[str, str]:
+        allowed = context["ti"].xcom_pull(task_ids=f"{self.layer}.gate")
+        if not allowed:
+            raise PublicationForbidden(
+                f"{self.layer}.gate allowed no publication in this run, and marking it as success does not publish. "
+                f"Nothing was published. Clear the task {self.layer}.build with its downstream tasks."
+            )
+        return dict(allowed)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
         """Return the publication, as the job wrote it."""

@@ -6,7 +6,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from include import listeners
 from include.links import DataDocsLink, VerdictLink
-from include.timetables import BoundedCronTimetable
+from include.timetables import LandingDateTimetable
 
 
 class LakehousePlugin(AirflowPlugin):
@@ -18,6 +18,6 @@ class LakehousePlugin(AirflowPlugin):
         DataDocsLink(),
     ]
     timetables = [  # noqa: RUF012
-        BoundedCronTimetable
+        LandingDateTimetable
     ]
     listeners = [listeners]  # noqa: RUF012

@@ -60,7 +60,10 @@ class FakeTask(SimpleNamespace):
     """The parts of a task instance that an operator uses: id, try number, XCom."""
 
     def __init__(self, **fields: Any) -> None:
-        super().__init__(**{"id": "ti-1", "try_number": 1, "max_tries": 2, "xcom": {}, **fields})
+        super().__init__(**{"id": "ti-1", "try_number": 1, "max_tries": 2, "xcom": {}, "pulled": {}, **fields})
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
+        return self.pulled.get((task_ids, key))
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcom[key] = value
@@ -79,6 +82,9 @@ def context() -> dict[str, Any]:
     import pendulum
 
     run = SimpleNamespace(
-        data_interval_start=pendulum.datetime(2018, 1, 1), data_interval_end=pendulum.datetime(2018, 1, 8)
+        data_interval_start=pendulum.datetime(2018, 1, 1),
+        data_interval_end=pendulum.datetime(2018, 1, 8),
+        logical_date=pendulum.datetime(2026, 11, 29, 14, 32),
+        run_type="manual",
     )
     return {"dag_run": run, "ti": FakeTask(), "task_state_store": Store()}

@@ -10,42 +10,71 @@ import pytest
 
 from include.check_landing import CheckLanding
 from include.failures import IntervalRefused, LandingIncomplete
-from include.intervals import spans, utc_dates
+from include.intervals import interval_parameters, landing_dates, spans
 from include.settings import load
 from tests.dags.tiny_workspace import LANDING, TinyWorkspace
 
 
+def dag_run(
+    start: datetime | None, end: datetime | None, logical_date: datetime | None = None, run_type: str = "manual"
+) -> SimpleNamespace:
+    return SimpleNamespace(
+        data_interval_start=start, data_interval_end=end, logical_date=logical_date, run_type=run_type
+    )
+
+
 def check(start: datetime | None, end: datetime | None, **settings: str) -> dict[str, Any]:
-    run = SimpleNamespace(data_interval_start=start, data_interval_end=end)
     loaded = load({f"LAKEHOUSE_{name}": value for name, value in settings.items()})
-    return CheckLanding(task_id="check_landing", settings=loaded).execute({"dag_run": run})
+    return CheckLanding(task_id="check_landing", settings=loaded).execute({"dag_run": dag_run(start, end)})
 
 
 def day(number: int, hour: int = 0) -> datetime:
     return datetime(2018, 1, number, hour, tzinfo=UTC)
 
 
-def test_dates_are_those_from_start_up_to_end_in_utc() -> None:
-    assert utc_dates(day(1), day(8)) == (date(2018, 1, 1), date(2018, 1, 8))
-    assert utc_dates(day(1, 4), day(2, 4)) == (date(2018, 1, 1), date(2018, 1, 2))
-    vienna = timezone(timedelta(hours=1))
-    assert utc_dates(datetime(2018, 1, 1, tzinfo=vienna), day(8)) == (date(2017, 12, 31), date(2018, 1, 8))
+VIENNA = timezone(timedelta(hours=1))
+NOW = datetime(2026, 11, 29, 14, 32, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "words"),
+    ("run", "first", "after"),
     [
-        (None, None, "no data interval"),
-        (day(8), day(1), "ends before it starts"),
-        (day(1), day(1), "ends before it starts"),
-        (day(1, 2), day(1, 20), "contains no landing date"),
+        pytest.param(dag_run(day(1), day(8), NOW), 1, 8, id="an interval means what it says"),
+        pytest.param(dag_run(None, None, day(5)), 5, 6, id="a logical date alone"),
+        pytest.param(dag_run(NOW, NOW, day(5)), 5, 6, id="dags trigger --logical-date"),
+        pytest.param(dag_run(day(5), day(5), day(5)), 5, 6, id="dags test, the API with a logical date alone"),
+        pytest.param(dag_run(day(4, 23).astimezone(VIENNA), day(6), NOW), None, None, id="midnight of another zone"),
+        pytest.param(dag_run(day(1, 4), day(2, 4), None, "scheduled"), 1, 2, id="a schedule at four o'clock"),
+        pytest.param(dag_run(day(1), day(2), None, "backfill"), 1, 2, id="a backfill"),
     ],
 )
-def test_an_interval_without_dates_is_refused_before_any_request(
-    workspace: TinyWorkspace, start: datetime | None, end: datetime | None, words: str
+def test_the_one_rule_for_landing_dates(run: SimpleNamespace, first: int | None, after: int | None) -> None:
+    if first is None or after is None:
+        with pytest.raises(IntervalRefused, match="2018-01-04 23:00:00 in UTC, not the start of a day"):
+            landing_dates(run)
+    else:
+        assert landing_dates(run) == (day(first).date(), day(after).date())
+        parameters = interval_parameters(run)
+        assert parameters["interval_start"] == day(first).isoformat()
+        assert parameters["interval_end"] == day(after).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (dag_run(None, None), "neither a data interval nor a logical date"),
+        (dag_run(day(8), day(1)), "ends before it starts"),
+        (dag_run(NOW, NOW, NOW), "logical date of this run, 2026-11-29T14:32"),
+        (dag_run(day(1, 2), day(1, 20)), "start of the data interval of this run"),
+        (dag_run(day(1), day(2, 1)), "end of the data interval of this run"),
+        (dag_run(day(1, 2), day(1, 20), None, "scheduled"), "lies within one day"),
+    ],
+)
+def test_a_run_without_landing_dates_is_refused_before_any_request(
+    workspace: TinyWorkspace, run: SimpleNamespace, words: str
 ) -> None:
     with pytest.raises(IntervalRefused, match=words):
-        check(start, end)
+        CheckLanding(task_id="check_landing").execute({"dag_run": run})
     assert workspace.requests == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from include.failures import BuildMissing, FileMissing, FileUnreadable, VerdictUnusable
+from include.failures import BuildMissing, FileUnreadable, VerdictMissing, VerdictUnusable
 from include.gate import AuditGate
 from include.links import DATA_DOCS_URL, VERDICT_URL
 from include.settings import load
@@ -53,7 +53,7 @@ def test_a_verdict_that_allows_publication_passes_the_build_on(
     workspace: TinyWorkspace, context: dict[str, Any]
 ) -> None:
     answer = run_gate(workspace, context)
-    assert answer == {"build_id": "123_0", "fingerprint": f"{123:064x}"}
+    assert answer == {"build_job_run_id": "123", "build_id": "123_0", "fingerprint": f"{123:064x}"}
     pushed = context["ti"].xcom
     base = f"http://127.0.0.1:{workspace.port}/explore/data/volumes/spark_catalog/ops/files"
     assert pushed[VERDICT_URL] == f"{base}/verdicts/bronze/123.json"
@@ -182,8 +182,10 @@ def test_json_that_is_no_object_is_retried(workspace: TinyWorkspace, context: di
         run_gate(workspace, context, content)
 
 
-def test_a_missing_verdict_is_retried(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    with pytest.raises(FileMissing, match="Job run 125 left no verdict on bronze"):
+def test_a_missing_verdict_fails_for_good_and_names_what_to_clear(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    with pytest.raises(VerdictMissing, match=r"Job run 125 left no verdict on bronze.*Clear the task bronze\.build"):
         run_gate(workspace, context, run_id="125")
 
 

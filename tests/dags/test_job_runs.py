@@ -21,22 +21,19 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.timeout import timeout
 
-from include.failures import TaskStopped
+from include.failures import IntervalRefused, JobUnknown, PublicationForbidden, TaskStopped
 from include.layer_group import published_assets
 from include.operators import RUN_KEY, JobRunOperator, PublishOperator
 from include.settings import load
 from include.triggers import JobRunTrigger
 from tests.dags.tiny_workspace import OPS, TinyWorkspace
 
-PARAMETERS = {"interval_start": "2018-01-01", "interval_end": "2018-01-08"}
 DEFER_AT_ONCE = {"LAKEHOUSE_WAIT_IN_TASK": "0"}
 
 
 def build(environment: Mapping[str, str] = DEFER_AT_ONCE, **arguments: Any) -> JobRunOperator:
     settings = load({"LAKEHOUSE_POLL_SECONDS": "0.2", "LAKEHOUSE_API_RETRIES": "1", **environment})
-    return JobRunOperator(
-        task_id="build", job="bronze_build", job_parameters=PARAMETERS, settings=settings, **arguments
-    )
+    return JobRunOperator(task_id="build", job="bronze_build", with_interval=True, settings=settings, **arguments)
 
 
 def started(operator: JobRunOperator, context: dict[str, Any]) -> TaskDeferred:
@@ -340,9 +337,11 @@ def test_publish_reports_its_publication_when_it_waits_in_the_task(
         task_id="publish",
         layer="silver",
         published=published_assets("silver"),
-        job_parameters={"layer": "silver", "build_job_run_id": "9", "build_id": "9_0", "fingerprint": "f" * 64},
     )
+    allowed = {"build_job_run_id": "9", "build_id": "9_0", "fingerprint": "f" * 64}
+    context["ti"].pulled["silver.gate", "return_value"] = allowed
     assert operator.execute(context)["job_run_id"] == "1000"
+    assert workspace.runs[1000]["parameters"] == {"layer": "silver", **allowed}
     assert {event.extra["version"] for event in context["outlet_events"].values()} == {3}
 
 
@@ -361,3 +360,48 @@ def test_a_deferred_task_is_not_resumed_before_the_scheduler_can_have_noticed_it
         return time.monotonic() - begun
 
     assert asyncio.run(first_event()) >= 5
+
+
+def test_a_gate_that_allowed_nothing_stops_publish_for_good(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    """A person marked the gate as success: it left no result."""
+    operator = PublishOperator(task_id="publish", layer="silver", published=published_assets("silver"))
+    with pytest.raises(PublicationForbidden, match=r"Nothing was published. Clear the task silver\.build"):
+        operator.execute(context)
+    assert workspace.runs == {}
+
+
+def test_a_build_without_landing_dates_starts_no_job_run(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    """A person marked check_landing as success."""
+    context["dag_run"].data_interval_start = context["dag_run"].data_interval_end = None
+    with pytest.raises(IntervalRefused, match="logical date of this run"):
+        build().execute(context)
+    assert workspace.runs == {}
+
+
+def test_a_missing_job_and_two_jobs_of_one_name_are_refused_for_good(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    with pytest.raises(JobUnknown, match=r"no job named '\[dev x\]bronze_build'.*in quotes"):
+        build({"LAKEHOUSE_JOB_PREFIX": "[dev x]"}).execute(context)
+    workspace.doubled_job_id = 99
+    with pytest.raises(JobUnknown, match="2 jobs named 'bronze_build', with the ids 11, 99"):
+        build().execute(context)
+    assert workspace.runs == {}
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_definite"),
+    [
+        ("spark_jobs.runtime.errors.GateRejected: another fingerprint", True),
+        ("GateRejected: another fingerprint", True),
+        ("spark_jobs.runtime.errors.PublicationConflict: others were first", False),
+        ("ValueError: GateRejected: quoted", False),
+        ("Spark died", False),
+    ],
+)
+def test_only_a_definite_refusal_of_a_job_is_not_retried(reason: str, is_definite: bool) -> None:
+    event = finished("FAILED") | {"errors": [{"task_key": "t", "run_id": 6000, "error": reason}]}
+    with pytest.raises(AirflowException, match="Job run 1000 ended as FAILED") as failed:
+        build().execute_complete({}, event)
+    assert isinstance(failed.value, AirflowFailException) == is_definite
+    assert reason in str(failed.value)

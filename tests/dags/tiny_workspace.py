@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
     (Path(__file__).resolve().parents[2] / "include" / "published_tables.json").read_text(encoding="utf-8")
 )
+SIGN_IN, PAGE = "/sign-in", b"<!doctype html><title>Sign in</title>"
 TASK_RUN = 5000  # The id of a job run's only task run is this much above its own.
 TOKEN = "tiny-secret-token"
 OPS = "/Volumes/spark_catalog/ops/files"
@@ -58,6 +59,9 @@ class TinyWorkspace:
         self.folders: dict[str, list[str]] = {LANDING: []}
         self.requests: list[tuple[str, str]] = []
         self.page_size = 1000
+        # Replaces an answer by status, content, content type and headers, where it returns them.
+        self.spoil: Callable[[str, str], tuple[int, Any, str, dict[str, str]] | None] = lambda *_: None
+        self.doubled_job_id: int | None = None  # of a second job of every name
         self.duration: float | None = 0.5
         self.result = "SUCCESS"
         self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
@@ -126,7 +130,9 @@ class TinyWorkspace:
     def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/api/2.2/jobs/list":
             found = [n for n in self.jobs if n == body.get("name")]
-            return 200, {"jobs": [{"job_id": self.jobs[n], "settings": {"name": n}} for n in found], "has_more": False}
+            ids = [self.jobs[n] for n in found] + ([self.doubled_job_id] if self.doubled_job_id and found else [])
+            jobs = [{"job_id": job_id, "settings": {"name": body["name"]}} for job_id in ids]
+            return 200, {"jobs": jobs, "has_more": False}
         if path == "/api/2.2/jobs/run-now":
             token = body.get("idempotency_token", "")
             if token not in self.tokens:
@@ -188,7 +194,13 @@ class TinyWorkspace:
                 body: dict[str, Any] = {k: v[0] for k, v in parse_qs(url.query).items()}
                 if length := int(self.headers.get("Content-Length") or 0):
                     body.update(json.loads(self.rfile.read(length)))
-                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                kind, headers = "application/json", dict[str, str]()
+                answer: Any
+                if url.path == SIGN_IN:
+                    status, answer, kind = 200, PAGE, "text/html"
+                elif spoilt := workspace.spoil(self.command, url.path):
+                    status, answer, kind, headers = spoilt
+                elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     status, answer = 401, {"error_code": "UNAUTHENTICATED", "message": "no token"}
                 else:
                     with workspace.lock:
@@ -196,7 +208,9 @@ class TinyWorkspace:
                         status, answer = workspace._answer(self.command, url.path, body)
                 content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
