@@ -19,7 +19,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test prove lint up down status run airflow replay feed query bench docs env lock clean
+.PHONY: help setup demo test prove lint up down status run airflow replay feed query bench docs generate env lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
@@ -79,8 +79,12 @@ lint: ## ruff, mypy and import-linter
 
 docs: ## the documentation as a site, in site/
 	@"$(PYTHON)" -m laptop.setup --only dev
-	@$(DEV) -m tools.generate_docs
+	@$(DEV) -m tools.generate
 	@$(DEV) -m zensical build --clean --strict
+
+generate: ## what is generated from the code: parts of docs/, and the tables that Airflow lists
+	@"$(PYTHON)" -m laptop.setup --only dev
+	@$(DEV) -m tools.generate
 
 env: ## write .env with generated secrets, for docker compose and Astro
 	@"$(PYTHON)" -m laptop.compose_env

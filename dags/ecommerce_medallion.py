@@ -1,4 +1,4 @@
-"""The daily run: landed order files through bronze, silver and gold, each audited before it is published."""
+"""The daily run: load landed order files into bronze, silver and gold; audit each layer before its publication."""
 
 from __future__ import annotations
 
@@ -6,37 +6,38 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
+from include.check_landing import CheckLanding
 from include.defaults import default_args
-from include.landing import CheckLanding
-from include.layers import layer_group
+from include.layer_group import layer_group
 from include.settings import SETTINGS
-from include.timetables import daily
+from include.timetables import LandingDateTimetable
 
 DOC = """
-### Order files, every day, in three audited layers
+### Daily order files through three audited layers (write-audit-publish)
 
 For the landing dates of the run's **data interval** (UTC, end not included):
 
 | task | what it does |
 |---|---|
 | `check_landing` | refuses an interval without dates; waits for dates that have not landed |
-| `<layer>.build` | Databricks job: builds into staging and audits it there; publishes nothing |
-| `<layer>.gate` | reads the audit's verdict; *no* fails for good and leaves the published tables alone |
+| `<layer>.build` | Databricks job: writes to staging and audits it there; publishes nothing |
+| `<layer>.gate` | reads the audit's verdict; *no* fails for good, and published tables stay as they are |
 | `<layer>.publish` | Databricks job: commits exactly what was audited |
 
-**Other dates by hand:** Trigger, then Data Interval: *Specify Manually*, first date 00:00 to the day after the last
-one, 00:00. The form takes times in your browser's time zone; what counts are their dates in UTC, which
-`check_landing` logs. Leave the logical date as it is.
+**Other dates:** Trigger, then Data Interval: *Specify Manually*, from the first date 00:00 to the day after the last
+date 00:00, in UTC. The form takes times in your browser's time zone; an interval that is not whole days in UTC is
+refused. Leave the logical date as it is. Without a data interval, the logical date is the landing date:
+`airflow dags trigger ecommerce_medallion --logical-date 2018-01-05`.
 **Many days:** `airflow backfill create --dag-id ecommerce_medallion --from-date 2018-01-01 --to-date 2018-01-31`.
-**Again:** clear `bronze.build` with downstream tasks. Every try starts a new job run; the result is the same.
+**Repeat a run:** clear `bronze.build` with downstream tasks. Every try starts a new job run; the result is the same.
 
-A gate failed? Its log and its links *Verdict* and *Data Docs* say which expectation failed on which date.
+The log of a failed gate and its links *Verdict* and *Data Docs* show which expectation failed on which date.
 """
 
 with DAG(
     dag_id="ecommerce_medallion",
-    description="Order files through bronze, silver and gold; nothing is published unaudited",
-    schedule=daily(SETTINGS.schedule, SETTINGS.schedule_start, SETTINGS.schedule_end),
+    description="Order files through bronze, silver and gold; each audited before publication",
+    schedule=LandingDateTimetable(SETTINGS.schedule, "UTC", SETTINGS.schedule_start, SETTINGS.schedule_end),
     start_date=datetime(2000, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=SETTINGS.max_active_runs,
@@ -49,6 +50,6 @@ with DAG(
         retries=SETTINGS.landing_retries,
         retry_delay=SETTINGS.landing_retry_delay,
         retry_exponential_backoff=0,
-        doc_md="Is the interval one, and have its files landed? Looks again on a schedule of its own.",
+        doc_md="Checks the data interval, and that its files have landed. Retries on a schedule of its own.",
     )
     check_landing >> layer_group("bronze") >> layer_group("silver") >> layer_group("gold")

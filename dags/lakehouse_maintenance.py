@@ -1,4 +1,4 @@
-"""Weekly upkeep of the published tables."""
+"""Weekly maintenance of the published tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOC = """
 ### Maintenance
 
 Runs the job `maintenance` as of the end of the data interval: OPTIMIZE (followed by a publication of the same data),
-whole-table audits, VACUUM of what no publication points at any more, and removal of old staging.
+whole-table audits, VACUUM of files that no publication refers to, and removal of old staging.
 """
 
 with DAG(
@@ -32,6 +32,6 @@ with DAG(
     JobRunOperator(
         task_id="maintenance",
         job="maintenance",
-        job_parameters={"as_of": "{{ data_interval_end.in_timezone('UTC').isoformat() }}"},
+        job_parameters={"as_of": "{{ (dag_run.data_interval_end or dag_run.run_after).isoformat() }}"},
         execution_timeout=SETTINGS.maintenance_timeout,
     )

@@ -1,27 +1,28 @@
-"""Lands a day of invented orders every day."""
+"""Land one day of synthetic orders per day."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
+from airflow.sdk import DAG
 
 from include.defaults import default_args
 from include.operators import JobRunOperator
 from include.settings import SETTINGS
+from include.timetables import LandingDateTimetable
 
 DOC = """
 ### Synthetic feed
 
-Runs the job `synthetic_feed`: it lands the dates of the data interval, one day for a scheduled run, and replaces what
-had landed for them. For a landing volume that nobody else delivers to. A backfill lands days of the past; the same
-date always gets the same bytes. Scale, seed and shares of faults are parameters of the job.
+Runs the job `synthetic_feed`: it lands the dates of the data interval, one day for a scheduled run, and replaces the
+files of those dates. Use it for a landing volume without other deliveries. A backfill lands days of the past; a date
+always gets the same bytes. Scale, seed and rates of faults are parameters of the job.
 """
 
 with DAG(
     dag_id="synthetic_feed",
-    description="Lands invented orders, a day at a time",
-    schedule=CronDataIntervalTimetable(SETTINGS.schedule, timezone="UTC"),
+    description="Lands synthetic orders, one day per run",
+    schedule=LandingDateTimetable(SETTINGS.schedule, "UTC"),
     start_date=datetime(2015, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
@@ -33,9 +34,6 @@ with DAG(
     JobRunOperator(
         task_id="land",
         job="synthetic_feed",
-        job_parameters={
-            "interval_start": "{{ data_interval_start.in_timezone('UTC').isoformat() }}",
-            "interval_end": "{{ data_interval_end.in_timezone('UTC').isoformat() }}",
-        },
+        with_interval=True,
         execution_timeout=SETTINGS.task_timeout,
     )

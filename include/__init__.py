@@ -1,1 +1,1 @@
-"""What the DAG files share: settings, the layer's task group, its operators and the gate (design, section 1)."""
+"""Share settings, operators, the gate and the task group of a layer between the DAG files."""

@@ -1,4 +1,4 @@
-"""What all tasks have in common."""
+"""Task arguments that all DAGs share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from include.settings import SETTINGS, Settings
 
 
 def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
-    """Owner, retries for infrastructure (with back-off), time-out, notifier, and: finish first what was begun."""
+    """Return owner, retries with exponential back-off, time-out, failure notifier and weight rule."""
     return {
         "owner": settings.owner,
         "retries": settings.retries,
@@ -20,7 +20,7 @@ def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
         "max_retry_delay": settings.max_retry_delay,
         "execution_timeout": timedelta(minutes=15),
         "on_failure_callback": import_string(settings.notifier)(),
-        # Tasks near the end of their run come first when the pool is full, so that ten runs at a time publish
-        # one after the other instead of building ten times on a base that is stale when its turn comes.
+        # When the pool is full, prefer tasks near the end of their run. Otherwise ten concurrent runs build ten times
+        # on an upstream publication that is stale when their turn to publish comes.
         "weight_rule": "upstream",
     }

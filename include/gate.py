@@ -1,7 +1,7 @@
-"""The gate between build and publish: reads the verdict of that very job run, shows it, and decides.
+"""The gate between build and publish: read the verdict of the build's job run, log it, and decide.
 
-Yes: hands build and fingerprint to publish. No: fails for good, because the data will not change. Anything else, a
-missing, foreign or unreadable verdict: an error that is retried (design, sections 2 and 8).
+A verdict that allows publication passes build id and fingerprint to publish. A verdict that forbids it fails the task
+for good, and so does a missing one: a retry changes neither. A foreign or unreadable verdict is retried.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include import verdicts
-from include.intervals import utc_dates
+from include import verdict_file
+from include.failures import BuildMissing, FileMissing, PublicationForbidden, VerdictMissing
+from include.intervals import landing_dates
 from include.links import DATA_DOCS_URL, VERDICT_URL, DataDocsLink, VerdictLink
 from include.settings import SETTINGS, Settings
-from include.verdicts import Verdict
-from include.workspace import FileMissing, Workspace
+from include.verdict_file import Verdict
+from include.workspace import Workspace
 
 
 class AuditGate(BaseOperator):
-    """Lets a layer be published, or not."""
+    """Allow or forbid the publication of a layer's build."""
 
     template_fields: Sequence[str] = ("build_job_run_id",)
     operator_extra_links = (VerdictLink(), DataDocsLink())
@@ -34,33 +34,41 @@ class AuditGate(BaseOperator):
         self.settings = settings
 
     def execute(self, context: Any) -> dict[str, str]:
-        """Returns what publish needs: build id and fingerprint."""
-        run, ti = context["dag_run"], context["ti"]
-        first, after = utc_dates(run.data_interval_start, run.data_interval_end)
+        """Return the job parameters of publish: build_job_run_id, build_id and fingerprint.
+
+        Raises `PublicationForbidden`, `BuildMissing` or `VerdictMissing` for good; `FileUnreadable` or
+        `VerdictUnusable`, which Airflow retries.
+        """
+        ti = context["ti"]
+        first, after = landing_dates(context["dag_run"])
         job_run_id = str(self.build_job_run_id)
         if not job_run_id.isdecimal():
-            raise AirflowException(
-                f"The build of {self.layer} has left no job run id. Clear the task {self.layer}.build to build again."
+            raise BuildMissing(
+                f"The build of {self.layer} left no job run id; marking it as success does not build. {self._remedy()}"
             )
         workspace = Workspace(self.settings, "AuditGate")
         path = f"{self.settings.ops_volume}/verdicts/{self.layer}/{job_run_id}.json"
         try:
             raw = workspace.read_json(path)
         except FileMissing as error:
-            raise FileMissing(
-                f"There is no verdict of {self.layer} for job run {job_run_id}: no file {path} in the workspace."
+            raise VerdictMissing(
+                f"Job run {job_run_id} left no verdict on {self.layer}: the workspace has no file {path}. A build that "
+                f"was marked as success, or cancelled, leaves none. {self._remedy()}"
             ) from error
         ti.xcom_push(VERDICT_URL, workspace.page_url(path))
-        verdict = verdicts.read(raw, path=path, layer=self.layer, job_run_id=job_run_id, first=first, after=after)
+        verdict = verdict_file.read(raw, path=path, layer=self.layer, job_run_id=job_run_id, first=first, after=after)
         data_docs = None
         if verdict.data_docs:
             data_docs = workspace.page_url(f"{self.settings.ops_volume}/{verdict.data_docs}")
             ti.xcom_push(DATA_DOCS_URL, data_docs)
         ti.xcom_push("verdict", summary(verdict, data_docs))
-        self._show(verdict, data_docs)
+        self._log(verdict, data_docs)
         return decide(verdict)
 
-    def _show(self, verdict: Verdict, data_docs: str | None) -> None:
+    def _remedy(self) -> str:
+        return f"Clear the task {self.layer}.build with its downstream tasks."
+
+    def _log(self, verdict: Verdict, data_docs: str | None) -> None:
         counts = verdict.statistics
         self.log.info(
             "Verdict on %s, build %s: %s. %d of %d expectations met, %d failed, %d warnings.",
@@ -76,33 +84,37 @@ class AuditGate(BaseOperator):
             self.log.info("Rows: %s", verdict.rows)
         for note in verdict.notes:
             self.log.warning("Note: %s", note)
-        for line in verdicts.lines(verdict.warnings):
+        for line in verdict_file.lines(verdict.warnings):
             self.log.warning("Warning: %s", line)
-        for line in verdicts.lines(verdict.failures):
+        for line in verdict_file.lines(verdict.failures):
             self.log.error("Failed: %s", line)
         if data_docs:
             self.log.info("Data Docs: %s", data_docs)
 
 
 def decide(verdict: Verdict) -> dict[str, str]:
-    """Build and fingerprint for publish, or a failure for good."""
+    """Return the job parameters of publish, or raise `PublicationForbidden`."""
     if not verdict.success:
-        said = verdicts.lines(verdict.failures) or ["the verdict lists no failed expectation"]
-        raise AirflowFailException(
+        reasons = verdict_file.lines(verdict.failures) or ["the verdict lists no failed expectation"]
+        raise PublicationForbidden(
             f"The audit of {verdict.layer} (build {verdict.build_id}) forbids publishing; published tables are "
             f"untouched. {verdict.statistics['failed']} of {verdict.statistics['evaluated']} expectations failed:\n"
-            + "\n".join(f"  {line}" for line in said)
+            + "\n".join(f"  {line}" for line in reasons)
         )
     if verdict.contradictions:
-        raise AirflowFailException(
-            f"The verdict on {verdict.layer} (build {verdict.build_id}) says yes, but "
+        raise PublicationForbidden(
+            f"The verdict on {verdict.layer} (build {verdict.build_id}) allows publication, but "
             f"{' and '.join(verdict.contradictions)}. Nothing is published on such a verdict."
         )
-    return {"build_id": verdict.build_id, "fingerprint": verdict.fingerprint}
+    return {
+        "build_job_run_id": verdict.job_run_id,
+        "build_id": verdict.build_id,
+        "fingerprint": verdict.fingerprint,
+    }
 
 
 def summary(verdict: Verdict, data_docs: str | None) -> dict[str, Any]:
-    """What XCom keeps of a verdict."""
+    """Return what XCom keeps of a verdict."""
     return {
         "layer": verdict.layer,
         "build_id": verdict.build_id,
@@ -111,7 +123,7 @@ def summary(verdict: Verdict, data_docs: str | None) -> dict[str, Any]:
         "statistics": verdict.statistics,
         "rows": verdict.rows,
         "notes": verdict.notes,
-        "failures": verdicts.lines(verdict.failures),
-        "warnings": verdicts.lines(verdict.warnings),
+        "failures": verdict_file.lines(verdict.failures),
+        "warnings": verdict_file.lines(verdict.warnings),
         "data_docs": data_docs,
     }

@@ -1,41 +1,70 @@
-"""Landing dates of a data interval (design, section 3)."""
+"""Landing dates of a data interval."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from include.failures import IntervalRefused
 
-HOW_TO_GIVE_ONE = (
-    'In the UI choose "Specify Manually" under Data Interval; through the API send logical_date together with '
-    "data_interval_start and data_interval_end; for many days use `airflow backfill create`."
+INTERVAL_HELP = (
+    'In the UI choose "Specify Manually" under Data Interval, from 00:00 to 00:00 in UTC; on the command line use '
+    "`airflow dags trigger --logical-date 2018-01-05`; for many days use `airflow backfill create`."
 )
 
 
-def utc_dates(start: datetime | None, end: datetime | None) -> tuple[date, date]:
-    """The first landing date of an interval and the first one after it, or a refusal."""
-    if start is None or end is None:
-        raise AirflowFailException(f"This run has no data interval, so it has no landing dates. {HOW_TO_GIVE_ONE}")
-    shown = f"{start.isoformat()} to {end.isoformat()}"
-    if end <= start:
-        raise AirflowFailException(f"The data interval {shown} ends before it starts. {HOW_TO_GIVE_ONE}")
+def landing_dates(run: Any) -> tuple[date, date]:
+    """Return the first landing date of a DAG run and the date after its last one.
+
+    A data interval means what it says: whole days in UTC. Without one, the logical date is the landing date. The
+    interval of a schedule whose cron does not run at midnight covers the dates d with date(start) <= d < date(end).
+    Raises `IntervalRefused` if there is no landing date.
+    """
+    start, end = run.data_interval_start, run.data_interval_end
+    if start is None or end is None or start == end:  # equal: `LandingDateTimetable` was given no interval
+        if run.logical_date is None:
+            raise IntervalRefused(f"This run has neither a data interval nor a logical date. {INTERVAL_HELP}")
+        first = _midnight(run.logical_date, "logical date")
+        return first, first + timedelta(days=1)
+    if end < start:
+        raise IntervalRefused(
+            f"The data interval {start.isoformat()} to {end.isoformat()} ends before it starts. {INTERVAL_HELP}"
+        )
+    if getattr(run.run_type, "value", run.run_type) not in ("scheduled", "backfill"):
+        return _midnight(start, "start of the data interval"), _midnight(end, "end of the data interval")
     first, after = start.astimezone(UTC).date(), end.astimezone(UTC).date()
-    if first >= after:
-        raise AirflowFailException(
-            f"The data interval {shown} contains no landing date: the dates d with date(start) <= d < date(end), "
-            f"in UTC, are taken. {HOW_TO_GIVE_ONE}"
+    if first == after:
+        raise IntervalRefused(
+            f"The data interval {start.isoformat()} to {end.isoformat()} lies within one day and has no landing date: "
+            "LAKEHOUSE_SCHEDULE must not run more than once a day."
         )
     return first, after
 
 
+def interval_parameters(run: Any) -> dict[str, str]:
+    """Return the job parameters of a DAG run's landing dates: the midnights in UTC that bound them."""
+    first, after = landing_dates(run)
+    return {"interval_start": f"{first}T00:00:00+00:00", "interval_end": f"{after}T00:00:00+00:00"}
+
+
+def _midnight(moment: datetime, what: str) -> date:
+    utc = moment.astimezone(UTC)
+    if utc.time() != time():
+        raise IntervalRefused(
+            f"The {what} of this run, {moment.isoformat()}, is {utc:%Y-%m-%d %H:%M:%S} in UTC, not the "
+            f"start of a day. Landing dates are days in UTC. {INTERVAL_HELP}"
+        )
+    return utc.date()
+
+
 def days(first: date, after: date) -> list[date]:
-    """The dates from `first` up to but not including `after`."""
+    """Return the dates from `first` up to but not including `after`."""
     return [first + timedelta(days=n) for n in range((after - first).days)]
 
 
 def spans(dates: Iterable[date], at_most: int = 20) -> str:
-    """Dates for people: neighbours as one span, and no more than `at_most` spans."""
+    """Describe dates for people: consecutive dates as one span, at most `at_most` spans."""
     found: list[list[date]] = []
     for day in sorted(set(dates)):
         if found and day - found[-1][1] == timedelta(days=1):

@@ -1,4 +1,4 @@
-"""Links from a task to pages of the workspace. The URLs come from XCom, so no page makes a call to build them."""
+"""Links from a task to pages of the workspace; their URLs come from XCom, so rendering a page makes no API call."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ DATA_DOCS_URL = "data_docs_url"
 
 
 class VerdictLink(BaseOperatorLink):
-    """The verdict file of an audit."""
+    """Link to the verdict file of an audit."""
 
     name = "Verdict"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
-        """The URL that the gate has pushed."""
+        """Return the URL that the gate pushed."""
         return BaseXCom.get_value(key=VERDICT_URL, ti_key=ti_key) or ""
 
 
 class DataDocsLink(BaseOperatorLink):
-    """The Data Docs of an audit: every expectation and what was observed."""
+    """Link to the Data Docs of an audit: every expectation and what was observed."""
 
     name = "Data Docs"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
-        """The URL that the gate has pushed."""
+        """Return the URL that the gate pushed."""
         return BaseXCom.get_value(key=DATA_DOCS_URL, ti_key=ti_key) or ""

@@ -1,4 +1,4 @@
-"""Who is told that a task has failed for good. The notifier is named in the settings; by default it logs."""
+"""Notifiers of tasks that failed for good; the setting LAKEHOUSE_NOTIFIER names the one to use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow.sdk import BaseNotifier
 
 
 class LogNotifier(BaseNotifier):
-    """Writes one line into the task's log. A notifier of your own needs no more than this: no arguments, `notify`."""
+    """Write one line into the task's log. Any notifier needs `notify`, and a constructor without arguments."""
 
     def notify(self, context: Any) -> None:
         """Log which task of which run failed, and why."""
@@ -20,5 +20,5 @@ class LogNotifier(BaseNotifier):
             ti.run_id,
             run.data_interval_start.date() if run.data_interval_start else "none",
             run.data_interval_end.date() if run.data_interval_end else "none",
-            " ".join(str(context.get("exception") or "no reason given").split())[:500],
+            " ".join(str(context.get("exception") or "no reason reported").split())[:500],
         )

@@ -1,104 +1,142 @@
-"""Tasks that run a job of the bundle: the provider's deferrable operator, and publish with its asset events.
+"""Tasks that run a job of the bundle, and the task that publishes, with its asset events.
 
-One try of a task has one job run: the idempotency token is the id of the try, which is new after every retry and
-clear. It is kept before the run is asked for, so that a run of whose start no answer came through can be found.
+The task waits for its job run itself at first, polling often, so that it ends when a short job run does. It defers what
+lasts longer, so that a long wait takes no worker.
 
-A run whose try is over does not go on (a cancelled, timed-out or failed-by-hand task cancels the run): the
-trigger cancels while the task is deferred, `on_kill` while it runs, and what neither could do (the triggerer was
-down, the wait timed out, the trigger failed) is done here, when the task is resumed to fail or tried again.
+One try of a task has one job run: the idempotency token is the id of the try, which changes with every retry and clear.
+The token is stored before the request, so that the next try finds a job run of whose start no answer arrived.
+
+A job run does not outlive its try: `on_kill` cancels it while the task runs, the trigger while the task is deferred.
+Where neither can (no triggerer runs, the deferral times out, the trigger fails), the resumed task or the next try does.
+The exception is a job run that could not be observed for a while: it goes on, and a retry waits for it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import time
+from datetime import timedelta
+from typing import Any, cast
 
 from airflow.providers.databricks.exceptions import DatabricksApiError
 from airflow.providers.databricks.hooks.databricks import RunState
 from airflow.providers.databricks.operators.databricks import DatabricksRunNowOperator
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
-from requests.exceptions import RequestException
+from airflow.sdk.exceptions import AirflowException
 
-from include.hook import LakehouseHook
+from include.failures import (
+    JobRunCancelled,
+    JobUnknown,
+    PublicationForbidden,
+    PublicationUnusable,
+    RunOutOfSight,
+    TaskStopped,
+    job_failure,
+)
+from include.hook import CALL_ERRORS, LakehouseHook
+from include.intervals import interval_parameters
+from include.patience import Patience
 from include.settings import SETTINGS, Settings
 from include.triggers import JobRunTrigger
 from include.workspace import Workspace
 
-if TYPE_CHECKING:
-    from airflow.triggers.base import BaseTrigger
-
-RUN_KEY = "job_run_id"  # in the task's state store, which outlives tries and clears
+RUN_KEY = "job_run_id"
+"""The key in the task's state store, which survives tries and clears."""
+FIRST_POLL_SECONDS = 0.2
+POLL_BACK_OFF = 1.2
+KILL_CHECK_SECONDS = 0.5
 
 
 class JobRunOperator(DatabricksRunNowOperator):
-    """Runs a job by its name in the bundle, deferred until it ends."""
+    """Run a job by its name in the bundle and wait for it: in the task at first, deferred when it lasts.
 
-    def __init__(self, *, job: str, settings: Settings = SETTINGS, **kwargs: Any) -> None:
+    `with_interval` adds the landing dates of the DAG run to the job parameters, as interval_start and interval_end.
+    """
+
+    def __init__(self, *, job: str, with_interval: bool = False, settings: Settings = SETTINGS, **kwargs: Any) -> None:
         super().__init__(
             job_name=settings.job_name(job),
             databricks_conn_id=settings.connection_id,
             idempotency_token="{{ ti.id }}",  # noqa: S106
             deferrable=True,
             forward_dag_params=False,
-            polling_period_seconds=cast("int", settings.poll_seconds),  # it is only slept for
+            polling_period_seconds=cast("int", settings.poll_seconds),  # the provider declares whole seconds only
             databricks_retry_limit=settings.api_retries,
             databricks_retry_delay=settings.api_retry_delay,
             pool=settings.pool,
             **kwargs,
         )
         self.settings = settings
+        self.with_interval = with_interval
+        self._killed = False
 
     def execute(self, context: Any) -> Any:
-        """Start the run and wait for it, with the trigger that cancels and no longer than the task may take.
-
-        Airflow does not count `execution_timeout` while a task is deferred, so it is given to the wait as well.
-        """
-        store, ti_id = context["task_state_store"], str(context["ti"].id)
-        earlier = store.get(RUN_KEY) or {}
-        if earlier and "run_id" not in earlier:
-            # No answer to its request came through. Its token finds the run; if there is none, it is started now.
-            earlier["run_id"] = self._run_of(context, earlier["token"])
-        token = ti_id
-        if earlier.get("ti_id") != ti_id:
-            self._stop(earlier.get("run_id"), "an earlier try of this task")
-        elif self._has_failed(earlier["run_id"]):
-            token = f"{ti_id}-{context['ti'].try_number}"
-        else:
-            # The scheduler sometimes repeats a try under the same id (it lost sight of the process that deferred).
-            # Its run, which goes on or has succeeded, is then simply taken up again.
-            token = earlier["token"]
-        self.idempotency_token = token
+        """Start the job run, or take up the one that this try has already, and wait for it."""
+        begun = time.monotonic()
+        self.job_parameters = {**(self.job_parameters or {}), **self._run_parameters(context)}
         try:
-            try:
-                return super().execute(context)
-            except TaskDeferred as wait:
-                trigger = JobRunTrigger(**cast("BaseTrigger", wait.trigger).serialize()[1])
-                self.defer(trigger=trigger, method_name=wait.method_name, timeout=self.execution_timeout)
-            finally:
-                if self.run_id:
-                    store.set(RUN_KEY, {"ti_id": ti_id, "token": token, "run_id": self.run_id})
+            self.run_id = self._find_or_start(context)
+            event = self._wait_in_task(context, begun + self.settings.wait_in_task.total_seconds())
+        except RunOutOfSight:
+            self._keep_for_retry(context)
+            raise
         except Exception:
             self._stop(self.run_id, "this try, which has failed")
             raise
+        if event:
+            return self.execute_complete(context, event)
+        trigger = JobRunTrigger(
+            run_id=self.run_id,
+            connection_id=self.databricks_conn_id,
+            poll_seconds=self.settings.poll_seconds,
+            poll_patience=self.settings.poll_patience.total_seconds(),
+            api_retries=self.databricks_retry_limit,
+            api_retry_delay=self.databricks_retry_delay,
+        )
+        # Airflow does not count `execution_timeout` while a task is deferred.
+        timeout = self.execution_timeout
+        if timeout:
+            timeout = max(timeout - timedelta(seconds=time.monotonic() - begun), timedelta(seconds=1))
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
+        return None
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Go on after the wait; if it ended in an error or a time-out, the run is cancelled."""
+        """Resume after the deferral; cancel the job run if the deferral ended in an error or a time-out."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
+        except RunOutOfSight:
+            self._keep_for_retry(context)
+            raise
         except Exception:
             self._stop((context["task_state_store"].get(RUN_KEY) or {}).get("run_id"), "this try, which has failed")
             raise
 
-    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
-        """Judge the end of the run. Someone's cancel is a decision, which no retry undoes."""
-        if event and event.get("run_state"):
-            state = RunState.from_json(event["run_state"])
-            if state.result_state == "CANCELED":
-                raise AirflowFailException(
-                    f"Job run {event['run_id']} was cancelled in the workspace: {event['run_page_url']}. "
-                    "Clear this task to start another."
-                )
-        return super().execute_complete(context, event)
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:  # noqa: ARG002
+        """Judge the end of the job run. A cancellation in the workspace is a decision, which no retry undoes."""
+        if not event:
+            raise AirflowException("The trigger ended without an event.")
+        if "out_of_sight" in event:
+            raise RunOutOfSight(event["out_of_sight"])
+        state = RunState.from_json(event["run_state"])
+        if state.is_successful:
+            self.log.info("Job run %s succeeded: %s", event["run_id"], event["run_page_url"])
+            return
+        if state.result_state == "CANCELED":
+            raise JobRunCancelled(
+                f"Job run {event['run_id']} was cancelled in the workspace: {event['run_page_url']}. "
+                "Clear this task to start another."
+            )
+        reasons = [str(failed["error"]) for failed in event["errors"]] or [state.state_message or "no reason reported"]
+        outcome = state.result_state or state.life_cycle_state
+        raise job_failure(f"Job run {event['run_id']} ended as {outcome}, {event['run_page_url']}", reasons)
+
+    def on_kill(self) -> None:
+        """Cancel the job run. Airflow calls this in a signal handler, and the interrupted code goes on afterwards."""
+        self._killed = True
+        self._stop(self.run_id, "this try, which was stopped")
+
+    def _run_parameters(self, context: Any) -> dict[str, str]:
+        """Return the job parameters that depend on the DAG run."""
+        return interval_parameters(context["dag_run"]) if self.with_interval else {}
 
     def _get_hook(self, caller: str) -> LakehouseHook:
         return LakehouseHook(
@@ -109,53 +147,134 @@ class JobRunOperator(DatabricksRunNowOperator):
             caller=caller,
         )
 
-    def _prepare_run_now_json(self, context: Any) -> dict[str, Any]:
-        request: dict[str, Any] = super()._prepare_run_now_json(context)
-        # From here on there may be a run although no answer comes.
-        asked = {"ti_id": str(context["ti"].id), "token": self.idempotency_token}
-        context["task_state_store"].set(RUN_KEY, asked)
-        return request
+    def _find_or_start(self, context: Any) -> int:
+        """Return the job run to wait for: a new one, unless this try has one already, or the last one is out of sight.
 
-    def _run_of(self, context: Any, token: str) -> int:
-        """The run that this idempotency token has started, or starts now."""
+        The scheduler sometimes repeats a try under the same id, because it lost sight of the process of the first.
+        """
+        ti, earlier = context["ti"], context["task_state_store"].get(RUN_KEY) or {}
+        if earlier and "run_id" not in earlier:
+            # No answer to this request arrived. Its token finds the job run, or starts it now if there is none.
+            earlier["run_id"] = self._run_now(context, earlier["token"])
+        same_try = earlier.get("ti_id") == str(ti.id)
+        # A clear raises the number of tries; only a retry takes a job run up.
+        if same_try or ("out_of_sight" in earlier and earlier["out_of_sight"] == ti.max_tries):
+            if not self._has_failed(earlier["run_id"]):
+                self.log.info("Job run %s is taken up again.", earlier["run_id"])
+                run_id = int(earlier["run_id"])
+                self._store(context, {"ti_id": str(ti.id), "token": earlier["token"], "run_id": run_id})
+                return run_id
+        else:
+            self._stop(earlier.get("run_id"), "an earlier try of this task")
+        return self._run_now(context, f"{ti.id}-{ti.try_number}" if same_try else str(ti.id))
+
+    def _run_now(self, context: Any, token: str) -> int:
+        """Return the job run of the token; start it if there is none."""
         self.idempotency_token = token
-        return int(self._hook.run_now(self._prepare_run_now_json(context)))
+        known = {"ti_id": str(context["ti"].id), "token": token}
+        request = {"job_id": self._job_id(), "job_parameters": self.job_parameters, "idempotency_token": token}
+        # After the request there may be a job run even if no answer arrives.
+        self._store(context, known)
+        run_id = int(self._hook.run_now(request))
+        self._store(context, {**known, "run_id": run_id})
+        return run_id
+
+    def _job_id(self) -> int:
+        found = [job["job_id"] for job in self._hook.list_jobs(job_name=self.job_name)]
+        if not found:
+            raise JobUnknown(
+                f"The workspace has no job named {self.job_name!r}. Deploy the bundle, or set LAKEHOUSE_JOB_PREFIX to "
+                "the prefix of its jobs' names (in .env, put a prefix that ends in a blank in quotes)."
+            )
+        if len(found) > 1:
+            raise JobUnknown(
+                f"The workspace has {len(found)} jobs named {self.job_name!r}, with the ids "
+                f"{', '.join(map(str, sorted(found)))}. Delete all but one."
+            )
+        return int(found[0])
+
+    def _store(self, context: Any, known: dict[str, Any]) -> None:
+        context["task_state_store"].set(RUN_KEY, known)
+
+    def _keep_for_retry(self, context: Any) -> None:
+        known = context["task_state_store"].get(RUN_KEY) or {}
+        self._store(context, {**known, "out_of_sight": context["ti"].max_tries})
+
+    def _wait_in_task(self, context: Any, deadline: float) -> dict[str, Any] | None:
+        """Return the event of the job run's end, or None if it has not ended at the deadline."""
+        self.log.info("Waiting for job run %s.", self.run_id)
+        context["ti"].xcom_push(key="run_id", value=self.run_id)
+        patience, page, pause = Patience(int(self.run_id or 0), self.settings.poll_patience.total_seconds()), "", 0.0
+        while True:
+            pause = min(max(pause * POLL_BACK_OFF, FIRST_POLL_SECONDS), self.settings.poll_seconds)
+            if self._killed:
+                raise TaskStopped(f"Airflow stopped this task, so job run {self.run_id} was cancelled.")
+            try:
+                state, event = self._hook.outcome(int(self.run_id or 0))
+            except CALL_ERRORS as error:
+                self.log.warning("A poll of job run %s failed: %s", self.run_id, error)
+                patience.poll_failed(error)
+            else:
+                patience.poll_succeeded()
+                if event["run_page_url"] != page:
+                    page = event["run_page_url"]
+                    self.log.info("Job run page: %s", page)
+                    context["ti"].xcom_push(key="run_page_url", value=page)
+                if state.is_terminal and not self._killed:
+                    return event
+            if not self._killed and time.monotonic() + pause > deadline:
+                return None
+            self._sleep(pause)
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep in short pieces: a signal handler does not end a sleep."""
+        end = time.monotonic() + seconds
+        while not self._killed and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, KILL_CHECK_SECONDS))
 
     def _has_failed(self, run_id: int) -> bool:
-        state = self._hook.get_run_state(run_id)
+        """Return whether the job run ended without success, or the workspace does not know it."""
+        try:
+            state = self._hook.get_run_state(run_id)
+        except DatabricksApiError as error:
+            if error.http_status_code in (400, 404):
+                return True
+            raise
         return state.is_terminal and not state.is_successful
 
     def _stop(self, run_id: Any, whose: str) -> None:
-        """Cancel a run that has not ended yet. Never hides the error that led here."""
+        """Cancel a job run that has not ended. Log errors, so that they do not hide the one that led here."""
         if not run_id:
             return
         try:
             if not self._hook.get_run_state(int(run_id)).is_terminal:
                 self.log.warning("Cancelling job run %s of %s.", run_id, whose)
                 self._hook.cancel_run(int(run_id))
-        except DatabricksApiError as error:
-            if error.http_status_code not in (400, 404):  # it is not known any more, or has just ended
-                self.log.error("Job run %s of %s could not be cancelled: %s", run_id, whose, error)
-        except (AirflowException, RequestException) as error:
+        except CALL_ERRORS as error:
+            if isinstance(error, DatabricksApiError) and error.http_status_code in (400, 404):
+                return  # The workspace does not know it any more, or it has just ended.
             self.log.error("Job run %s of %s could not be cancelled: %s", run_id, whose, error)
 
 
 class PublishOperator(JobRunOperator):
-    """Runs the job `publish`, then tells Airflow what it published: versions and row counts in the asset events."""
+    """Run the job `publish` for the build that the gate allowed; report versions and row counts in the asset events."""
 
     def __init__(self, *, layer: str, published: dict[str, Asset], **kwargs: Any) -> None:
-        super().__init__(job="publish", outlets=list(published.values()), **kwargs)
+        super().__init__(job="publish", job_parameters={"layer": layer}, outlets=list(published.values()), **kwargs)
         self.layer = layer
         self.published = published
-        self.publication: Any = None
 
-    def execute(self, context: Any) -> Any:
-        """The provider drops what `execute_complete` returns for a run that has ended at the first look."""
-        super().execute(context)
-        return self.publication
+    def _run_parameters(self, context: Any) -> dict[str, str]:
+        allowed = context["ti"].xcom_pull(task_ids=f"{self.layer}.gate")
+        if not allowed:
+            raise PublicationForbidden(
+                f"{self.layer}.gate allowed no publication in this run, and marking it as success does not publish. "
+                f"Nothing was published. Clear the task {self.layer}.build with its downstream tasks."
+            )
+        return dict(allowed)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
-        """Returns the publication, as the job wrote it."""
+        """Return the publication, as the job wrote it."""
         super().execute_complete(context, event)
         run_id = str((event or {})["run_id"])
         path = f"{self.settings.ops_volume}/publications/{run_id}.json"
@@ -166,10 +285,10 @@ class PublishOperator(JobRunOperator):
             or publication.get("layer") != self.layer
             or str(publication.get("job_run_id")) != run_id
         ):
-            raise AirflowException(f"{path} is not the publication of {self.layer} by job run {run_id}.")
-        again = bool(publication.get("already_published"))
+            raise PublicationUnusable(f"{path} is not the publication of {self.layer} by job run {run_id}.")
+        repeated = bool(publication.get("already_published"))
         self.log.info(
-            "%s publication %s%s:", self.layer, publication.get("seq"), " (published before)" if again else ""
+            "%s publication %s%s:", self.layer, publication.get("seq"), " (already published)" if repeated else ""
         )
         for table, asset in self.published.items():
             state = tables.get(table) or tables.get(f"{self.settings.schema_prefix}{table}")
@@ -183,8 +302,7 @@ class PublishOperator(JobRunOperator):
                 "publication": publication.get("seq"),
                 "interval_start": publication.get("interval_start"),
                 "interval_end": publication.get("interval_end"),
-                "already_published": again,
+                "already_published": repeated,
                 "job_run_id": run_id,
             }
-        self.publication = publication
         return publication

@@ -1,7 +1,7 @@
-"""Every setting of the Airflow side, in one place.
+"""All settings of the Airflow side.
 
-All of them come from environment variables, so that parsing a DAG file reads no database and no Variable. A value
-that cannot be used is an error that names the variable; Airflow shows it as the DAG's import error.
+They come from environment variables, so that parsing a DAG file reads no database and no Variable. An invalid value
+is an error that names the variable; Airflow shows it as the DAG's import error.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings, each with the environment variable that sets it."""
+    """The settings, each with its environment variable and default."""
 
     connection_id: str
     """LAKEHOUSE_CONNECTION_ID: the Databricks connection (default databricks_default)."""
     catalog: str
     """LAKEHOUSE_CATALOG: catalog of tables and volumes, as in the bundle's target (default spark_catalog)."""
     schema_prefix: str
-    """LAKEHOUSE_SCHEMA_PREFIX: put before every schema's name, as in the bundle (default none)."""
+    """LAKEHOUSE_SCHEMA_PREFIX: prefix of every schema's name, as in the bundle (default none)."""
     job_prefix: str
-    """LAKEHOUSE_JOB_PREFIX: put before every job's name; a bundle in development mode does this (default none)."""
+    """LAKEHOUSE_JOB_PREFIX: prefix of every job's name, as a bundle in development mode has it (default none)."""
     asset_host: str
     """LAKEHOUSE_ASSET_HOST: host part of the published tables' asset URIs (default workspace)."""
     pool: str
     """LAKEHOUSE_POOL: pool of the tasks that run jobs; it must count deferred tasks (default databricks)."""
     poll_seconds: float
-    """LAKEHOUSE_POLL_SECONDS: how often a running job is asked for its state, in seconds (default 2)."""
+    """LAKEHOUSE_POLL_SECONDS: seconds between two polls of a job run (default 2)."""
+    wait_in_task: timedelta
+    """LAKEHOUSE_WAIT_IN_TASK: seconds in which a task polls its job run itself before it defers (default 60)."""
+    poll_patience: timedelta
+    """LAKEHOUSE_POLL_PATIENCE: seconds for which failing polls of a job run are tolerated (default 300)."""
     api_retries: int
     """LAKEHOUSE_API_RETRIES: attempts of one call of the Databricks API (default 6, about half a minute)."""
     api_retry_delay: int
-    """LAKEHOUSE_API_RETRY_DELAY: shortest wait between them in seconds; it doubles (default 1)."""
+    """LAKEHOUSE_API_RETRY_DELAY: seconds before the second attempt; doubles with each attempt (default 1)."""
     owner: str
     """LAKEHOUSE_OWNER: owner of the tasks (default lakehouse)."""
     notifier: str
@@ -44,50 +48,50 @@ class Settings:
     retries: int
     """LAKEHOUSE_RETRIES: retries of a task after an infrastructure error (default 2)."""
     retry_delay: timedelta
-    """LAKEHOUSE_RETRY_DELAY: seconds before the first of them; it doubles (default 30)."""
+    """LAKEHOUSE_RETRY_DELAY: seconds before the first retry; doubles with each retry (default 30)."""
     max_retry_delay: timedelta
-    """LAKEHOUSE_MAX_RETRY_DELAY: the longest such wait in seconds (default 600)."""
+    """LAKEHOUSE_MAX_RETRY_DELAY: upper bound of the retry delay in seconds (default 600)."""
     landing_retries: int
-    """LAKEHOUSE_LANDING_RETRIES: how often check_landing looks again for dates that have not landed (default 12)."""
+    """LAKEHOUSE_LANDING_RETRIES: retries of check_landing while dates have not landed (default 12)."""
     landing_retry_delay: timedelta
-    """LAKEHOUSE_LANDING_RETRY_DELAY: seconds between two looks (default 900)."""
+    """LAKEHOUSE_LANDING_RETRY_DELAY: seconds between two such retries (default 900)."""
     allow_missing_dates: bool
-    """LAKEHOUSE_ALLOW_MISSING_DATES: whether missing landing dates are a warning, also in the jobs (default false)."""
+    """LAKEHOUSE_ALLOW_MISSING_DATES: warn of missing landing dates instead of waiting, also in jobs (default false)."""
     task_timeout: timedelta
-    """LAKEHOUSE_TASK_TIMEOUT: seconds a build or publish may take, queueing included. Longer than the jobs' own
-    time-out, 3600, so that the job ends first and says why (default 7200)."""
+    """LAKEHOUSE_TASK_TIMEOUT: time-out of a build or publish in seconds, queueing included. Longer than the jobs' own
+    time-out of 3600, so that the job ends first and reports why (default 7200)."""
     maintenance_timeout: timedelta
-    """LAKEHOUSE_MAINTENANCE_TIMEOUT: the same for maintenance, whose job ends after 7200 (default 10800)."""
+    """LAKEHOUSE_MAINTENANCE_TIMEOUT: time-out of maintenance in seconds, its job's is 7200 (default 10800)."""
     schedule: str
     """LAKEHOUSE_SCHEDULE: cron of the daily run, in UTC (default 0 0 * * *)."""
     schedule_start: datetime | None
-    """LAKEHOUSE_SCHEDULE_START: the schedule begins on this date and catches up (default none: it makes a run for the
-    newest interval only). Manual runs and backfills are not bound by it."""
+    """LAKEHOUSE_SCHEDULE_START: first date of the schedule, with catch-up (default none: the scheduler creates the
+    newest interval only). Does not bind manual runs and backfills."""
     schedule_end: datetime | None
-    """LAKEHOUSE_SCHEDULE_END: no run is scheduled for intervals that end after this date (default none). Manual
-    runs and backfills are not bound by it. For a data set that has ended."""
+    """LAKEHOUSE_SCHEDULE_END: the scheduler creates no interval that ends after this date, for a data set that has
+    ended (default none). Does not bind manual runs and backfills."""
     maintenance_schedule: str
     """LAKEHOUSE_MAINTENANCE_SCHEDULE: cron of the maintenance, in UTC (default 0 3 * * 0)."""
     max_active_runs: int
-    """LAKEHOUSE_MAX_ACTIVE_RUNS: scheduled and manual runs at a time; backfills have their own limit (default 3)."""
+    """LAKEHOUSE_MAX_ACTIVE_RUNS: concurrent scheduled and manual runs; a backfill has its own limit (default 3)."""
 
     @property
     def landing_volume(self) -> str:
-        """The API path of the landing volume."""
+        """Return the API path of the landing volume."""
         return f"/Volumes/{self.catalog}/{self.schema_prefix}landing/files"
 
     @property
     def ops_volume(self) -> str:
-        """The API path of the volume that holds verdicts, publications and Data Docs."""
+        """Return the API path of the volume that holds verdicts, publications and Data Docs."""
         return f"/Volumes/{self.catalog}/{self.schema_prefix}ops/files"
 
     def job_name(self, job: str) -> str:
-        """The name under which a job of the bundle is deployed."""
+        """Return the name of a deployed job of the bundle."""
         return f"{self.job_prefix}{job}"
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings from the environment."""
+    """Read the settings from the environment; raise ValueError for a value that is not valid."""
 
     def text(name: str, default: str) -> str:
         return environment.get(f"LAKEHOUSE_{name}", default).strip()
@@ -131,11 +135,13 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         connection_id=text("CONNECTION_ID", "databricks_default"),
         catalog=text("CATALOG", "spark_catalog"),
         schema_prefix=text("SCHEMA_PREFIX", ""),
-        # not stripped: a bundle in development mode puts "[dev name] " with its blank before the names
+        # Not stripped: the prefix of a bundle in development mode, "[dev name] ", ends in a blank.
         job_prefix=environment.get("LAKEHOUSE_JOB_PREFIX", ""),
         asset_host=text("ASSET_HOST", "workspace"),
         pool=text("POOL", "databricks"),
         poll_seconds=fraction("POLL_SECONDS", 2, least=0.1),
+        wait_in_task=seconds("WAIT_IN_TASK", 60),
+        poll_patience=seconds("POLL_PATIENCE", 300),
         api_retries=number("API_RETRIES", 6, least=1),
         api_retry_delay=number("API_RETRY_DELAY", 1),
         owner=text("OWNER", "lakehouse"),

@@ -1,4 +1,4 @@
-"""The provider's trigger, with a cancel that works from the first moment."""
+"""Wait for a job run in the triggerer."""
 
 from __future__ import annotations
 
@@ -6,44 +6,73 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.hook import LakehouseHook
+from include.failures import RunOutOfSight
+from include.hook import CALL_ERRORS, LakehouseHook
+from include.patience import Patience
 
 SETTLE_SECONDS = 5
-"""No run is reported as ended sooner. A task that is resumed before the scheduler has noticed the end of the process
-that deferred it looks lost to the scheduler, which then repeats its try. Runs that are this short are rare."""
+"""Time between the deferral of a task and the first poll. The scheduler must notice the end of the process that
+deferred before the task resumes; otherwise it takes the task for lost and repeats its try. Only a job run that ends
+within these seconds ends its task late, and the wait in the task ends all short ones."""
 
 
-class JobRunTrigger(DatabricksExecutionTrigger):
-    """Waits for a job run, and cancels it when a person clears, fails or skips the waiting task.
+class JobRunTrigger(BaseTrigger):
+    """Wait for a job run, and cancel it when a person clears, fails or skips the deferred task.
 
     Airflow calls `on_kill` for those only: a triggerer that restarts or hands the trigger over does not cancel.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        run_id: int,
+        connection_id: str,
+        poll_seconds: float,
+        poll_patience: float,
+        api_retries: int,
+        api_retry_delay: float,
+    ) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.connection_id = connection_id
+        self.poll_seconds = poll_seconds
+        self.poll_patience = poll_patience
+        self.api_retries = api_retries
+        self.api_retry_delay = api_retry_delay
         self.hook = LakehouseHook(
-            self.databricks_conn_id,
-            retry_limit=self.retry_limit,
-            retry_delay=self.retry_delay,
-            retry_args=self.retry_args,
-            caller=self.caller,
+            connection_id, retry_limit=api_retries, retry_delay=api_retry_delay, caller=type(self).__name__
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The provider's arguments under this class."""
-        return f"{__name__}.{type(self).__name__}", super().serialize()[1]
+        """Return the class and the arguments from which a triggerer makes this trigger."""
+        names = ("run_id", "connection_id", "poll_seconds", "poll_patience", "api_retries", "api_retry_delay")
+        return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
 
-    async def run(self) -> AsyncIterator[Any]:
-        """Wait for the end of the run."""
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: how the job run ended, or why it cannot be observed any more."""
         await asyncio.sleep(SETTLE_SECONDS)
-        async for event in super().run():
-            yield event
+        patience = Patience(self.run_id, self.poll_patience)
+        async with self.hook:
+            while True:
+                try:
+                    state, event = await self.hook.a_outcome(self.run_id)
+                    patience.poll_succeeded()
+                    if state.is_terminal:
+                        yield TriggerEvent(event)
+                        return
+                except CALL_ERRORS as error:
+                    self.log.warning("A poll of job run %s failed: %s", self.run_id, error)
+                    try:
+                        patience.poll_failed(error)
+                    except RunOutOfSight as out_of_sight:
+                        yield TriggerEvent({"run_id": self.run_id, "out_of_sight": str(out_of_sight)})
+                        return
+                await asyncio.sleep(self.poll_seconds)
 
     async def on_kill(self) -> None:
         """Cancel the job run."""
-        # The provider cancels from a thread, where the connection cannot be looked up; it is only known there if
-        # a first poll has come before the kill.
+        # A thread cannot look up the connection, and before the first poll nothing else has looked it up.
         await self.hook._a_cache_databricks_conn()
-        await super().on_kill()
+        self.log.info("Cancelling job run %s.", self.run_id)
+        await asyncio.to_thread(self.hook.cancel_run, self.run_id)

@@ -1,4 +1,4 @@
-"""The workspace's volumes, read through the provider's own hook and connection (design, section 2)."""
+"""Read the workspace's volumes through the provider's hook and connection."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.databricks.exceptions import DatabricksApiError
-from airflow.sdk.exceptions import AirflowException
-from requests.exceptions import JSONDecodeError
 
+from include.failures import FileMissing, FileUnreadable, NoAnswer
 from include.hook import LakehouseHook
 from include.settings import SETTINGS, Settings
 
 
-class FileMissing(AirflowException):
-    """There is no such file or folder on the volume."""
-
-
-class FileUnreadable(AirflowException):
-    """The file is there, but is not JSON."""
-
-
 class Workspace:
-    """Reads files and folders of volumes by the Files API. Makes no call before it is asked for something."""
+    """Read files and folders of volumes by the Files API. Building one makes no call."""
 
     def __init__(self, settings: Settings = SETTINGS, caller: str = "LakehouseFiles") -> None:
         self.hook = LakehouseHook(
@@ -33,18 +24,18 @@ class Workspace:
         )
 
     def read_json(self, path: str) -> Any:
-        """The content of a JSON file, named by its volume path."""
+        """Return the content of a JSON file; raise `FileMissing` or `FileUnreadable`. The path begins with /Volumes."""
         try:
             return self._get(f"2.0/fs/files{quote(path)}")
         except DatabricksApiError as error:
             if error.http_status_code == 404:
                 raise FileMissing(f"There is no file {path} in the workspace.") from error
             raise
-        except (JSONDecodeError, UnicodeDecodeError) as error:
+        except NoAnswer as error:
             raise FileUnreadable(f"The file {path} in the workspace is not readable as JSON: {error}") from error
 
     def folders(self, path: str) -> set[str]:
-        """The names of the folders in a folder, over all pages of the listing."""
+        """Return the names of all folders in a folder; raise `FileMissing` where the folder does not exist."""
         names: set[str] = set()
         query: dict[str, Any] = {"page_size": 1000}
         while True:
@@ -60,12 +51,12 @@ class Workspace:
             query = {"page_size": 1000, "page_token": page["next_page_token"]}
 
     def page_url(self, path: str) -> str:
-        """Where a person opens a volume's file in the browser."""
+        """Return the URL of a volume's file in the workspace's user interface."""
         connection = self.hook.databricks_conn
         port = f":{connection.port}" if connection.port else ""
         volume_path = quote(path.removeprefix("/Volumes/"))
         return f"{connection.schema or 'https'}://{self.hook.host}{port}/explore/data/volumes/{volume_path}"
 
     def _get(self, endpoint: str, query: dict[str, Any] | None = None) -> Any:
-        # The hook has no public method for the Files API; this is the one that all of its methods are made of.
+        # The hook has no public method for the Files API; all of its methods are built on this one.
         return self.hook._do_api_call(("GET", endpoint), query)

@@ -68,11 +68,19 @@ def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]
             "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
             "backend_kwargs": json.dumps(secrets_backend),
         },
-        # A task that has deferred ends at its next heartbeat; with Airflow's 5 s half of them linger.
-        "workers": {"min_heartbeat_interval": 1},
+        # Heartbeats notice a clear, a mark by hand and the end of a process that deferred; the default is 5 s.
+        # A task outlives an API server that restarts: 30 heartbeats may fail, not 3.
+        "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},
         "logging": {"base_log_folder": home / "logs"},
-        # Somebody waits for the one run: a task that can go on does not wait a second to be seen.
-        "scheduler": {"enable_health_check": False, "scheduler_idle_sleep_time": 0.3},
+        "scheduler": {
+            "enable_health_check": False,
+            # The next task does not wait a second for the scheduler to look.
+            "scheduler_idle_sleep_time": 0.3,
+            # The tasks of a scheduler that was killed are repeated after seconds; the defaults are 30 s and 5 min.
+            "scheduler_health_check_threshold": 15,
+            "orphaned_tasks_check_interval": 10,
+            "task_instance_heartbeat_timeout": 60,
+        },
         "dag_processor": {"refresh_interval": 30, "min_file_process_interval": 30},
         "usage_data_collection": {"enabled": False},
     }

@@ -1,4 +1,4 @@
-"""Airflow of its own for these tests: a home in a temporary folder, and a tiny workspace as the connection."""
+"""Give these tests an Airflow home in a temporary folder, and a tiny workspace as their connection."""
 
 from __future__ import annotations
 
@@ -17,18 +17,14 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 
-for folder in (str(REPO), str(Path(__file__).parent)):
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-
 import include.settings as settings  # noqa: E402
 
-# The defaults are tested, whatever the caller's environment says.
+# Test the defaults, whatever the caller's environment sets.
 for field in fields(settings.Settings):
     os.environ.pop(f"LAKEHOUSE_{field.name.upper()}", None)
 settings.SETTINGS = settings.load()
 
-# Before anything imports airflow, which reads these once. An Airflow that another test has configured is kept.
+# Airflow reads these once, when it is first imported. An Airflow that another test configured stays as it is.
 if "airflow" not in sys.modules:
     home = tempfile.mkdtemp(prefix="airflow-home-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
@@ -37,12 +33,12 @@ if "airflow" not in sys.modules:
     os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(REPO / "plugins")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
-from tiny_workspace import LANDING, TinyWorkspace  # noqa: E402
+from tests.dags.tiny_workspace import LANDING, TinyWorkspace  # noqa: E402
 
 
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyWorkspace]:
-    """A workspace over HTTP, and the connection to it."""
+    """Yield a workspace over HTTP, with the connection to it in the environment."""
     server = TinyWorkspace()
     server.folders[LANDING] = [f"dt=2018-01-{day:02d}" for day in range(1, 32)]
     monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", server.connection)
@@ -52,7 +48,7 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyWorkspace]:
 
 @pytest.fixture(scope="session")
 def dags() -> dict[str, Any]:
-    """The DAGs of the repository, parsed; no import error."""
+    """Return the DAGs of the repository; fail on an import error."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(REPO / "dags"))
@@ -61,17 +57,20 @@ def dags() -> dict[str, Any]:
 
 
 class FakeTask(SimpleNamespace):
-    """What an operator sees of its task instance: an id, a try, XCom."""
+    """The parts of a task instance that an operator uses: id, try number, XCom."""
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**{"id": "ti-1", "try_number": 1, "xcom": {}, **given})
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**{"id": "ti-1", "try_number": 1, "max_tries": 2, "xcom": {}, "pulled": {}, **fields})
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
+        return self.pulled.get((task_ids, key))
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcom[key] = value
 
 
 class Store(dict[str, Any]):
-    """The task's state store, which outlives tries."""
+    """The task's state store, which survives tries and clears."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
@@ -79,10 +78,13 @@ class Store(dict[str, Any]):
 
 @pytest.fixture
 def context() -> dict[str, Any]:
-    """The context of a task of a run over the first week of 2018."""
+    """Return the context of a task in a run over the first week of 2018."""
     import pendulum
 
     run = SimpleNamespace(
-        data_interval_start=pendulum.datetime(2018, 1, 1), data_interval_end=pendulum.datetime(2018, 1, 8)
+        data_interval_start=pendulum.datetime(2018, 1, 1),
+        data_interval_end=pendulum.datetime(2018, 1, 8),
+        logical_date=pendulum.datetime(2026, 11, 29, 14, 32),
+        run_type="manual",
     )
     return {"dag_run": run, "ti": FakeTask(), "task_state_store": Store()}

@@ -21,11 +21,11 @@ from airflow.sdk.exceptions import TaskDeferred
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tiny_workspace import TinyWorkspace
 
 from include.operators import JobRunOperator
 from include.settings import load
 from include.workspace import Workspace
+from tests.dags.tiny_workspace import TinyWorkspace
 
 HOST, LOGIN = "workspace.example", "login.microsoftonline.com"
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -154,9 +154,8 @@ def test_jobs_of_a_development_copy_are_found_by_their_prefix(
 ) -> None:
     """Beside jobs of the plain names: `databricks bundle deploy -t dev` puts "[dev name] " before each."""
     workspace.jobs |= {f"[dev jane] {name}": 100 + job_id for name, job_id in list(workspace.jobs.items())}
-    settings = load({"LAKEHOUSE_JOB_PREFIX": "[dev jane] "})
+    settings = load({"LAKEHOUSE_JOB_PREFIX": "[dev jane] ", "LAKEHOUSE_WAIT_IN_TASK": "0"})
     operator = JobRunOperator(task_id="build", job="bronze_build", settings=settings)
-    operator.idempotency_token = "ti-1"
     with pytest.raises(TaskDeferred):
         operator.execute(context)
     assert [run["job"] for run in workspace.runs.values()] == ["[dev jane] bronze_build"]

@@ -1,4 +1,4 @@
-"""The gate: what it lets pass, what it stops for good, and what it asks about again."""
+"""The gate: what it allows, what it forbids for good, and which verdicts it reads again on a retry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from tiny_workspace import OPS, TOKEN, TinyWorkspace, good_verdict
+from airflow.sdk.exceptions import AirflowFailException
 
+from include.failures import BuildMissing, FileUnreadable, VerdictMissing, VerdictUnusable
 from include.gate import AuditGate
 from include.links import DATA_DOCS_URL, VERDICT_URL
-from include.verdicts import VerdictUnusable, lines
-from include.workspace import FileMissing, FileUnreadable
+from include.settings import load
+from include.verdict_file import lines
+from tests.dags.tiny_workspace import OPS, TOKEN, TinyWorkspace, good_verdict
 
 INTERVAL = {"interval_start": "2018-01-01T00:00:00+00:00", "interval_end": "2018-01-08T00:00:00+00:00"}
 PATH = f"{OPS}/verdicts/bronze/123.json"
@@ -28,26 +29,31 @@ FAILURE = {
 }
 
 
-def ask(workspace: TinyWorkspace, context: dict[str, Any], content: Any = None, run_id: str = "123", **changed: Any):
-    """The gate's answer to a verdict."""
+def run_gate(
+    workspace: TinyWorkspace, context: dict[str, Any], content: Any = None, run_id: str = "123", **changed: Any
+) -> dict[str, str]:
+    """Return the gate's result for a verdict."""
     if content is None:
         content = {**good_verdict("bronze", 123, INTERVAL), **changed}
     workspace.write(PATH, content)
-    gate = AuditGate(task_id="gate", layer="bronze", build_job_run_id=run_id)
+    settings = load({"LAKEHOUSE_API_RETRIES": "1"})
+    gate = AuditGate(task_id="gate", layer="bronze", build_job_run_id=run_id, settings=settings)
     return gate.execute(context)
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """The gate's log; an operator's own goes past Python's logging."""
+    """Capture the gate's log; an operator's own logger bypasses the standard library."""
     monkeypatch.setattr(AuditGate, "log", logging.getLogger("gate"))
     caplog.set_level(logging.INFO, "gate")
     return caplog
 
 
-def test_yes_hands_the_build_to_publish(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    answer = ask(workspace, context)
-    assert answer == {"build_id": "123_0", "fingerprint": f"{123:064x}"}
+def test_a_verdict_that_allows_publication_passes_the_build_on(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    answer = run_gate(workspace, context)
+    assert answer == {"build_job_run_id": "123", "build_id": "123_0", "fingerprint": f"{123:064x}"}
     pushed = context["ti"].xcom
     base = f"http://127.0.0.1:{workspace.port}/explore/data/volumes/spark_catalog/ops/files"
     assert pushed[VERDICT_URL] == f"{base}/verdicts/bronze/123.json"
@@ -56,56 +62,60 @@ def test_yes_hands_the_build_to_publish(workspace: TinyWorkspace, context: dict[
     assert TOKEN not in str(pushed)
 
 
-def test_a_warning_passes_and_is_shown(
+def test_a_warning_is_logged_and_does_not_forbid(
     workspace: TinyWorkspace, context: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
     statistics = {"evaluated": 1057, "successful": 1055, "failed": 0, "warnings": 2}
-    answer = ask(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
+    answer = run_gate(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
     assert answer["build_id"] == "123_0"
     assert "2 lines are lost" in context["ti"].xcom["verdict"]["warnings"][0]
     assert "Warning: 2018-01-03: expect_column_values_to_be_between on conservation.difference" in log.text
 
 
-def test_the_log_shows_what_the_verdict_says(
+def test_the_log_shows_the_verdict(
     workspace: TinyWorkspace, context: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
-    ask(workspace, context, notes=["a date is missing"])
+    run_gate(workspace, context, notes=["a date is missing"])
     assert "build 123_0: publish. 57 of 57 expectations met, 0 failed, 0 warnings." in log.text
     for words in ("Rows: {'landed': 10", "Note: a date is missing", "Data Docs: http"):
         assert words in log.text
     log.clear()
-    ask(workspace, context, notes=None, rows=None, data_docs=None)
+    run_gate(workspace, context, notes=None, rows=None, data_docs=None)
     for words in ("Rows", "Note", "Data Docs"):
         assert words not in log.text
     assert context["ti"].xcom["verdict"]["notes"] == []
     log.clear()
     with pytest.raises(AirflowFailException):
-        ask(workspace, context, success=False, failures=[FAILURE])
+        run_gate(workspace, context, success=False, failures=[FAILURE])
     assert "build 123_0: do not publish" in log.text
     assert "Failed: 2018-01-03: expect_column_values_to_be_between" in log.text
 
 
 def test_a_job_run_id_may_be_a_number(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    assert ask(workspace, context, job_run_id=123)["build_id"] == "123_0"
+    assert run_gate(workspace, context, job_run_id=123)["build_id"] == "123_0"
 
 
-def test_no_fails_for_good_and_says_what_on_which_date(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+def test_a_failed_expectation_fails_for_good_with_its_name_and_date(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
     statistics = {"evaluated": 57, "successful": 56, "failed": 1, "warnings": 0}
     with pytest.raises(AirflowFailException) as refused:
-        ask(workspace, context, success=False, statistics=statistics, failures=[FAILURE])
+        run_gate(workspace, context, success=False, statistics=statistics, failures=[FAILURE])
     for words in ("1 of 57", "2018-01-03", "expect_column_values_to_be_between", "difference", "2 lines are lost", "b"):
         assert words in str(refused.value)
     assert "lists no failed expectation" not in str(refused.value)
     assert context["ti"].xcom[DATA_DOCS_URL]
 
 
-def test_a_no_without_a_reason_is_a_no(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+def test_a_verdict_without_success_forbids_even_without_failures(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
     with pytest.raises(AirflowFailException, match="lists no failed expectation"):
-        ask(workspace, context, success=False)
+        run_gate(workspace, context, success=False)
 
 
 @pytest.mark.parametrize(
-    ("evaluated", "successful", "failed", "said"),
+    ("evaluated", "successful", "failed", "reason"),
     [
         (0, 0, 0, "no expectation was evaluated"),
         (57, 56, 1, "1 expectations failed"),
@@ -114,17 +124,17 @@ def test_a_no_without_a_reason_is_a_no(workspace: TinyWorkspace, context: dict[s
         (57, 50, 2, "2 expectations failed and not every evaluated expectation is accounted for"),
     ],
 )
-def test_a_yes_that_contradicts_itself_is_a_no(
-    workspace: TinyWorkspace, context: dict[str, Any], evaluated: int, successful: int, failed: int, said: str
+def test_a_verdict_that_contradicts_itself_forbids(
+    workspace: TinyWorkspace, context: dict[str, Any], evaluated: int, successful: int, failed: int, reason: str
 ) -> None:
     statistics = {"evaluated": evaluated, "successful": successful, "failed": failed, "warnings": 1}
-    with pytest.raises(AirflowFailException, match=f"says yes, but {said}"):
-        ask(workspace, context, statistics=statistics)
+    with pytest.raises(AirflowFailException, match=f"allows publication, but {reason}"):
+        run_gate(workspace, context, statistics=statistics)
 
 
-def test_a_yes_with_failures_is_a_no(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    with pytest.raises(AirflowFailException, match="says yes, but 1 expectations failed"):
-        ask(workspace, context, failures=[FAILURE])
+def test_success_with_failures_forbids(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match="allows publication, but 1 expectations failed"):
+        run_gate(workspace, context, failures=[FAILURE])
 
 
 @pytest.mark.parametrize(
@@ -152,45 +162,43 @@ def test_a_yes_with_failures_is_a_no(workspace: TinyWorkspace, context: dict[str
     ],
     ids=str,
 )
-def test_a_foreign_or_unknown_verdict_is_an_error_to_retry(
+def test_a_verdict_of_another_build_or_shape_is_retried(
     workspace: TinyWorkspace, context: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     with pytest.raises(VerdictUnusable, match=r"bronze/123\.json"):
-        ask(workspace, context, **changed)
+        run_gate(workspace, context, **changed)
     assert not issubclass(VerdictUnusable, AirflowFailException)
 
 
 @pytest.mark.parametrize("content", [b"{half", b"\xff\xfe\x00", b""], ids=["cut off", "not text", "empty"])
-def test_an_unreadable_verdict_is_an_error_to_retry(
-    workspace: TinyWorkspace, context: dict[str, Any], content: bytes
-) -> None:
+def test_an_unreadable_verdict_is_retried(workspace: TinyWorkspace, context: dict[str, Any], content: bytes) -> None:
     with pytest.raises(FileUnreadable, match="not readable as JSON"):
-        ask(workspace, context, content)
+        run_gate(workspace, context, content)
 
 
 @pytest.mark.parametrize("content", [b"[1]", b'"yes"', b"true"])
-def test_something_else_than_a_verdict_is_an_error_to_retry(
-    workspace: TinyWorkspace, context: dict[str, Any], content: bytes
-) -> None:
+def test_json_that_is_no_object_is_retried(workspace: TinyWorkspace, context: dict[str, Any], content: bytes) -> None:
     with pytest.raises(VerdictUnusable, match="is not an object"):
-        ask(workspace, context, content)
+        run_gate(workspace, context, content)
 
 
-def test_no_verdict_is_an_error_to_retry(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    with pytest.raises(FileMissing, match="no verdict of bronze for job run 125"):
-        ask(workspace, context, run_id="125")
+def test_a_missing_verdict_fails_for_good_and_names_what_to_clear(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    with pytest.raises(VerdictMissing, match=r"Job run 125 left no verdict on bronze.*Clear the task bronze\.build"):
+        run_gate(workspace, context, run_id="125")
 
 
-def test_a_build_without_run_id_is_said(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    with pytest.raises(AirflowException, match=r"Clear the task bronze\.build"):
-        ask(workspace, context, run_id="None")
+def test_a_build_without_job_run_fails_for_good(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    with pytest.raises(BuildMissing, match=r"Clear the task bronze\.build"):
+        run_gate(workspace, context, run_id="None")
 
 
 @pytest.mark.parametrize("path", ["../../secrets", "/etc/passwd", "https://elsewhere/x", "", 7])
 def test_data_docs_outside_the_volume_are_not_linked(
     workspace: TinyWorkspace, context: dict[str, Any], path: Any
 ) -> None:
-    ask(workspace, context, data_docs=path)
+    run_gate(workspace, context, data_docs=path)
     assert DATA_DOCS_URL not in context["ti"].xcom
 
 

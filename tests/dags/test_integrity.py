@@ -1,4 +1,4 @@
-"""The DAG files: they parse with nothing but requirements.txt, and say what operations need to know."""
+"""The DAG files: they parse with the packages of requirements.txt alone, and set what operations rely on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,15 @@ bag = DagBag(sys.argv[1])
 banned = [m for m in sys.modules if m.split(".")[0] in {"pyspark", "great_expectations", "delta", "spark_jobs", "gx"}]
 print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "banned": banned}))
 """
+
+
+INTERVAL = ("interval_start", "interval_end")
+PASSED_AT_RUN_TIME = {
+    **{f"{layer}_build": INTERVAL for layer in LAYERS},
+    "publish": ("build_job_run_id", "build_id", "fingerprint"),
+    "synthetic_feed": INTERVAL,
+    "maintenance": (),
+}
 
 
 def job_tasks(dag: Any) -> list[Any]:
@@ -64,7 +74,7 @@ def test_the_chain_of_tasks(dags: dict[str, Any]) -> None:
         assert dag.get_task(before).downstream_task_ids == {after}
 
 
-def test_what_every_task_says(dags: dict[str, Any]) -> None:
+def test_every_task_has_owner_retries_timeout_and_notifier(dags: dict[str, Any]) -> None:
     for dag in dags.values():
         assert dag.tags
         assert dag.doc_md
@@ -74,12 +84,12 @@ def test_what_every_task_says(dags: dict[str, Any]) -> None:
             assert task.retries > 0
             assert task.execution_timeout
             assert task.on_failure_callback
-            assert "upstream" in repr(task.weight_rule).lower(), "what was begun is finished first"
+            assert "upstream" in repr(task.weight_rule).lower(), "tasks near the end of a run come first"
     for name in ("lakehouse_maintenance", "synthetic_feed"):
         assert dags[name].is_paused_upon_creation
 
 
-def test_jobs_are_run_deferred_in_the_pool_with_a_token_for_each_try(dags: dict[str, Any]) -> None:
+def test_job_tasks_are_deferrable_in_the_pool_with_one_token_per_try(dags: dict[str, Any]) -> None:
     tasks = [task for dag in dags.values() for task in job_tasks(dag)]
     assert len(tasks) == 8
     for task in tasks:
@@ -90,7 +100,7 @@ def test_jobs_are_run_deferred_in_the_pool_with_a_token_for_each_try(dags: dict[
         assert not task.repair_run
 
 
-def test_waiting_for_landing_has_a_schedule_of_its_own(dags: dict[str, Any]) -> None:
+def test_check_landing_has_a_retry_schedule_of_its_own(dags: dict[str, Any]) -> None:
     dag = dags["ecommerce_medallion"]
     landing, build = dag.get_task("check_landing"), dag.get_task("bronze.build")
     assert (landing.retries, landing.retry_delay) == (12, timedelta(minutes=15))
@@ -106,10 +116,10 @@ def test_jobs_and_their_parameters_are_those_of_the_bundle(dags: dict[str, Any])
         for task in job_tasks(dag):
             job = bundle[task.job_name]
             declared = {p["name"]: p["default"] for p in job["parameters"]}
-            given = set(task.job_parameters)
-            assert given <= set(declared), f"{task.task_id} gives parameters that {task.job_name} does not declare"
+            passed = set(task.job_parameters or {}) | set(PASSED_AT_RUN_TIME[task.job_name])
+            assert passed <= set(declared), f"{task.task_id} passes parameters that {task.job_name} does not declare"
             needed = {name for name, default in declared.items() if default == ""}
-            assert needed <= given, f"{task.task_id} leaves out parameters of {task.job_name} without default"
+            assert needed <= passed, f"{task.task_id} omits parameters of {task.job_name} without default"
             assert timedelta(seconds=job["timeout_seconds"]) < task.execution_timeout, "the job must end first"
 
 
@@ -119,19 +129,22 @@ def test_published_tables_are_outlets(dags: dict[str, Any]) -> None:
     assert "databricks://workspace/spark_catalog/gold/customers360" in uris
 
 
-def test_missing_dates_are_let_pass_in_the_jobs_too() -> None:
+def test_tolerated_missing_dates_are_passed_to_the_jobs() -> None:
     from airflow.sdk import DAG
 
-    from include.layers import layer_group
+    from include.layer_group import layer_group
+    from include.operators import JobRunOperator
     from include.settings import load
 
     with DAG("allowing", schedule=None) as dag:
         layer_group("bronze", load({"LAKEHOUSE_ALLOW_MISSING_DATES": "true"}))
-    assert dag.get_task("bronze.build").job_parameters["allow_missing_dates"] == "true"
+    build = dag.get_task("bronze.build")
+    assert isinstance(build, JobRunOperator)
+    assert (build.job_parameters or {})["allow_missing_dates"] == "true"
 
 
 @pytest.mark.parametrize(
-    "given",
+    "environment",
     [
         {"LAKEHOUSE_RETRIES": "many"},
         {"LAKEHOUSE_POLL_SECONDS": "0"},
@@ -142,50 +155,46 @@ def test_missing_dates_are_let_pass_in_the_jobs_too() -> None:
         {"LAKEHOUSE_SCHEDULE_END": "next year"},
     ],
 )
-def test_a_setting_that_cannot_be_used_names_itself(given: dict[str, str]) -> None:
+def test_an_invalid_setting_names_its_variable(environment: dict[str, str]) -> None:
     from include.settings import load
 
-    with pytest.raises(ValueError, match=next(iter(given))):
-        load(given)
+    with pytest.raises(ValueError, match=next(iter(environment))):
+        load(environment)
 
 
-def test_templates_render_to_what_jobs_expect_and_to_no_secret(dags: dict[str, Any]) -> None:
+def test_templates_render_without_a_data_interval_and_to_no_secret(dags: dict[str, Any]) -> None:
+    """A run that was triggered without a logical date has no data interval."""
     import pendulum
-    from tiny_workspace import TOKEN
 
-    pulled = {"silver.build": 17, "silver.gate": {"build_id": "17_0", "fingerprint": "f" * 64}}
+    from tests.dags.tiny_workspace import TOKEN
 
     class Ti:
         id = "0190-ti"
 
-        def xcom_pull(self, task_ids: str, key: str = "return_value") -> Any:
-            return pulled[task_ids]
+        def xcom_pull(self, task_ids: str, key: str) -> Any:
+            return {("silver.build", "run_id"): 17}.get((task_ids, key))
 
-    start, end = pendulum.datetime(2018, 1, 1, tz="Europe/Vienna"), pendulum.datetime(2018, 1, 8)
-    context = {"ti": Ti(), "data_interval_start": start, "data_interval_end": end}
-    dag = dags["ecommerce_medallion"]
+    run = SimpleNamespace(data_interval_end=None, run_after=pendulum.datetime(2018, 1, 8))
+    context = {"ti": Ti(), "dag_run": run}
     rendered = {}
-    for name in ("build", "gate", "publish"):
-        task = dag.get_task(f"silver.{name}").prepare_for_execution()
+    for dag_id, task_id in (
+        ("ecommerce_medallion", "silver.build"),
+        ("ecommerce_medallion", "silver.gate"),
+        ("ecommerce_medallion", "silver.publish"),
+        ("lakehouse_maintenance", "maintenance"),
+        ("synthetic_feed", "land"),
+    ):
+        task = dags[dag_id].get_task(task_id).prepare_for_execution()
         task.render_template_fields(context)
-        rendered[name] = {field: getattr(task, field) for field in task.template_fields}
-    assert rendered["build"]["job_parameters"] == {
-        "interval_start": "2017-12-31T23:00:00+00:00",
-        "interval_end": "2018-01-08T00:00:00+00:00",
-    }
-    assert rendered["build"]["idempotency_token"] == "0190-ti"
-    assert rendered["gate"]["build_job_run_id"] == "17"
-    assert rendered["publish"]["job_parameters"] == {
-        "layer": "silver",
-        "build_job_run_id": "17",
-        "build_id": "17_0",
-        "fingerprint": "f" * 64,
-    }
+        rendered[task_id] = {field: getattr(task, field) for field in task.template_fields}
+    assert rendered["silver.build"]["idempotency_token"] == "0190-ti"
+    assert rendered["silver.gate"]["build_job_run_id"] == "17"
+    assert rendered["maintenance"]["job_parameters"] == {"as_of": "2018-01-08T00:00:00+00:00"}
     assert TOKEN not in str(rendered)
 
 
 def next_interval(timetable: Any, last: Any = None, *, catchup: bool) -> Any:
-    """The start of the next run's interval, as the scheduler (no catch-up) or a backfill asks; None for no run."""
+    """Return the start of the next interval, as the scheduler (no catch-up) or a backfill asks; None for no run."""
     import pendulum
     from airflow.timetables.base import DataInterval, TimeRestriction
 
@@ -196,24 +205,23 @@ def next_interval(timetable: Any, last: Any = None, *, catchup: bool) -> Any:
     return info and info.data_interval.start
 
 
-def stored(start: str | None, end: str | None) -> Any:
-    """The timetable of such a schedule, as Airflow reads it back."""
+def restored_timetable(start: str | None, end: str | None) -> Any:
+    """Return the timetable of these bounds after a round trip through Airflow's serialization."""
     from datetime import UTC, datetime
 
-    from include.timetables import BoundedCronTimetable, daily
+    from include.timetables import LandingDateTimetable
 
     def day(text: str | None) -> datetime | None:
         return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
 
-    timetable = daily("0 0 * * *", day(start), day(end))
-    assert isinstance(timetable, BoundedCronTimetable)
-    return BoundedCronTimetable.deserialize(timetable.serialize())
+    timetable = LandingDateTimetable("0 0 * * *", "UTC", day(start), day(end))
+    return LandingDateTimetable.deserialize(timetable.serialize())
 
 
 def test_scheduler_stops_at_the_end_of_the_schedule_but_backfill_does_not() -> None:
     import pendulum
 
-    timetable = stored(None, "2018-02-01")
+    timetable = restored_timetable(None, "2018-02-01")
     assert next_interval(timetable, catchup=False) is None
     assert next_interval(timetable, catchup=True) == pendulum.datetime(2018, 2, 10)
 
@@ -221,7 +229,7 @@ def test_scheduler_stops_at_the_end_of_the_schedule_but_backfill_does_not() -> N
 def test_scheduler_catches_up_from_the_start_of_the_schedule_to_its_end() -> None:
     import pendulum
 
-    timetable = stored("2018-01-30", "2018-02-01")
+    timetable = restored_timetable("2018-01-30", "2018-02-01")
     first = next_interval(timetable, catchup=False)
     assert first == pendulum.datetime(2018, 1, 30)
     second = next_interval(timetable, first, catchup=False)
@@ -229,16 +237,25 @@ def test_scheduler_catches_up_from_the_start_of_the_schedule_to_its_end() -> Non
     assert next_interval(timetable, second, catchup=False) is None
 
 
-def test_a_schedule_without_bounds_is_a_plain_one() -> None:
-    from include.timetables import daily
+def test_a_schedule_without_bounds_makes_the_newest_interval() -> None:
+    import pendulum
 
-    assert type(daily("0 0 * * *", None, None)).__name__ == "CronDataIntervalTimetable"
+    newest = next_interval(restored_timetable(None, None), catchup=False)
+    assert newest == pendulum.today("UTC").subtract(days=1)
+
+
+def test_a_manual_run_gets_no_interval_from_the_clock() -> None:
+    import pendulum
+
+    at = pendulum.datetime(2018, 1, 5, 14, 32)
+    interval = restored_timetable(None, None).infer_manual_data_interval(run_after=at)
+    assert (interval.start, interval.end) == (at, at)
 
 
 def test_plugin_registers_timetable_links_and_listener() -> None:
-    from include.timetables import BoundedCronTimetable
-    from plugins.lakehouse import LakehousePlugin
+    from include.timetables import LandingDateTimetable
+    from plugins.lakehouse_plugin import LakehousePlugin
 
-    assert LakehousePlugin.timetables == [BoundedCronTimetable]
+    assert LakehousePlugin.timetables == [LandingDateTimetable]
     assert [link.name for link in LakehousePlugin.operator_extra_links] == ["Verdict", "Data Docs"]
     assert LakehousePlugin.listeners

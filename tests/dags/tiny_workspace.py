@@ -1,7 +1,7 @@
-"""A tiny Databricks workspace over real HTTP: just enough of Jobs and Files for the DAGs' tests.
+"""A tiny Databricks workspace over HTTP, with the parts of the Jobs and Files API that the DAGs use.
 
-Runs last as long as `duration` says (None: until cancelled). When a build ends it leaves the verdict that `verdict`
-makes; publish leaves a publication. Everything that was asked is kept for assertions.
+A job run lasts `duration` seconds (None: until it is cancelled). At its end a build writes the verdict that `verdict`
+returns, and publish writes a publication. `requests` records all requests for assertions.
 """
 
 from __future__ import annotations
@@ -11,16 +11,22 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
+    (Path(__file__).resolve().parents[2] / "include" / "published_tables.json").read_text(encoding="utf-8")
+)
+SIGN_IN, PAGE = "/sign-in", b"<!doctype html><title>Sign in</title>"
+TASK_RUN = 5000  # The id of a job run's only task run is this much above its own.
 TOKEN = "tiny-secret-token"
 OPS = "/Volumes/spark_catalog/ops/files"
 LANDING = "/Volumes/spark_catalog/landing/files"
 
 
 def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[str, Any]:
-    """A verdict that says yes, as the audit writes it."""
+    """Return a verdict that allows publication, as the audit writes it."""
     return {
         "layer": layer,
         "build_id": f"{run_id}_0",
@@ -39,7 +45,7 @@ def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[st
 
 
 class TinyWorkspace:
-    """The server and its state."""
+    """The server, its jobs, job runs and files."""
 
     def __init__(self, port: int = 0) -> None:
         self.jobs = {
@@ -53,6 +59,9 @@ class TinyWorkspace:
         self.folders: dict[str, list[str]] = {LANDING: []}
         self.requests: list[tuple[str, str]] = []
         self.page_size = 1000
+        # Replaces an answer by status, content, content type and headers, where it returns them.
+        self.spoil: Callable[[str, str], tuple[int, Any, str, dict[str, str]] | None] = lambda *_: None
+        self.doubled_job_id: int | None = None  # of a second job of every name
         self.duration: float | None = 0.5
         self.result = "SUCCESS"
         self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
@@ -63,7 +72,7 @@ class TinyWorkspace:
 
     @property
     def connection(self) -> str:
-        """The Airflow connection to it, as JSON."""
+        """Return the Airflow connection to this workspace as JSON."""
         return json.dumps(
             {
                 "conn_type": "databricks",
@@ -79,34 +88,30 @@ class TinyWorkspace:
         self.server.server_close()
 
     def write(self, path: str, content: Any) -> None:
-        """Put a file; anything but bytes as JSON."""
+        """Write a file; content other than bytes is written as JSON."""
         self.files[path] = content if isinstance(content, bytes) else json.dumps(content).encode()
 
     def state(self, run: dict[str, Any]) -> dict[str, str]:
-        """The run's state now; its outcome is written when it is first seen to have ended."""
+        """Return the job run's state. The first call after its end writes its files."""
         over = self.duration is not None and time.monotonic() - run["started"] >= self.duration
         if run["result"] is None and over:
             run["result"] = self.result
             if self.result == "SUCCESS":
-                self._leave_files(run)
+                self._write_files(run)
         if run["result"] is None:
             return {"life_cycle_state": "RUNNING", "state_message": "In run"}
         return {"life_cycle_state": "TERMINATED", "result_state": run["result"], "state_message": ""}
 
-    def _leave_files(self, run: dict[str, Any]) -> None:
-        run_id, given = run["run_id"], run["parameters"]
+    def _write_files(self, run: dict[str, Any]) -> None:
+        run_id, parameters = run["run_id"], run["parameters"]
         if run["job"].endswith("_build"):
             layer = run["job"].removesuffix("_build")
-            verdict = self.verdict(layer, run_id, given)
+            verdict = self.verdict(layer, run_id, parameters)
             if verdict is not None:
                 self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
         elif run["job"] == "publish":
-            layer = given["layer"]
-            tables = {
-                "bronze": ["order_items", "quarantine", "landed_files"],
-                "silver": ["orders", "dim_customers", "dim_products"],
-                "gold": ["orders_enriched", "customers360", "products360"],
-            }[layer]
+            layer = parameters["layer"]
+            tables = PUBLISHED_TABLES[layer]
             self.write(
                 f"{OPS}/publications/{run_id}.json",
                 {
@@ -114,8 +119,8 @@ class TinyWorkspace:
                     "seq": 1,
                     "interval_start": "2018-01-01",
                     "interval_end": "2018-01-08",
-                    "fingerprint": given["fingerprint"],
-                    "build_id": given["build_id"],
+                    "fingerprint": parameters["fingerprint"],
+                    "build_id": parameters["build_id"],
                     "job_run_id": str(run_id),
                     "already_published": False,
                     "tables": {f"{layer}.{t}": {"version": 3, "rows": 100 + n} for n, t in enumerate(tables)},
@@ -125,7 +130,9 @@ class TinyWorkspace:
     def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/api/2.2/jobs/list":
             found = [n for n in self.jobs if n == body.get("name")]
-            return 200, {"jobs": [{"job_id": self.jobs[n], "settings": {"name": n}} for n in found], "has_more": False}
+            ids = [self.jobs[n] for n in found] + ([self.doubled_job_id] if self.doubled_job_id and found else [])
+            jobs = [{"job_id": job_id, "settings": {"name": body["name"]}} for job_id in ids]
+            return 200, {"jobs": jobs, "has_more": False}
         if path == "/api/2.2/jobs/run-now":
             token = body.get("idempotency_token", "")
             if token not in self.tokens:
@@ -142,9 +149,11 @@ class TinyWorkspace:
                 }
             return 200, {"run_id": self.tokens[token]}
         if path.startswith("/api/2.2/jobs/runs/"):
-            run = self.runs.get(int(body["run_id"]))
+            run = self.runs.get(int(body["run_id"]) % TASK_RUN)
             if run is None:
                 return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}
+            if path.endswith("/get-output"):
+                return 200, {"error": "Spark died", "metadata": {}}
             if path.endswith("/cancel"):
                 self.cancelled.append(run["run_id"])
                 run["result"] = run["result"] or "CANCELED"
@@ -155,7 +164,7 @@ class TinyWorkspace:
                 "job_id": self.jobs[run["job"]],
                 "run_page_url": f"http://127.0.0.1:{self.port}/jobs/{self.jobs[run['job']]}/runs/{run['run_id']}",
                 "state": state,
-                "tasks": [{"task_key": "t", "run_id": run["run_id"] + 5000, "attempt_number": 0, "state": state}],
+                "tasks": [{"task_key": "t", "run_id": run["run_id"] + TASK_RUN, "attempt_number": 0, "state": state}],
             }
         if path.startswith("/api/2.0/fs/files/"):
             content = self.files.get(unquote(path.removeprefix("/api/2.0/fs/files")))
@@ -185,7 +194,13 @@ class TinyWorkspace:
                 body: dict[str, Any] = {k: v[0] for k, v in parse_qs(url.query).items()}
                 if length := int(self.headers.get("Content-Length") or 0):
                     body.update(json.loads(self.rfile.read(length)))
-                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                kind, headers = "application/json", dict[str, str]()
+                answer: Any
+                if url.path == SIGN_IN:
+                    status, answer, kind = 200, PAGE, "text/html"
+                elif spoilt := workspace.spoil(self.command, url.path):
+                    status, answer, kind, headers = spoilt
+                elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
                     status, answer = 401, {"error_code": "UNAUTHENTICATED", "message": "no token"}
                 else:
                     with workspace.lock:
@@ -193,7 +208,9 @@ class TinyWorkspace:
                         status, answer = workspace._answer(self.command, url.path, body)
                 content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

@@ -27,10 +27,8 @@ import pytest
 
 from laptop import compose_env
 from machine.ports import free_port
+from tests.dags.tiny_workspace import LANDING, TOKEN, TinyWorkspace, good_verdict
 from tests.deploy.compose import REPO, entrypoint, services
-
-sys.path.insert(0, str(REPO / "tests" / "dags"))
-from tiny_workspace import LANDING, TOKEN, TinyWorkspace, good_verdict
 
 AIRFLOW = Path(sys.executable).parent / "airflow"
 STAYING = ("api-server", "scheduler", "dag-processor", "triggerer")

@@ -16,7 +16,7 @@ from laptop.checks import FOR_TESTS
 from laptop.laptop_state import PORT_VARIABLES
 from machine.dag_settings import DAG_SETTINGS
 from tests.docs.pages import DOCS, MARKDOWN, REPO
-from tools.generate_docs import setting_texts
+from tools.generate import setting_texts
 
 PAGE = (DOCS / "configuration.md").read_text(encoding="utf-8")
 CODE = ("include", "dags", "plugins", "spark_jobs", "feeds", "laptop", "machine", "local_workspace", "docker")

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.docs.pages import DOCS, MARKDOWN, PAGES, REPO, anchors, prose
-from tools.generate_docs import PARTS, generated, stale_pages
+from tools.generate import PARTS, PUBLISHED_TABLES, generated, stale_files
 
 LOADED_BY_LINK = {"stylesheet", "icon", "manifest", "preload", "modulepreload", "prefetch", "preconnect"}
 OWN_SOURCES = {"'self'", "'unsafe-inline'", "data:", "blob:"}
@@ -162,13 +162,23 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_generated_parts_are_what_the_code_gives() -> None:
-    stale = [path.relative_to(REPO).as_posix() for path in stale_pages()]
-    assert not stale, "run python -m tools.generate_docs"
+    stale = [path.relative_to(REPO).as_posix() for path in stale_files()]
+    assert not stale, "run make generate"
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert sorted(re.findall(r"<!-- generated: (\S+) -->", text)) == sorted(PARTS), "each part is in one page"
     damaged = text.replace("LAKEHOUSE_POOL", "LAKEHOUSE_LOOP")
     assert damaged != text
     assert generated(damaged).count("LAKEHOUSE_LOOP") < damaged.count("LAKEHOUSE_LOOP")
+
+
+def test_a_missing_or_stale_list_of_published_tables_is_found(tmp_path: Path) -> None:
+    """Airflow lists exactly the tables of the registry as outlets."""
+    copy = tmp_path / PUBLISHED_TABLES.name
+    assert copy in stale_files(published_tables=copy)
+    copy.write_text(PUBLISHED_TABLES.read_text(encoding="utf-8"), encoding="utf-8")
+    assert copy not in stale_files(published_tables=copy)
+    copy.write_text(copy.read_text(encoding="utf-8").replace("quarantine", "rejects"), encoding="utf-8")
+    assert copy in stale_files(published_tables=copy)
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.relative_to(REPO).as_posix())

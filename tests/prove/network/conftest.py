@@ -130,8 +130,6 @@ class Task:
         self.tries.append(f"{self.name}-{len(self.tries) + 1}")
         ti.id, ti.try_number = self.tries[-1], len(self.tries)
         operator = self.make()
-        if hasattr(operator, "idempotency_token"):
-            operator.idempotency_token = ti.id  # its template, rendered
         try:
             return operator.execute(self.context)
         except TaskDeferred as deferred:

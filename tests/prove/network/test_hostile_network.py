@@ -12,22 +12,23 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from include.check_landing import CheckLanding
 from include.gate import AuditGate
-from include.landing import CheckLanding
-from include.layers import published_assets
+from include.layer_group import published_assets
 from include.operators import JobRunOperator, PublishOperator
-from include.settings import load
+from include.settings import Settings, load
 from tests.prove.budget import rounds
 from tests.prove.network.conftest import Task, runs_of
 from tests.prove.network.proxy import FAULTS, HostileNetwork, always, by_chance, first
 from tests.workspace.conftest import Workspace, wait_until
 
-SETTINGS = load({"LAKEHOUSE_POLL_SECONDS": "1", "LAKEHOUSE_API_RETRY_DELAY": "0"})
-INTERVAL = {"interval_start": "2018-01-01T00:00:00+00:00", "interval_end": "2018-01-08T00:00:00+00:00"}
+IN_TASK = {"LAKEHOUSE_POLL_SECONDS": "1", "LAKEHOUSE_API_RETRY_DELAY": "0", "LAKEHOUSE_POLL_PATIENCE": "5"}
+SETTINGS = load(IN_TASK)
+DEFERRED = load(IN_TASK | {"LAKEHOUSE_WAIT_IN_TASK": "0"})
 
 
-def build(job: str = "bronze_build", **more: str) -> JobRunOperator:
-    return JobRunOperator(task_id="build", job=job, job_parameters=INTERVAL | more, settings=SETTINGS)
+def build(job: str = "bronze_build", settings: Settings = SETTINGS, **more: str) -> JobRunOperator:
+    return JobRunOperator(task_id="build", job=job, with_interval=True, job_parameters=more, settings=settings)
 
 
 def newest(workspace: Workspace) -> int:
@@ -58,7 +59,6 @@ def dag_run(context: dict[str, Any], name: str) -> list[Task]:
         lambda: AuditGate(task_id="gate", layer="bronze", build_job_run_id=run_id, settings=SETTINGS),
     )
     verdict = gate.run()
-    parameters = {"layer": "bronze", "build_job_run_id": run_id, **verdict}
     publish = Task(
         context | {"outlet_events": Events()},
         f"{name}-publish",
@@ -66,10 +66,10 @@ def dag_run(context: dict[str, Any], name: str) -> list[Task]:
             task_id="publish",
             layer="bronze",
             published=published_assets("bronze", SETTINGS),
-            job_parameters=parameters,
             settings=SETTINGS,
         ),
     )
+    publish.context["ti"].pulled["bronze.gate", "return_value"] = verdict
     publication = publish.run()
     assert publication["fingerprint"] == verdict["fingerprint"]
     assert publication["build_id"] == f"{run_id}_0"
@@ -163,10 +163,10 @@ def test_a_workspace_that_was_away_has_one_run(
     assert results(lakehouse, before) == ["SUCCESS"]
 
 
-def test_a_clear_after_a_run_that_ended_at_once_runs_again(
+def test_a_clear_after_a_job_run_that_ended_at_once_runs_again(
     lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
 ) -> None:
-    """The provider does not defer then. The network is slow enough for the run to end before the first look at it."""
+    """The network is slow enough for the job run to end before its first poll."""
 
     def slow(_: int, method: str, path: str) -> str:
         if "runs/get" in path:
@@ -209,8 +209,7 @@ def test_a_cancel_gets_through(
         network.rule = always("none")
         task = Task(context, f"cancel {fault} {number}", lambda: build("long"))
         task.context["ti"].id = f"cancel {fault} {number}"
-        operator = build("long")
-        operator.idempotency_token = task.context["ti"].id
+        operator = build("long", DEFERRED)
         with pytest.raises(TaskDeferred) as wait:
             operator.execute(task.context)
         network.rule = first(fault, times=2)
@@ -224,23 +223,25 @@ def test_a_cancel_gets_through(
         wait_until(lambda since=before: results(lakehouse, since) == ["CANCELED"])
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, DEFERRED], ids=["in the task", "deferred"])
 def test_a_workspace_that_is_away_while_a_run_goes_on_does_not_end_the_wait(
-    lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
+    settings: Settings, lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
 ) -> None:
-    """The polls of the triggerer: five in a row are lost, in every way, again and again."""
+    """Five polls in a row are lost, in every way, again and again: those of the triggerer, and those of the task."""
     ways = [fault for fault in FAULTS if fault not in ("none", "delay", "hang", "late")]
     polls = 0
 
     def rule(_: int, method: str, path: str) -> str:
         nonlocal polls
-        polls += method == "POLL"
-        return ways[polls % len(ways)] if method == "POLL" and polls % 6 else "none"
+        is_poll = method == "POLL" if settings is DEFERRED else "runs/get" in path
+        polls += is_poll
+        return ways[polls % len(ways)] if is_poll and polls % 6 else "none"
 
     before = newest(lakehouse)
     network.rule = rule
-    task = Task(context, "polls", lambda: build("long", layer="brief"))
+    task = Task(context, f"polls {int(settings is DEFERRED)}", lambda: build("long", settings, layer="brief"))
     task.run()
-    assert (len(task.tries), task.deferred) == (1, 1), task.errors
+    assert (len(task.tries), task.deferred) == (1, int(settings is DEFERRED)), task.errors
     assert results(lakehouse, before) == ["SUCCESS"]
     assert set(network.count()) == {"none", *ways}
 

@@ -1,8 +1,9 @@
-"""The task group of a layer: build, gate, publish (design, section 2)."""
+"""The task group of a layer: build, gate, publish."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
 
 from airflow.sdk import Asset, TaskGroup
 
@@ -10,20 +11,15 @@ from include.gate import AuditGate
 from include.operators import JobRunOperator, PublishOperator
 from include.settings import SETTINGS, Settings
 
-PUBLISHED_TABLES: dict[str, tuple[str, ...]] = {
-    "bronze": ("order_items", "quarantine", "landed_files"),
-    "silver": ("orders", "dim_customers", "dim_products"),
-    "gold": ("orders_enriched", "customers360", "product_totals", "products360"),
-}
-
-INTERVAL = {
-    "interval_start": "{{ data_interval_start.in_timezone('UTC').isoformat() }}",
-    "interval_end": "{{ data_interval_end.in_timezone('UTC').isoformat() }}",
-}
+# A worker has no Spark, so it cannot import the registry of tables: `make generate`
+# writes this file from it.
+PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
+    Path(__file__).with_name("published_tables.json").read_text(encoding="utf-8")
+)
 
 
 def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Asset]:
-    """The Airflow assets of a layer's published tables, by `<layer>.<table>`."""
+    """Return one asset per published table of a layer, by `<layer>.<table>`."""
     schema = f"{settings.schema_prefix}{layer}"
     return {
         f"{layer}.{table}": Asset(
@@ -36,41 +32,32 @@ def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Ass
 
 
 def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
-    """Build and audit into staging, ask the gate, publish."""
+    """Return the tasks that write a layer to staging, audit it and publish it."""
     build_run = f"{{{{ ti.xcom_pull(task_ids='{layer}.build', key='run_id') }}}}"
-    verdict = f"ti.xcom_pull(task_ids='{layer}.gate')"
-    parameters: dict[str, Any] = dict(INTERVAL)
-    if settings.allow_missing_dates:
-        parameters["allow_missing_dates"] = "true"
     with TaskGroup(group_id=layer, tooltip=f"Build, audit and publish the {layer} layer") as group:
         build = JobRunOperator(
             task_id="build",
             job=f"{layer}_build",
-            job_parameters=parameters,
+            with_interval=True,
+            job_parameters={"allow_missing_dates": "true"} if settings.allow_missing_dates else {},
             execution_timeout=settings.task_timeout,
             settings=settings,
-            doc_md=f"Job `{layer}_build`: builds {layer} into staging and audits it there. Publishes nothing.",
+            doc_md=f"Job `{layer}_build`: writes {layer} to staging and audits it there. Publishes nothing.",
         )
         gate = AuditGate(
             task_id="gate",
             layer=layer,
             build_job_run_id=build_run,
             settings=settings,
-            doc_md="Reads the verdict of that build. No: fails for good. Links: *Verdict*, *Data Docs*.",
+            doc_md="Reads the verdict on that build. A *no* fails for good. Links: *Verdict*, *Data Docs*.",
         )
         publish = PublishOperator(
             task_id="publish",
             layer=layer,
             published=published_assets(layer, settings),
-            job_parameters={
-                "layer": layer,
-                "build_job_run_id": build_run,
-                "build_id": f"{{{{ {verdict}['build_id'] }}}}",
-                "fingerprint": f"{{{{ {verdict}['fingerprint'] }}}}",
-            },
             execution_timeout=settings.task_timeout,
             settings=settings,
-            doc_md="Job `publish`: commits the audited staging, if its verdict is for exactly this build.",
+            doc_md="Job `publish`: commits the audited staging if its verdict is for exactly this build.",
         )
         build >> gate >> publish
     return group

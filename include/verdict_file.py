@@ -1,4 +1,4 @@
-"""A verdict, as the audit wrote it: read strictly, because the gate fails closed (design, section 8)."""
+"""Read an audit's verdict file strictly, because the gate fails closed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException
+from include.failures import VerdictUnusable
 
 MOST_SHOWN = 20
 MOST_SAMPLES = 3
 
 
-class VerdictUnusable(AirflowException):
-    """The file is no verdict of this build: of another one, or of unknown shape. Worth another look later."""
-
-
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate needs of a verdict."""
+    """The fields of a verdict that the gate needs."""
 
     layer: str
     build_id: str
@@ -35,7 +31,7 @@ class Verdict:
 
     @property
     def contradictions(self) -> list[str]:
-        """Why a verdict that says yes cannot be believed; empty if it can."""
+        """Return why a verdict that allows publication contradicts itself; empty if it does not."""
         if not self.success:
             return []
         found = []
@@ -49,7 +45,7 @@ class Verdict:
 
 
 def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after: date) -> Verdict:
-    """The verdict of exactly this layer, job run and interval, or `VerdictUnusable`."""
+    """Return the verdict if it is for exactly this layer, job run and interval; raise `VerdictUnusable` if not."""
 
     def field(name: str, kind: type | tuple[type, ...]) -> Any:
         value = raw.get(name)
@@ -68,7 +64,7 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
     for name, value in expected.items():
         found = str(field(name, (str, int)))
         if found != value:
-            raise VerdictUnusable(f"The verdict {path} is of another {name.replace('_', ' ')}: {found}, not {value}.")
+            raise VerdictUnusable(f"The verdict {path} has another {name.replace('_', ' ')}: {found}, not {value}.")
     fingerprint = field("fingerprint", str)
     if not re.fullmatch(r"[0-9a-f]{64}", fingerprint) or not field("build_id", str):
         raise VerdictUnusable(f"The verdict {path} names no build that could be published.")
@@ -95,7 +91,7 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
 
 
 def lines(outcomes: list[dict[str, Any]]) -> list[str]:
-    """Failed expectations for people, a line each: which, on which date, what was found, with samples."""
+    """Describe failed expectations, one line each: date, expectation, asset, message and samples."""
     shown = []
     for outcome in outcomes[:MOST_SHOWN]:
         where = ".".join(str(outcome[key]) for key in ("asset", "column") if outcome.get(key))
@@ -110,7 +106,7 @@ def lines(outcomes: list[dict[str, Any]]) -> list[str]:
 
 
 def _inside_the_volume(path: Any) -> str | None:
-    """A relative path that stays inside the ops volume, else none: it becomes a link."""
+    """Return a relative path that stays inside the ops volume, else None; the path becomes a link."""
     if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/") or ":" in path:
         return None
     return path

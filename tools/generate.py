@@ -1,8 +1,8 @@
-"""Write the generated parts of the documentation: `python -m tools.generate_docs`, or with --check only compare.
+"""Write what is generated from the code: `make generate`, or `python -m tools.generate --check` to only compare.
 
-A generated part stands in a page of docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`. What it says
-comes from the code: the tables from the registry, the settings from include/settings.py, and the variables
-from databricks.yml.
+- The parts of pages in docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`: the tables from the registry,
+  the settings from include/settings.py, and the variables from databricks.yml.
+- include/published_tables.json, the names of the published tables: Airflow workers have no Spark, and so no registry.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import itertools
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -20,12 +21,14 @@ from typing import Any
 import yaml
 
 from include import settings
-from laptop.services import DAG_SETTINGS
+from machine.dag_settings import DAG_SETTINGS
 from spark_jobs.layers.registry import TABLES, tables_of
+from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.tables.spec import TableSpec, Write
 
 REPO = Path(__file__).resolve().parent.parent
 DOCS = REPO / "docs"
+PUBLISHED_TABLES = REPO / "include" / "published_tables.json"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 _WRITES = {
     Write.REPLACE_DATES: "the landing dates of the run are replaced",
@@ -188,19 +191,23 @@ def generated(page: str) -> str:
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", page)
 
 
-def stale_pages(docs: Path = DOCS) -> dict[Path, str]:
-    """Every page that differs from what the code gives, with its new text."""
-    pages = {path: path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
-    return {path: new for path, text in pages.items() if (new := generated(text)) != text}
+def stale_files(docs: Path = DOCS, published_tables: Path = PUBLISHED_TABLES) -> dict[Path, str]:
+    """Every file that differs from what the code gives, with its new text."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
+    new = {path: generated(text) for path, text in texts.items()}
+    layers = {layer: [spec.short_name for spec in tables_of(layer)] for layer in LAYERS}
+    texts[published_tables] = published_tables.read_text(encoding="utf-8") if published_tables.exists() else ""
+    new[published_tables] = json.dumps(layers, indent=2) + "\n"
+    return {path: text for path, text in new.items() if text != texts[path]}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the generated parts of docs/.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
+    parser = argparse.ArgumentParser(description="Write what is generated from the code.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     check = parser.parse_args().check
-    for path, text in (stale := stale_pages()).items():
+    for path, text in (stale := stale_files()).items():
         if check:
-            print(f"{path.relative_to(REPO)} is stale: run python -m tools.generate_docs", file=sys.stderr)
+            print(f"{path.relative_to(REPO)} is stale: run make generate", file=sys.stderr)
         else:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(REPO)}")

@@ -1,0 +1,44 @@
+"""How long a wait for a job run goes on although its polls fail."""
+
+from __future__ import annotations
+
+import time
+
+from airflow.providers.databricks.exceptions import DatabricksApiError
+
+from include.failures import RunOutOfSight
+
+REASONS = {
+    401: "the workspace refuses the token",
+    403: "the token may not see the job run",
+    404: "the workspace does not know the job run",
+}
+
+
+class Patience:
+    """Tolerate failing polls of one job run until none has succeeded for `seconds`.
+
+    A gateway hiccup and a token in rotation look like refusals, and a healthy job run must not end because of them.
+    """
+
+    def __init__(self, run_id: int, seconds: float) -> None:
+        self._run_id = run_id
+        self._seconds = seconds
+        self._failing_since: float | None = None
+
+    def poll_succeeded(self) -> None:
+        """Begin to count again."""
+        self._failing_since = None
+
+    def poll_failed(self, error: Exception) -> None:
+        """Return if the wait goes on; raise `RunOutOfSight` if polls have failed for too long."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        if now - self._failing_since < self._seconds:
+            return
+        status = error.http_status_code if isinstance(error, DatabricksApiError) else None
+        reason = f"{REASONS[status]} ({error})" if status in REASONS else str(error)
+        raise RunOutOfSight(
+            f"No poll of job run {self._run_id} has succeeded for {self._seconds:g} s: {reason}. "
+            "The job run was not cancelled; the next try waits for it."
+        ) from error

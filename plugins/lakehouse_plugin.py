@@ -1,0 +1,23 @@
+"""The plugin by which every Airflow component loads the links, the timetable and the listeners."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+from include import listeners
+from include.links import DataDocsLink, VerdictLink
+from include.timetables import LandingDateTimetable
+
+
+class LakehousePlugin(AirflowPlugin):
+    """Register the links of the gates, the bounded timetable, and the listeners that cancel job runs."""
+
+    name = "lakehouse"
+    operator_extra_links = [  # noqa: RUF012
+        VerdictLink(),
+        DataDocsLink(),
+    ]
+    timetables = [  # noqa: RUF012
+        LandingDateTimetable
+    ]
+    listeners = [listeners]  # noqa: RUF012
