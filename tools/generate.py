@@ -1,7 +1,7 @@
 """Write what is generated from the code: `make generate`, or `python -m tools.generate --check` to only compare.
 
-- The parts of pages in docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`: the tables from the registry,
-  the settings from include/settings.py, and the variables from databricks.yml.
+- The parts of pages in docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`: the tables from the
+  registry, the settings from include/settings.py, and the variables from databricks.yml.
 - include/published_tables.json, the names of the published tables: Airflow workers have no Spark, and so no registry.
 """
 

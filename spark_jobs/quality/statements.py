@@ -124,12 +124,13 @@ def _counting(asked: Asked) -> str:
 def _sampling(asked: Asked, rule: Rule) -> str:
     """Up to SAMPLES rows for each landing date: table, rule, landing_date, sample (JSON)."""
     names = dict.fromkeys((*asked.evidence.samples, *rule.shows))
-    shown = ", ".join(f"'{name}', `{name}`" for name in names if name != LANDING_DATE)
+    columns = ", ".join(f"'{name}', `{name}`" for name in names if name != LANDING_DATE)
+    sample = f"to_json(named_struct({columns}), map('ignoreNullFields', 'false'))"
     date = f"CAST({LANDING_DATE} AS STRING)" if asked.evidence.is_dated else "CAST(NULL AS STRING)"
     return (
         f"SELECT '{asked.file.table}' AS table, '{rule.name}' AS rule, landing_date, sample FROM ("  # noqa: S608
         f"SELECT landing_date, sample, row_number() OVER (PARTITION BY landing_date ORDER BY sample) AS number"
-        f" FROM (SELECT {date} AS landing_date, to_json(named_struct({shown}), map('ignoreNullFields', 'false')) AS sample"
+        f" FROM (SELECT {date} AS landing_date, {sample} AS sample"
         f" FROM ({asked.evidence.sql}\n) WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
     )
 

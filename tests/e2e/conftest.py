@@ -173,7 +173,7 @@ def cleared_run(lake: Lake, first_run: FirstRun, spoiled_run: RejectedRun) -> Cl
     """
     run = first_run.result
     lake.clear(run.run_id)
-    lake.wait_for(run.run_id, "bronze.build", "deferred")
+    lake.wait_for(run.run_id, "bronze.build", "running")
     time.sleep(4)  # its process has begun to work by then
     lake.kill(*SERVICES)
     ended = Ended.look(lake, lake.follow_to_success(run.run_id))

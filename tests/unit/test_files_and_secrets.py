@@ -11,7 +11,7 @@ from spark_jobs.storage.ops_volume import OpsVolume, verdict_file
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    ops = OpsVolume(str(tmp_path))
+    ops = OpsVolume(tmp_path)
     assert ops.read_json(verdict_file("bronze", "1")) is None
     ops.write_json(verdict_file("bronze", "1"), {"success": True})
     assert ops.read_json(verdict_file("bronze", "1")) == {"success": True}
@@ -23,7 +23,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["../x.json", "a/../../x", "/etc/passwd", ".hidden", "a//b"])
 def test_no_path_leads_out_of_the_volume(tmp_path: Path, path: str) -> None:
     with pytest.raises(ParameterRefused):
-        OpsVolume(str(tmp_path)).write_json(path, {})
+        OpsVolume(tmp_path).write_json(path, {})
 
 
 def test_secrets_are_read_by_name_from_files_that_only_their_owner_can_read(

@@ -20,7 +20,7 @@ def deliver(landing: Path, files: Mapping[str, bytes]) -> None:
 
 
 def by_file(rows: list[Any]) -> dict[str, list[Any]]:
-    """Rows of bronze.lines, by the name of their file."""
+    """Landed lines, by the name of their file."""
     found: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
         found[row.source_file.removeprefix(f"dt={DAY}/")].append(row)

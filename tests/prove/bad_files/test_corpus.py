@@ -13,6 +13,7 @@ import pytest
 from spark_jobs.runtime.errors import HeaderRefused, LandingRefused, ManifestMismatch
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
+from spark_jobs.storage.staging import staged_rows
 from tests.prove.bad_files.corpus import JUDGED, JUDGED_UTF8, REFUSED, WHOLE, Judged, Refused
 from tests.prove.bad_files.days import DAY, bronze, by_file, deliver
 from tests.prove.bad_files.judgement import differences, judge_file, physical_lines
@@ -23,14 +24,13 @@ INTERVAL = Interval.parse(START, END)
 
 
 def test_a_build_takes_every_line_or_quarantines_it_with_its_reasons(new_lakehouse: Callable[[], Any]) -> None:
-    from spark_jobs.storage.staging import staged
-
     lakehouse = new_lakehouse()
     deliver(lakehouse.landing, {file.name: file.content for file in JUDGED})
     build = lakehouse.build("bronze", START, END)
-    rows = by_file(staged(lakehouse.spark, build.staged["bronze.lines"]).collect())
+    lines = lakehouse.staging_root / Path(build.staged["bronze.order_items"].folder).parent
+    rows = by_file(lakehouse.spark.read.parquet(str(lines)).collect())
     check(rows, JUDGED, "windows-1252", b"a key for tests")
-    counted = staged(lakehouse.spark, build.staged["bronze.landed_files"]).collect()
+    counted = staged_rows(lakehouse.jobs, "bronze.landed_files", build.staged["bronze.landed_files"]).collect()
     assert {row.source_file: row.landed_lines for row in counted} == {
         f"dt={START}/{file.name}": len(file.reasons) for file in JUDGED
     }
@@ -80,7 +80,7 @@ def test_nothing_is_written_before_a_refusal(new_lakehouse: Callable[[], Any]) -
     with pytest.raises(HeaderRefused, match=r"bad\.csv"):
         lakehouse.build("bronze", START, END)
     assert lakehouse.spark.sql("SHOW SCHEMAS").collect() == schemas
-    assert not any(lakehouse.names.schema("staging").endswith(schema[0]) for schema in schemas)
+    assert lakehouse.staging() == []
     assert not Path(lakehouse.ops.root).exists()
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS, QUARANTINE
+from spark_jobs.layers.registry import TABLES
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 from spark_jobs.quality.rules import read_rules
-from tests.spark.audit.frames import broken, delivery, given, row, rules_about, sampled, table
+from tests.spark.audit.frames import broken, delivery, given, row, rules_about, sampled, table, tables_in
 
+ORDER_ITEMS, QUARANTINE = (TABLES[f"bronze.{name}"].schema for name in ("order_items", "quarantine"))
 LANDED = "landing_date date, source_file string, landed_lines bigint"
 START, END = date(2018, 1, 1), date(2018, 1, 8)
 LIMITS = {"max_quarantined_share": 0.05, "max_quarantined_lines": 5, "interval_start": START, "interval_end": END}

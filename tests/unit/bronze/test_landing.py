@@ -29,7 +29,7 @@ def land(root: Path, files: dict[str, bytes], *, interval: Interval = THREE_DAYS
 
 def test_the_columns_and_their_names() -> None:
     assert len(COLUMNS) == 53
-    assert len(ORDER_ITEMS) == 61
+    assert len(ORDER_ITEMS.schema) == 61
     assert {"days_for_shipping_real", "order_date_dateorders", "late_delivery_risk"} <= set(NAMES)
 
 
