@@ -19,7 +19,7 @@ from feeds.synthetic.csv_text import body, ends
 from feeds.synthetic.draws import Stream, Weighted, below
 from feeds.synthetic.feed_settings import FeedSettings
 from feeds.synthetic.lines import Lines
-from gx.row_rules import row_rule_reason
+from gx.row_rule_reasons import row_rule_reason
 from spark_jobs.layers.bronze.landed_lines import (
     BROKEN_QUOTING,
     CONTROL_CHARACTER,

@@ -7,7 +7,7 @@ import re
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from gx.row_rules import row_rule_reason
+from gx.row_rule_reasons import row_rule_reason
 
 EVIDENCE = "rows"
 """The evidence that a rule file with a suite must have: one row per line, with the columns of the table."""

@@ -18,7 +18,7 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from gx.row_rules import row_rule_reason
+from gx.row_rule_reasons import row_rule_reason
 from spark_jobs.runtime.errors import UnknownExpectation
 
 # Arguments that change nothing about which rows fail.

@@ -19,7 +19,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-from gx.row_rules import row_rule_reason
+from gx.row_rule_reasons import row_rule_reason
 from spark_jobs.tables.source import COLUMNS, NAMES
 
 SUITE = Path(__file__).resolve().parents[3] / "gx" / "suites" / "bronze_rows.json"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gx.row_rules import row_rule_reason
+from gx.row_rule_reasons import row_rule_reason
 
 _spec = importlib.util.spec_from_file_location("bronze_lines", Path(__file__).with_name("conftest.py"))
 assert _spec is not None
