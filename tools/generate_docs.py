@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from include import settings
-from laptop.services import DAG_SETTINGS
+from machine.dag_settings import DAG_SETTINGS
 from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.tables.spec import TableSpec, Write
 
