@@ -6,16 +6,13 @@ This is what `databricks bundle deploy` does, for the features of bundles that t
 import base64
 import glob
 import hashlib
-import json
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from local_workspace.bundle import Bundle, BundleError
 from local_workspace.bundle_state import BundleState
+from machine.http_client import HttpClient, HttpError
 
 # Fields of a job that mean nothing to the only user of one machine.
 _NOT_LOCAL = (
@@ -100,20 +97,13 @@ def _uploaded_wheel(
     yield uploaded[file]
 
 
-class _Refused(BundleError):
-    """The workspace answered with an error."""
+class _Client(HttpClient):
+    """The workspace's API. Every method raises HttpError."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class _Client:
     def __init__(self, host: str, token: str) -> None:
-        self._host = host.rstrip("/")
-        self._token = token
-        if not self._host.startswith(("http://", "https://")):
+        if not host.startswith(("http://", "https://")):
             raise BundleError(f"--host {host}: it must begin with http:// or https://.")
+        super().__init__("The workspace", host, token)
 
     def upload(self, path: str, content: bytes) -> None:
         """Write a file of the workspace, and replace an existing one."""
@@ -124,29 +114,8 @@ class _Client:
         """The content of a file of the workspace; None if it does not exist."""
         try:
             exported = self.call("GET", f"/api/2.0/workspace/export?{urllib.parse.urlencode({'path': path})}")
-        except _Refused as error:
+        except HttpError as error:
             if error.status == 404:
                 return None
             raise
         return base64.b64decode(exported["content"])
-
-    def call(self, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
-        data = json.dumps(body).encode() if isinstance(body, dict) else body
-        request = urllib.request.Request(self._host + path, data=data, method=method)  # noqa: S310 - checked above
-        request.add_header("Authorization", f"Bearer {self._token}")
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                result: dict[str, Any] = json.loads(answer.read() or b"{}")
-                return result
-        except urllib.error.HTTPError as error:
-            text = error.read().decode("utf-8", "replace")
-            try:
-                text = json.loads(text)["message"]
-            except (ValueError, KeyError, TypeError):
-                text = text[:500]
-            message = f"The workspace refused {method} {path.partition('?')[0]}: {text}"
-            raise _Refused(message, error.code) from error
-        except urllib.error.URLError as error:
-            raise BundleError(
-                f"There is no workspace at {self._host} ({error.reason}): start it with `make up`."
-            ) from error

@@ -83,7 +83,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory, request: 
 def test_it_carries_every_rule_and_module(wheel: Path) -> None:
     wanted = {
         path.relative_to(REPO).as_posix()
-        for package, suffix in product(PACKAGES, (".json", ".py", ".yml"))
+        for package, suffix in product(PACKAGES, (".html", ".json", ".py", ".yml"))
         for path in (REPO / package).rglob(f"*{suffix}")
     }
     with zipfile.ZipFile(wheel) as archive:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local_workspace.deployer import BundleError, deploy
+from machine.http_client import HttpError
 from tests.workspace.conftest import REPO, Workspace, make_wheel, task
 
 BUNDLE = """
@@ -94,7 +95,7 @@ def test_its_errors_name_the_place(workspace: Workspace, bundle: Path) -> None:
     workspace.create(task("ok"), name="build")
     with pytest.raises(BundleError, match="not created by a bundle"):
         deployed(workspace, bundle, "needed=x")
-    with pytest.raises(BundleError, match="no workspace at"):
+    with pytest.raises(HttpError, match=r"does not answer .* start it with `make up`"):
         list(deploy(bundle, "local", ["needed=x"], "http://127.0.0.1:9", "t"))
     (bundle.parent / "dist" / "tiny-1.0-py3-none-any.whl").unlink()
     with pytest.raises(BundleError, match="build the wheel first"):
