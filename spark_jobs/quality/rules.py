@@ -127,7 +127,7 @@ class LayerRules:
 def layer_rules(layer: str, tables: Sequence[str] | None = None, folder: Traversable | None = None) -> LayerRules:
     """The rules of each of the layer's tables, found by the table's name: `gx/rules/<table>.yml`.
 
-    `tables` are those of the layer, and `folder` is `gx/`, unless given.
+    `tables` are all of the layer's, and `folder` is `gx/`, unless given.
     """
     folder = folder or files("gx")
     tables = LAYER_TABLES[layer] if tables is None else tables
@@ -143,7 +143,7 @@ def layer_rules(layer: str, tables: Sequence[str] | None = None, folder: Travers
             read.append(file)
         except RulesRefused as error:
             refused[table] = str(error)
-    known = {f"{table}.yml" for table in tables}
+    known = {f"{table}.yml" for table in (*tables, *LAYER_TABLES[layer])}
     for name in _names(layer, folder):
         if name not in known:
             refused[name.removesuffix(".yml")] = f"gx/rules/{name} is about no table of {layer}"

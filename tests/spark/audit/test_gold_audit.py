@@ -164,7 +164,7 @@ def spoil_products(tables: Tables) -> None:
     rows[6][0]["units_sold"] += 1
     rows[7][0]["margin_score"] = 5
     rows[8][0]["product_name"] = "another"
-    rows[9][0]["avg_profit_per_order"] += Decimal("0.01")
+    rows[1][0]["avg_profit_per_order"] += Decimal("0.01")
     rows[10][0]["profit_margin"] = None
     rows[12][0]["performance_tier"] = "Weak"  # nothing was ever sold
     rows[12][0]["revenue_score"] = 2
@@ -269,12 +269,12 @@ MISTAKES: list[tuple[Spoil, Expected]] = [
             ("products360", "one_row_per_product"): (2, "product_id", {"11"}),
             ("products360", "every_product_is_in_the_dimension"): (1, "product_id", {"999"}),
             ("products360", "the_attributes_are_current"): (2, "product_id", {"8", "999"}),
-            ("products360", "the_measures_are_those_of_silver"): (1, "product_id", {"6"}),
-            ("products360", "the_averages_follow"): (1, "product_id", {"9"}),
+            ("products360", "the_measures_are_those_of_silver"): (2, "product_id", {"6", "999"}),
+            ("products360", "the_averages_follow"): (1, "product_id", {"1"}),
             ("products360", "the_margin_follows"): (1, "product_id", {"10"}),
             ("products360", "the_rates_follow"): (1, "product_id", {"5"}),
             ("products360", "scores_are_in_range"): (1, "product_id", {"7"}),
-            ("products360", "without_an_order_scores_are_one"): (2, "product_id", {"12", "999"}),
+            ("products360", "without_an_order_scores_are_one"): (3, "product_id", {"7", "12", "999"}),
             ("products360", "the_tier_follows"): (3, "product_id", {"1", "12", "999"}),
             ("products360", "the_margin_category_follows"): (None, "product_id", {"2"}),
             ("products360", "the_health_follows"): (None, "product_id", {"3"}),
