@@ -76,17 +76,19 @@ def run_checkpoint(
     parameters: Mapping[str, Any] | None = None,
     *,
     empty_change: bool = False,
+    judged: Sequence[str] | None = None,
     folder: Traversable | None = None,
 ) -> AuditResult:
     """Judges the layer by the rules of `gx/rules/`. Only those inputs are made that its evidence names.
 
     `parameters` are those of the rule files that differ from their defaults. With `empty_change` only the evidence
-    counts that judges a layer which stays as it is. `tables` are those of the layer. `folder` is `gx/`, unless given.
+    counts that judges a layer which stays as it is. `tables` are all of the layer, and `judged`
+    those of them that are judged: all, unless given. `folder` is `gx/`, unless given.
 
     Never raises for what is wrong with rules or data: whatever is missing, empty, unknown or raises is a failure by
     name.
     """
-    rules = layer_rules(layer, tables, folder)
+    rules = layer_rules(layer, tables, folder).only(tables if judged is None else judged)
     audit = _Audit()
     for table, reason in rules.refused.items():
         audit.refuse(table.partition(".")[2], "rules", reason)

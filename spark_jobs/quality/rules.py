@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -118,6 +118,10 @@ class LayerRules:
     files: tuple[RuleFile, ...]
     refused: dict[str, str] = field(default_factory=dict)
 
+    def only(self, tables: Sequence[str]) -> LayerRules:
+        """The same of some tables."""
+        return replace(self, files=tuple(file for file in self.files if file.table in tables))
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The defaults of all files; None for what each run gives."""
@@ -127,7 +131,7 @@ class LayerRules:
 def layer_rules(layer: str, tables: Sequence[str], folder: Traversable | None = None) -> LayerRules:
     """The rules of each of the layer's tables, found by the table's name: `gx/rules/<table>.yml`.
 
-    `folder` is `gx/`, unless given.
+    `tables` are all of the layer. `folder` is `gx/`, unless given.
     """
     folder = folder or files("gx")
     read: list[RuleFile] = []

@@ -256,7 +256,7 @@ def test_orders_are_judged_from_when_on_versions_hold_otherwise(
     made = inputs(table(spark, ORDER_ITEMS, []), orders, customers, products, spark.createDataFrame([], JUDGED))
     judged_orders = {r["order_item_id"] for r in made["orders_with_other_versions"]().collect()}
     assert judged_orders == set(found)
-    result = run_checkpoint(spark, "silver", ["silver.orders"], made)
+    result = run_checkpoint(spark, "silver", tables_in("silver"), made, judged=["silver.orders"])
     wrong = {item for item, count in found.items() if count != 1}
     rule = "one_version_of_the_customer"
     assert broken(result, "orders").get(rule, 0) == len(wrong)
