@@ -115,8 +115,8 @@ def audit(spark: SparkSession, good: dict[str, Any], spoil: Spoil, *names: str) 
     changes = {}
     for name, by_key in tables.items():
         rows = [r for some in by_key.values() for r in some]
-        before = frame(spark, TABLES[name].schema, good["rows"][name])
-        staged = frame(spark, TABLES[name].schema, rows).select("*", F.lit(False).alias("_deleted"))
+        before = frame(spark, SCHEMAS[name], good["rows"][name])
+        staged = frame(spark, SCHEMAS[name], rows).select("*", F.lit(False).alias("_deleted"))
         gone = before.join(staged, KEYS[name], "left_anti").select("*", F.lit(True).alias("_deleted"))
         changes[name] = Overlay(before, staged.unionByName(gone), KEYS[name])
     return judged(spark, good["silver"], changes, tables=tuple(f"gold.{name}" for name in names) or None)
@@ -235,6 +235,21 @@ def test_gold_as_it_is_built_passes(spark: SparkSession, good: dict[str, Any]) -
 # What is spoiled, and for each rule that must see it: the number of bad rows (or None), a column, and values of it that
 # samples show.
 Expected = dict[tuple[str, str], tuple[int | None, str, set[str]]]
+SPOILED_SCORES: list[tuple[Spoil, str]] = [
+    (swap_scores, "who_scores_more_has_more"),
+    (shift_scores_down, "not_too_many_below_each_threshold"),
+    (shift_scores_up, "enough_up_to_each_threshold"),
+    (no_score_of_one, "scores_begin_at_one"),
+]
+
+
+def both_score_rules(rule: str) -> Expected:
+    return {
+        ("customers360", rule): (None, "score", {"monetary_score"}),
+        ("products360", rule): (None, "score", {"revenue_score"}),
+    }
+
+
 MISTAKES: list[tuple[Spoil, Expected]] = [
     (
         spoil_items,
@@ -300,21 +315,7 @@ MISTAKES: list[tuple[Spoil, Expected]] = [
             ("product_totals", "items_are_those_of_silver"): (1, "expected", {"60"}),
         },
     ),
-    *(
-        (
-            spoil,
-            {
-                ("customers360", rule): (None, "score", {"monetary_score"}),
-                ("products360", rule): (None, "score", {"revenue_score"}),
-            },
-        )
-        for spoil, rule in (
-            (swap_scores, "who_scores_more_has_more"),
-            (shift_scores_down, "not_too_many_below_each_threshold"),
-            (shift_scores_up, "enough_up_to_each_threshold"),
-            (no_score_of_one, "scores_begin_at_one"),
-        )
-    ),
+    *((spoil, both_score_rules(rule)) for spoil, rule in SPOILED_SCORES),
     (
         one_label,
         {
