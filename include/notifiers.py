@@ -6,6 +6,9 @@ from typing import Any
 
 from airflow.sdk import BaseNotifier
 
+from include.failures import IntervalRefused
+from include.intervals import days, landing_dates, spans
+
 
 class LogNotifier(BaseNotifier):
     """Write one line into the task's log. Any notifier needs `notify`, and a constructor without arguments."""
@@ -14,11 +17,17 @@ class LogNotifier(BaseNotifier):
         """Log which task of which run failed, and why."""
         ti, run = context["ti"], context["dag_run"]
         self.log.error(
-            "FAILED: task %s of %s, run %s, landing dates %s up to %s: %s",
+            "FAILED: task %s of %s, run %s, landing dates %s: %s",
             ti.task_id,
             ti.dag_id,
             ti.run_id,
-            run.data_interval_start.date() if run.data_interval_start else "none",
-            run.data_interval_end.date() if run.data_interval_end else "none",
+            _landing_dates(run),
             " ".join(str(context.get("exception") or "no reason reported").split())[:500],
         )
+
+
+def _landing_dates(run: Any) -> str:
+    try:
+        return spans(days(*landing_dates(run)))
+    except IntervalRefused:
+        return "none"

@@ -75,7 +75,7 @@ def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]
         "scheduler": {
             "enable_health_check": False,
             # The next task does not wait a second for the scheduler to look.
-            "scheduler_idle_sleep_time": 0.3,
+            "scheduler_idle_sleep_time": 0.15,
             # The tasks of a scheduler that was killed are repeated after seconds; the defaults are 30 s and 5 min.
             "scheduler_health_check_threshold": 15,
             "orphaned_tasks_check_interval": 10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -23,6 +24,7 @@ from airflow.sdk.execution_time.timeout import timeout
 
 from include.failures import IntervalRefused, JobUnknown, PublicationForbidden, TaskStopped
 from include.layer_group import published_assets
+from include.notifiers import LogNotifier
 from include.operators import RUN_KEY, JobRunOperator, PublishOperator
 from include.settings import load
 from include.triggers import JobRunTrigger
@@ -405,3 +407,15 @@ def test_only_a_definite_refusal_of_a_job_is_not_retried(reason: str, is_definit
         build().execute_complete({}, event)
     assert isinstance(failed.value, AirflowFailException) == is_definite
     assert reason in str(failed.value)
+
+
+def test_the_notifier_names_the_landing_dates(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(LogNotifier, "log", logging.getLogger("notifier"))
+    context["ti"].task_id, context["ti"].dag_id, context["ti"].run_id = "silver.gate", "ecommerce_medallion", "r"
+    LogNotifier().notify(context | {"exception": ValueError("two\nlines")})
+    assert "silver.gate of ecommerce_medallion, run r, landing dates 2018-01-01 to 2018-01-07: two lines" in caplog.text
+    context["dag_run"].data_interval_start = context["dag_run"].data_interval_end = None
+    LogNotifier().notify(context)
+    assert "landing dates none: no reason reported" in caplog.text
