@@ -129,8 +129,9 @@ def _sampling(asked: Asked, rule: Rule) -> str:
     return (
         f"SELECT '{asked.file.table}' AS table, '{rule.name}' AS rule, landing_date, sample FROM ("  # noqa: S608
         f"SELECT landing_date, sample, row_number() OVER (PARTITION BY landing_date ORDER BY sample) AS number"
-        f" FROM (SELECT {date} AS landing_date, to_json(named_struct({shown}), map('ignoreNullFields', 'false')) AS sample"
-        f" FROM ({asked.evidence.sql}\n) WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
+        f" FROM (SELECT {date} AS landing_date, to_json(named_struct({shown}),"
+        f" map('ignoreNullFields', 'false')) AS sample FROM ({asked.evidence.sql}\n)"
+        f" WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
     )
 
 
