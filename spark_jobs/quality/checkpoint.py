@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from spark_jobs.storage.verdicts import Finding, Statistics
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+log = logging.getLogger(__name__)
 Input = Callable[[], "DataFrame"]
 
 
@@ -205,13 +207,14 @@ def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound,
 
 
 def _samples(unmet: Sequence[tuple[Asked, Rule]], bound: Bound) -> dict[tuple[str, str], Any]:
-    """None where they cannot be fetched: a finding without samples is one too."""
+    """The samples of each rule that could be fetched: a finding counts without samples too."""
     if not unmet:
         return {}
     try:
         return fetch_samples(unmet, bound)
-    except Exception:  # noqa: BLE001 - the verdict is known already
+    except Exception as error:  # noqa: BLE001 - the verdict is known already
         if len(unmet) == 1:
+            log.warning("%s has no samples: %s", unmet[0][1].name, _in_short(error))
             return {}
     return {key: value for one in unmet for key, value in _samples([one], bound).items()}
 
