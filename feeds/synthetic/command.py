@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,9 @@ from feeds.synthetic.feed import FeedResult, generate
 from feeds.synthetic.feed_settings import FAULTS, FeedSettings
 from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
 from spark_jobs.runtime.interval import Interval
+from spark_jobs.runtime.task_log import log_to_stdout
+
+log = logging.getLogger(__name__)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,7 +69,8 @@ def _date(text: str) -> date:
 
 def synthetic_feed() -> None:
     """Entry point of the job task."""
-    print(run(sys.argv[1:]))
+    log_to_stdout("feeds")
+    log.info("%s", run(sys.argv[1:]))
 
 
 def main() -> int:

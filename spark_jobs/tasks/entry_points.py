@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from spark_jobs.layers.registry import TABLES
@@ -13,6 +12,7 @@ from spark_jobs.runtime.job_parameters import (
     TaskParameters,
 )
 from spark_jobs.runtime.session import spark_session
+from spark_jobs.runtime.task_log import log_to_stdout
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
@@ -45,8 +45,7 @@ def maintenance() -> None:
 
 
 def _arguments() -> list[str]:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("spark_jobs").setLevel(logging.INFO)
+    log_to_stdout("spark_jobs")
     return sys.argv[1:]
 
 

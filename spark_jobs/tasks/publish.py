@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from spark_jobs.quality.fingerprint import fingerprint
@@ -45,37 +45,43 @@ def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Public
     return publication
 
 
+@dataclass(frozen=True)
+class _Audited:
+    """A build that an audit allows to publish."""
+
+    build: Build
+    fingerprint: str
+    build_ids: tuple[str, ...]
+    """The build, and the stale ones before it: a retry needs their staging until there is a publication."""
+
+
 def _publish(lakehouse: Lakehouse, publications: Publications, parameters: PublishParameters) -> Publication:
-    build = _verify(lakehouse, parameters)
-    audited = parameters.fingerprint
-    build_ids = [build.build_id]
+    audited = _verify(lakehouse, parameters)
     for attempt in range(1, ATTEMPTS + 1):
-        newest = publications.newest(build.layer)
+        newest = publications.newest(parameters.layer)
         try:
-            heads = restore_tables(lakehouse, build.layer, newest)
-            if _is_stale(build, newest, publications):
-                build, audited = _rebuild(lakehouse, build, parameters, attempt)
-                build_ids.append(build.build_id)
-                continue
-            committed = commit(lakehouse, build, heads)
+            heads = restore_tables(lakehouse, parameters.layer, newest)
+            audited = _rebuild_if_stale(lakehouse, publications, newest, audited, parameters, attempt)
+            committed = commit(lakehouse, audited.build, heads)
         except ConcurrentCommit as conflict:
-            log.info("%s: another run committed to %s meanwhile; beginning again", build.layer, conflict)
+            log.info("%s: another run committed to %s meanwhile; beginning again", parameters.layer, conflict)
             _back_off(parameters.job_run_id, attempt)
             continue
-        publication = _publication(build, newest, committed, audited, parameters)
+        publication = _publication(audited, newest, committed, parameters)
         if publications.append(publication):
-            log.info("%s: publication %d, %s", build.layer, publication.seq, dict(sorted(publication.tables.items())))
-            for build_id in build_ids:
+            tables = dict(sorted(publication.tables.items()))
+            log.info("%s: publication %d, %s", publication.layer, publication.seq, tables)
+            for build_id in audited.build_ids:
                 staging.drop(lakehouse, build_id)
             return publication
-        log.info("%s: another run published first; beginning again", build.layer)
+        log.info("%s: another run published first; beginning again", parameters.layer)
     raise PublicationConflict(
-        f"{build.layer} was published by other runs {ATTEMPTS} times while this one tried; run the task again when"
+        f"{parameters.layer} was published by other runs {ATTEMPTS} times while this one tried; run the task again when"
         " they have ended"
     )
 
 
-def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> Build:
+def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> _Audited:
     """The build, if there is a successful verdict on exactly what is staged now. Raises GateRejected, BuildMissing."""
     build = Build.load(lakehouse.ops, parameters.layer, parameters.build_job_run_id)
     name = f"{parameters.layer} build {parameters.build_id}"
@@ -91,7 +97,7 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> Build:
         )
     if not Verdicts(lakehouse).has_success(build.layer, build.build_id, found):
         raise GateRejected(f"{name} has no successful verdict for fingerprint {found[:12]} in ops.verdicts")
-    return build
+    return _Audited(build, found, (build.build_id,))
 
 
 def _is_stale(build: Build, newest: Publication | None, publications: Publications) -> bool:
@@ -104,11 +110,21 @@ def _is_stale(build: Build, newest: Publication | None, publications: Publicatio
     return any(other.interval and other.interval.overlaps(build.interval) for other in since)
 
 
-def _rebuild(lakehouse: Lakehouse, stale: Build, parameters: PublishParameters, attempt: int) -> tuple[Build, str]:
-    """Builds and audits on the newest publication, under the id of this run. Returns the build and its fingerprint.
+def _rebuild_if_stale(
+    lakehouse: Lakehouse,
+    publications: Publications,
+    newest: Publication | None,
+    audited: _Audited,
+    parameters: PublishParameters,
+    attempt: int,
+) -> _Audited:
+    """The same build, or, where it is stale, one that is built and audited on the newest publication by this run.
 
     Raises GateRejected where the audit rejects it.
     """
+    stale = audited.build
+    if not _is_stale(stale, newest, publications):
+        return audited
     log.info("%s: another run published since build %s began; building again", stale.layer, stale.build_id)
     this_run = replace(stale.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
     build = build_layer(lakehouse, this_run, f"{this_run.build_id}_{attempt}")
@@ -118,16 +134,13 @@ def _rebuild(lakehouse: Lakehouse, stale: Build, parameters: PublishParameters, 
             f"{stale.layer} was built again, since another run published meanwhile, and its gate rejects it:"
             f" {'; '.join(failure.message for failure in verdict.failures[:5])}"
         )
-    return build, verdict.fingerprint
+    return _Audited(build, verdict.fingerprint, (*audited.build_ids, build.build_id))
 
 
 def _publication(
-    build: Build,
-    newest: Publication | None,
-    committed: dict[str, Committed],
-    audited: str,
-    parameters: PublishParameters,
+    audited: _Audited, newest: Publication | None, committed: dict[str, Committed], parameters: PublishParameters
 ) -> Publication:
+    build = audited.build
     base_seq = newest.seq if newest else 0
     rows = newest.row_counts if newest else {}
     return Publication(
@@ -139,7 +152,7 @@ def _publication(
         interval_end=build.interval.end,
         tables={table: one.version for table, one in committed.items()},
         row_counts={table: rows.get(table, 0) + one.rows_gained for table, one in committed.items()},
-        fingerprint=audited,
+        fingerprint=audited.fingerprint,
         gate_fingerprint=parameters.fingerprint,
         build_id=build.build_id,
         job_run_id=parameters.job_run_id,

@@ -144,7 +144,7 @@ def after_an_outage(fault: str, where: str, network: HostileNetwork, context: di
 
 
 @pytest.mark.parametrize("fault", ["lose", "502 after", "cut in the body"])
-def test_a_run_that_nobody_was_told_of_is_found_and_stopped(
+def test_a_run_that_nobody_knows_of_is_found_and_stopped(
     fault: str, lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
 ) -> None:
     """It may have read what has changed since, so the next try has a run of its own."""
@@ -183,7 +183,7 @@ def test_a_clear_after_a_job_run_that_ended_at_once_runs_again(
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f not in ("none", "hang", "late")])
-def test_a_failed_run_is_told_with_its_reason(
+def test_a_failed_run_is_reported_with_its_reason(
     fault: str, lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
 ) -> None:
     before = newest(lakehouse)

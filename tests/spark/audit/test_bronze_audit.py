@@ -167,8 +167,8 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
     # No date is judged by another one's lines.
     assert ("few_lines_are_quarantined", "2018-01-05") not in found
     assert broken(result, "quarantine") == {"every_line_has_a_reason": 2, "every_line_is_kept": 1}
-    (told,) = (f.message for f in result.failures if f.landing_date == "2018-01-02")
-    assert told == (
+    (message,) = (f.message for f in result.failures if f.landing_date == "2018-01-02")
+    assert message == (
         "landed_files: Every landed line is either valid or in quarantine. Broken by 1 row on 2018-01-02,"
         " such as dt=2018-01-02/orders.csv: landed 10, valid 9, quarantined 0"
     )

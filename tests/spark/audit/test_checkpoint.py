@@ -74,7 +74,7 @@ def test_rules_that_hold(rules: Rules) -> None:
     assert rules.judge().success, "no row is no bad row"
 
 
-def test_bad_rows_are_told_by_landing_date_with_samples(rules: Rules) -> None:
+def test_bad_rows_are_listed_by_landing_date_with_samples(rules: Rules) -> None:
     rules.rule("small", "n > 5")
     rules.rule("dateless", "n > 5", samples=["n"])
     rules.rule("known", "n IS NULL", severity="warning")
@@ -91,8 +91,8 @@ def test_bad_rows_are_told_by_landing_date_with_samples(rules: Rules) -> None:
         ("known", "2018-01-01", "warning")
     ]
     assert (result.statistics.evaluated, result.statistics.failed, result.statistics.warnings) == (3, 2, 1)
-    (told,) = (f.message for f in result.failures if f.landing_date == "2018-01-02")
-    assert told == "numbers: The rule small holds. Broken by 4 rows on 2018-01-02, such as n 6; n 7; n 8"
+    (message,) = (f.message for f in result.failures if f.landing_date == "2018-01-02")
+    assert message == "numbers: The rule small holds. Broken by 4 rows on 2018-01-02, such as n 6; n 7; n 8"
     assert {(f.asset, f.column) for f in result.failures} == {("numbers", None)}
 
 

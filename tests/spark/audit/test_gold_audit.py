@@ -358,7 +358,7 @@ SCORE_RULES = {
 }
 
 
-def test_a_key_of_the_dimension_without_a_current_version_is_told(spark: SparkSession, good: dict[str, Any]) -> None:
+def test_a_key_of_the_dimension_without_a_current_version_is_found(spark: SparkSession, good: dict[str, Any]) -> None:
     """customers360 is made of current versions, so it has no row either."""
     past = {"valid_from": FIRST, "valid_to": FIRST + timedelta(days=1), "is_current": False}
     ended = table(spark, DIM_CUSTOMERS, [row(DIM_CUSTOMERS, customer_id=77, customer_key="c77", **past)])

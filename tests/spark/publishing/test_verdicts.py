@@ -1,4 +1,4 @@
-"""ops.verdicts: what is written down, and when it is a yes (design, section 2)."""
+"""`ops.verdicts`: what is recorded of a verdict, and when it allows publishing."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def dimension(
     """The versions of all keys."""
     table = []
     for key, rows in grouped(bronze, source_key).items():
-        speaking: dict[datetime, Row] = {}
+        effective: dict[datetime, Row] = {}
         for row in sorted(
             rows,
             key=lambda row: (
@@ -144,10 +144,10 @@ def dimension(
                 row["row_hash"],
             ),
         ):
-            speaking[effective_at(row)] = row  # the last one of an instant stays
+            effective[effective_at(row)] = row  # the last one of an instant stays
 
         history: list[Row] = []
-        for instant, row in speaking.items():
+        for instant, row in effective.items():
             attributes = {name: row[source] for name, source in tracked.items()}
             names = {name: row[source] for name, source in untracked.items()}
             if history and all(history[-1][name] == value for name, value in attributes.items()):
