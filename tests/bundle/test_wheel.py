@@ -91,7 +91,7 @@ def test_it_carries_every_rule_and_module(wheel: Path) -> None:
         (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
     assert packed == wanted
     required = {re.split(r"[<>=!~ ;\[]", line)[0] for line in re.findall(r"^Requires-Dist: (.*)$", metadata, re.M)}
-    assert required == {"great-expectations", "pandas"}
+    assert required == {"great-expectations", "jinja2", "pandas", "ruamel.yaml"}
 
 
 def test_nothing_that_it_requires_brings_spark_and_its_entry_points_run(environment: Path, tmp_path: Path) -> None:
