@@ -142,7 +142,8 @@ def _publication(
 ) -> Publication:
     build = audited.build
     base_seq = newest.seq if newest else 0
-    rows = newest.row_counts if newest else {}
+    # Not of a table that the newest publication does not have, whatever it counts.
+    rows = {table: newest.row_counts[table] for table in newest.tables} if newest else {}
     return Publication(
         layer=build.layer,
         seq=base_seq + 1,

@@ -13,8 +13,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from pyspark.sql.connect.client import SparkConnectClient
 
 from spark_jobs.layers.registry import TABLES
@@ -58,7 +60,10 @@ def written(command: Any) -> str | None:
     """What a Spark Connect command writes, in a few words; None if it only reads."""
     kind = command.WhichOneof("command_type")
     if kind == "sql_command":
-        text = " ".join((command.sql_command.input.sql.query or command.sql_command.sql).split())
+        relation = command.sql_command.input
+        if relation.HasField("with_relations"):  # a statement that reads frames
+            relation = relation.with_relations.root
+        text = " ".join((relation.sql.query or command.sql_command.sql).split())
         return text[:100] if text.upper().startswith(WRITING) else None
     if kind in ("write_operation", "write_operation_v2"):
         write = getattr(command, kind)
@@ -67,7 +72,7 @@ def written(command: Any) -> str | None:
 
 
 def watch(commits: Commits) -> None:
-    """Every command that writes, and every file on the ops volume, is a commit."""
+    """Every command that writes, and every file on the ops and staging volumes, is a commit."""
     execute: Callable[..., Any] = SparkConnectClient.execute_command
     write_json: Callable[..., Any] = OpsVolume.write_json
 
@@ -82,6 +87,13 @@ def watch(commits: Commits) -> None:
         with commits.commit(f"file {relative}"):
             write_json(volume, relative, content)
 
+    write_table: Callable[..., Any] = pq.write_table
+
+    def watched_staging(rows: Any, where: Any, *rest: Any, **named: Any) -> None:
+        with commits.commit(f"staging {Path(where).parent.name}"):
+            write_table(rows, where, *rest, **named)
+
+    setattr(pq, "write_table", watched_staging)  # noqa: B010
     setattr(SparkConnectClient, "execute_command", watched_execute)  # noqa: B010 - mypy forbids the assignment
     setattr(OpsVolume, "write_json", watched_write)  # noqa: B010
 

@@ -5,6 +5,7 @@ Through build, gate and publish, on real Delta. The tests share a lakehouse, and
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -174,9 +175,10 @@ def test_a_layer_with_a_new_table_is_built_whole(at_once: Lakehouse) -> None:
 
 
 def test_maintenance_names_broken_rules_and_leaves_those_layers_as_they_are(
-    at_once: Lakehouse, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    at_once: Lakehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Silver breaks a rule, and gold lacks a table that is new."""
+    caplog.set_level(logging.INFO, "spark_jobs")
     silver, gold = at_once.publications.newest("silver"), at_once.publications.newest("gold")
     assert silver is not None
     assert gold is not None
