@@ -29,7 +29,7 @@ _HASHES = ("customer_email", "customer_email_hash", "row_hash")
 
 
 def differences(duckdb_out: Path, one_process_out: Path) -> dict[str, int]:
-    """For each table the number of rows that only one of the two has, without audit columns and hashes.
+    """Count for each table the rows that only one of the two has, without audit columns and hashes.
 
     Raises ValueError where names or types of columns differ. The Delta tables must have been written once, as
     one_process does: all of their Parquet files are read.
@@ -58,7 +58,7 @@ def differences(duckdb_out: Path, one_process_out: Path) -> dict[str, int]:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     if len(sys.argv) != 3:
         print("usage: python -m benchmarks.compare DUCKDB_OUT ONE_PROCESS_OUT", file=sys.stderr)
         return 2

@@ -17,8 +17,10 @@ MEASURED_PACKAGES = ("apache-airflow", "apache-airflow-providers-databricks", "d
 
 
 def hardware() -> dict[str, Any]:
-    """The machine and the versions. `loop_seconds` is the speed of a core at this moment: machines of one name differ
-    by more than what one would measure.
+    """Return the machine and the versions.
+
+    `loop_seconds` is the speed of a core at this moment: machines of one name differ by more than what one would
+    measure.
     """
     return {
         "cpu": _cpu_model(),
@@ -39,13 +41,13 @@ def _cpu_model() -> str:
 
 
 def _loop_seconds() -> float:
-    """Seconds for ten million rounds of a plain loop, in one process of this Python; the best of three."""
+    """Return seconds for ten million rounds of a plain loop, in one process of this Python; the best of three."""
     loop = "x = 0\nfor number in range(10_000_000): x += number * number % 7"
     return round(min(timeit.repeat(loop, number=1, repeat=3)), 2)
 
 
 def _versions() -> dict[str, str]:
-    """The pinned versions of the packages whose work is measured."""
+    """Return the pinned versions of the packages whose work is measured."""
     pinned = (REPO / "requirements-dev.txt").read_text(encoding="utf-8")
     lines = (line.split()[0].partition("==") for line in pinned.splitlines() if line[:1].isalpha())
     return {name: version for name, _, version in lines if name in MEASURED_PACKAGES}

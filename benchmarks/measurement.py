@@ -62,7 +62,7 @@ class Measurement:
                 return
 
     def report(self, tool: str, version: str, rows_landed: int, out: Path) -> dict[str, Any]:
-        """The result of a run, as it is printed and kept. MB are 1,000,000 bytes."""
+        """Return the result of a run, as it is printed and kept. MB are 1,000,000 bytes."""
         return {
             "tool": tool,
             "version": version,
@@ -75,7 +75,7 @@ class Measurement:
 
 
 def _tree_memory() -> int:
-    """Bytes of resident memory of this process and its descendants."""
+    """Return bytes of resident memory of this process and its descendants."""
     own = psutil.Process()
     total = 0
     for process in (own, *own.children(recursive=True)):
@@ -87,7 +87,8 @@ def _tree_memory() -> int:
 
 
 def command_line(run: Callable[[Path, Path], dict[str, Any]], description: str, *refusals: type[Exception]) -> int:
-    """`python -m benchmarks.... LANDING OUT`: print the result of `run` as one JSON object, and return the exit code.
+    """Run `python -m benchmarks.... LANDING OUT`: print the result of `run` as one JSON object, and return the exit
+    code.
 
     For exceptions of the kinds `refusals`, and those of empty_folder and order_files, only the message is printed;
     the exit code is then 2.
@@ -118,7 +119,7 @@ def empty_folder(out: Path) -> Path:
 
 
 def order_files(landing: Path) -> list[Path]:
-    """The order files below the landing root, sorted by path. Raises FileNotFoundError where there is none."""
+    """Return the order files below the landing root, sorted by path. Raises FileNotFoundError where there is none."""
     files = sorted(landing.glob("dt=*/*.csv"))
     if not files:
         raise FileNotFoundError(f"{landing} holds no dt=YYYY-MM-DD/*.csv: name the landing root")

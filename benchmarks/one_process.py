@@ -90,7 +90,7 @@ def run(landing: Path, out: Path) -> dict[str, Any]:
 
 @contextmanager
 def session(remote: str) -> Iterator[SparkSession]:
-    """A Spark Connect session with the settings of the jobs."""
+    """Yield a Spark Connect session with the settings of the jobs."""
     from pyspark.sql import SparkSession
 
     spark = SparkSession.builder.remote(remote).create()
@@ -139,7 +139,10 @@ def make_tables(spark: SparkSession, landing: Path, out: Path, measurement: Meas
 
 
 def landing_interval(landing: Path) -> Interval:
-    """From the first landing date that has order files to the last. Raises FileNotFoundError where nothing landed."""
+    """Return the interval from the first landing date that has order files to the last.
+
+    Raises FileNotFoundError where nothing landed.
+    """
     days = [date.fromisoformat(file.parent.name.removeprefix("dt=")) for file in order_files(landing)]
     return Interval(min(days), max(days) + timedelta(days=1))
 

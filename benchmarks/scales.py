@@ -105,7 +105,8 @@ class ResourceMonitor:
 
 
 def table_files(state: LaptopState) -> dict[str, dict[str, float]]:
-    """For each published table the files on the disk, old versions included: their number, bytes and median size."""
+    """Measure for each published table the files on the disk, old versions included: their number, bytes and median
+    size."""
     found = {}
     for name in (spec.name for layer in LAYERS for spec in tables_of(layer)):
         schema, _, short = name.partition(".")
@@ -134,7 +135,7 @@ def load(state: LaptopState, start: datetime, end: datetime, note: str) -> dict[
 
 
 def _seconds(result: RunResult, layer: str) -> float:
-    """From the start of the layer's first task to the end of its last one."""
+    """Return the seconds from the start of the layer's first task to the end of its last one."""
     tasks = [task for task in result.tasks if task.task_id.startswith(f"{layer}.")]
     begun = min(task.started for task in tasks if task.started)
     return (max(task.ended for task in tasks if task.ended) - begun).total_seconds()

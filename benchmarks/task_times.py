@@ -34,7 +34,7 @@ class TaskTimes:
 
 
 def measure(state: LaptopState, result: RunResult) -> list[TaskTimes]:
-    """The times of a finished run, from Airflow's task instances and the workspace's job runs."""
+    """Return the times of a finished run, from Airflow's task instances and the workspace's job runs."""
     airflow, workspace = AirflowClient(state), workspace_client(state)
     times: list[TaskTimes] = []
     run = airflow.run(result.dag_id, result.run_id)
@@ -57,7 +57,7 @@ def measure(state: LaptopState, result: RunResult) -> list[TaskTimes]:
 
 
 def job_task_times(tasks: list[dict[str, Any]]) -> list[TaskTimes]:
-    """The times of a job run's tasks, which run one after the other; the API gives milliseconds.
+    """Return the times of a job run's tasks, which run one after the other; the API gives milliseconds.
 
     In the API a task's queue counts from the start of the run: what the tasks before it took is subtracted.
     """
@@ -75,14 +75,14 @@ def job_task_times(tasks: list[dict[str, Any]]) -> list[TaskTimes]:
 
 
 def total(times: list[TaskTimes]) -> TaskTimes:
-    """The sums over the Airflow tasks, which include the tasks of their jobs."""
+    """Return the sums over the Airflow tasks, which include the tasks of their jobs."""
     tasks = [time for time in times if not time.task.startswith(" ")]
     fields = ("total", "waiting", "queue", "start", "work", "rest")
     return TaskTimes("all", **{field: sum(getattr(time, field) for time in tasks) for field in fields})
 
 
 def table(title: str, times: list[TaskTimes]) -> Table:
-    """The times and their total, for a terminal."""
+    """Return the times and their total, for a terminal."""
     shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for column in ("task", "seconds", "waiting", "job queue", "process start", "work", "rest"):
         shown.add_column(column, justify="left" if column == "task" else "right")

@@ -24,7 +24,10 @@ IMAGE = StateFolder(REPO / "setup")
 
 
 def setup() -> None:
-    """Build time: packages, Java and Spark's jars. No secret is made here: a layer would keep it."""
+    """Install packages, Java and Spark's jars, when the image is built.
+
+    No secret is made here: a layer would keep it.
+    """
     private_folder(IMAGE.root)
     ensure_environment(IMAGE, "workspace")
     print(f"  Java: {ensure_java(IMAGE)}", flush=True)

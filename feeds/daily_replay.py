@@ -126,7 +126,7 @@ def _opened(data: Path, is_wanted: Callable[[BinaryIO], bool]) -> Iterator[Binar
 
 
 def _member(data: Path, archive: zipfile.ZipFile, is_wanted: Callable[[BinaryIO], bool]) -> str:
-    """The name of the one file with the date column; DataCo's archive has two others. Raises ReplayRefused."""
+    """Return the name of the one file with the date column; DataCo's archive has two others. Raises ReplayRefused."""
     names = [name for name in archive.namelist() if name.lower().endswith(".csv") and "__MACOSX" not in name]
     wanted = []
     for name in names:
@@ -150,7 +150,7 @@ def _has_column(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
 
 
 def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | None, list[str]]:
-    """The position of the date column, from 0, and all names of the header."""
+    """Return the position of the date column, from 0, and all names of the header."""
     line = header.removeprefix(_UTF8_BOM).strip(b"\r\n").decode(encoding, "replace")
     try:
         names = next(csv.reader(io.StringIO(line)), [])
@@ -162,7 +162,7 @@ def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | Non
 
 
 def _lines(stream: BinaryIO, size: int = _CHUNK) -> Iterator[bytes]:
-    """Physical lines with their ends: \\r\\n, \\n or a single \\r."""
+    """Yield physical lines with their ends: \\r\\n, \\n or a single \\r."""
     rest: list[bytes] = []
     while chunk := stream.read(size):
         if b"\n" not in chunk and b"\r" not in chunk and not (rest and rest[-1].endswith(b"\r")):
@@ -177,7 +177,7 @@ def _lines(stream: BinaryIO, size: int = _CHUNK) -> Iterator[bytes]:
 
 
 def _records(stream: BinaryIO, chunk: int) -> Iterator[list[bytes]]:
-    """Records, each as its physical lines."""
+    """Yield records, each as its physical lines."""
     lines = _lines(stream, chunk)
     pushed_back: deque[bytes] = deque()
 
@@ -274,7 +274,10 @@ def _distribute(
 
 
 def _day(record: bytes, position: int, width: int, known: dict[bytes, date | None]) -> date | None:
-    """The day of a record, or None. Where the field at `position` is no date, the position counts from the right."""
+    """Return the day of a record, or None.
+
+    Where the field at `position` is no date, the position counts from the right.
+    """
     fields = _FIELD.findall(b"," + record) if b'"' in record else record.split(b",")
     for index in dict.fromkeys((position, len(fields) - width + position)):
         if 0 <= index < len(fields):
@@ -328,7 +331,7 @@ def deliver_folder(folder: Path, landing: Path, replaced: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m feeds.daily_replay", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the source file: plain, .xz, .gz or .zip")
     parser.add_argument("--landing", type=Path, required=True, help="the landing root to deliver to")

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def row_rule_reason(expectation: Mapping[str, Any]) -> str:
-    """The reason in a few words, such as "order_item_quantity is not greater than 0".
+    """Return the reason in a few words, such as "order_item_quantity is not greater than 0".
 
     `meta.reason` of the expectation overrides what is generated from its type and arguments. Raises ValueError for a
     type that is not known here, or arguments that it does not have.

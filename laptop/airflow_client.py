@@ -23,7 +23,7 @@ class AirflowClient:
         self._http = HttpClient("Airflow", state.airflow_url)
 
     def health(self) -> dict[str, str]:
-        """The state of each component, such as {"scheduler": "healthy"}; empty if nothing answers."""
+        """Return the state of each component, such as {"scheduler": "healthy"}; empty if nothing answers."""
         try:
             components = self._http.call("GET", "/api/v2/monitor/health", timeout=10)
         except HttpError:
@@ -31,7 +31,7 @@ class AirflowClient:
         return {name: str(component.get("status")) for name, component in components.items()}
 
     def get(self, path: str, **query: Any) -> Any:
-        """GET below /api/v2."""
+        """Return the answer to a GET below /api/v2."""
         text = urllib.parse.urlencode(query, doseq=True)
         return self.call("GET", f"{path}?{text}" if text else path)
 
@@ -47,7 +47,7 @@ class AirflowClient:
             self.call("POST", "/pools", body)
 
     def wait_for_dag(self, dag_id: str, seconds: float = 90.0) -> dict[str, Any]:
-        """The DAG, as soon as the dag-processor has read its file. Raises UserError after `seconds`."""
+        """Return the DAG, as soon as the dag-processor has read its file. Raises UserError after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -81,7 +81,7 @@ class AirflowClient:
         return dict(self.get(f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}"))
 
     def tasks(self, dag_id: str) -> list[dict[str, Any]]:
-        """The DAG's tasks, upstream tasks first."""
+        """Return the DAG's tasks, upstream tasks first."""
         tasks = {task["task_id"]: task for task in self.get(f"/dags/{dag_id}/tasks")["tasks"]}
         downstream = {task_id: task["downstream_task_ids"] for task_id, task in tasks.items()}
         return [tasks[task_id] for task_id in upstream_first(downstream)]
@@ -91,7 +91,7 @@ class AirflowClient:
         return list(self.get(path, limit=1000)["task_instances"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """The value of a task's XCom, or None."""
+        """Return the value of a task's XCom, or None."""
         path = f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
             return self.get(path, deserialize="false")["value"]
@@ -101,7 +101,7 @@ class AirflowClient:
             raise
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[dict[str, Any]]:
-        """The events of one try's log."""
+        """Return the events of one try's log."""
         path = f"/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}/logs/{try_number}"
         content = self.get(path, full_content="true", map_index=-1)["content"]
         return [event if isinstance(event, dict) else {"event": str(event)} for event in content]
@@ -110,7 +110,7 @@ class AirflowClient:
         return f"{self._state.airflow_url}/dags/{dag_id}/runs/{urllib.parse.quote(run_id, safe='')}"
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer to a request below /api/v2; logs in first where that is needed."""
+        """Return the answer to a request below /api/v2; log in first where that is needed."""
         if self._http.token is not None:
             try:
                 return self._http.call(method, f"/api/v2{path}", body)
@@ -124,7 +124,10 @@ class AirflowClient:
 
 
 def upstream_first(downstream: dict[str, list[str]]) -> list[str]:
-    """The task ids, each after all of its upstream tasks; `downstream` gives the direct ones. Ties keep their order."""
+    """Return the task ids, each after all of its upstream tasks; `downstream` gives the direct ones.
+
+    Ties keep their order.
+    """
     waiting = dict.fromkeys(downstream, 0)
     for followers in downstream.values():
         for follower in followers:

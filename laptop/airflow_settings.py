@@ -17,7 +17,7 @@ SQLITE_TIMEOUT_SECONDS = 60
 
 
 def write_files(state: LaptopState) -> None:
-    """The login, the connection to the local workspace, and Airflow's own hook for settings, as files."""
+    """Write the login, the connection to the local workspace, and Airflow's own hook for settings."""
     private_folder(state.airflow_home)
     passwords = json.dumps({USER: state.secret("airflow_password")})
     write_private(state.airflow_home / "passwords.json", passwords)
@@ -35,7 +35,7 @@ def write_files(state: LaptopState) -> None:
 
 
 def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
-    """Everything that differs from Airflow's defaults."""
+    """Return everything that differs from Airflow's defaults, as variables."""
     home = state.airflow_home
     secrets_backend = {"connections_file_path": str(home / "connections.json")}
     settings: dict[str, dict[str, object]] = {

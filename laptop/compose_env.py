@@ -47,7 +47,7 @@ def write(path: Path) -> list[str]:
 
 
 def values(text: str) -> dict[str, str]:
-    """The assignments of an .env file, without quotes."""
+    """Return the assignments of an .env file, without quotes."""
     found = {}
     for line in text.splitlines():
         name, equals, value = line.strip().removeprefix("export ").partition("=")

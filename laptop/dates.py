@@ -10,7 +10,7 @@ from machine.command_line import UserError
 
 
 def parse_interval(start: str, end: str) -> tuple[datetime, datetime]:
-    """The data interval [START, END), as midnights in UTC: its landing dates are START up to, and without, END.
+    """Return the data interval [START, END) as midnights in UTC: its landing dates are START up to, and without, END.
 
     Raises UserError.
     """
@@ -24,7 +24,7 @@ def parse_interval(start: str, end: str) -> tuple[datetime, datetime]:
 
 
 def landed_span(landing: Path) -> tuple[datetime, datetime]:
-    """The interval from the first landed date of a landing folder to the last one. Raises UserError."""
+    """Return the interval from the first landed date of a landing folder to the last one. Raises UserError."""
     days = [date.fromisoformat(folder.name[3:]) for folder in landing.glob("dt=????-??-??") if folder.is_dir()]
     if not days:
         raise UserError(f"nothing has landed: {landing} has no folder dt=YYYY-MM-DD. `make replay DATA=...` fills it.")

@@ -53,7 +53,7 @@ def demo(state: LaptopState, data: Path | None, keep: bool) -> bool:
 
 
 def source_identity(data: Path | None) -> str:
-    """The source by its content, or by the seed of the generated feed."""
+    """Identify the source by its content, or by the seed of the generated feed."""
     if data is None:
         return f"synthetic feed, seed {SEED}, {FEED_DAYS} days from {FEED_START}"
     with data.open("rb") as file:

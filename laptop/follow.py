@@ -48,7 +48,7 @@ class TaskProgress:
     ended: datetime | None
 
     def seconds(self, now: datetime) -> float | None:
-        """From its start to its end, or to `now`; None for a task that has not run."""
+        """Return the seconds from its start to its end, or to `now`; None for a task that has not run."""
         if self.started is None or self.state == "upstream_failed":
             return None
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
@@ -103,7 +103,7 @@ def follow(client: AirflowClient, dag_id: str, run_id: str, screen: Screen, time
 
 
 def progress(instances: list[dict[str, Any]], order: list[str]) -> list[TaskProgress]:
-    """The task instances of a run in the DAG's order."""
+    """Return the task instances of a run in the DAG's order."""
     place = {task_id: number for number, task_id in enumerate(order)}
     tasks = [
         TaskProgress(
@@ -121,7 +121,7 @@ def progress(instances: list[dict[str, Any]], order: list[str]) -> list[TaskProg
 
 @contextmanager
 def screen(title: str) -> Iterator[Screen]:
-    """A table that changes in place on a terminal; elsewhere one line per change."""
+    """Show a table that changes in place on a terminal; elsewhere one line per change."""
     if not sys.stdout.isatty():
         yield _Lines()
         return
@@ -165,7 +165,7 @@ class _Lines:
 
 
 def failure_reasons(client: AirflowClient, result: RunResult, max_lines: int = 25) -> list[str]:
-    """For each failed task its name, and the lines of its log that give the reason."""
+    """Return for each failed task its name, and the lines of its log that give the reason."""
     lines: list[str] = []
     for task in result.tasks:
         if task.state != "failed":
@@ -184,7 +184,7 @@ def failure_reasons(client: AirflowClient, result: RunResult, max_lines: int = 2
 
 
 def error_lines(events: list[dict[str, Any]]) -> list[str]:
-    """The lines of a log that give the reason of a failure: its exceptions, or else what it logged as errors."""
+    """Return the lines of a log that give the reason of a failure: its exceptions, or else what it logged as errors."""
     raised: list[str] = []
     logged: list[str] = []
     for event in events:

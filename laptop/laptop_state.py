@@ -30,7 +30,7 @@ class LaptopState(StateFolder):
 
     @classmethod
     def from_environment(cls) -> LaptopState:
-        """The state folder and the ports that the environment names, or the defaults. Raises UserError."""
+        """Return the state folder and the ports that the environment names, or the defaults. Raises UserError."""
         ports = {name: _port(*variable) for name, variable in PORT_VARIABLES.items()}
         if len(set(ports.values())) < len(ports):
             names = ", ".join(name for name, _ in PORT_VARIABLES.values())
@@ -38,7 +38,7 @@ class LaptopState(StateFolder):
         return cls(named_root(), ports["workspace"], ports["spark"], ports["airflow"])
 
     def with_own_data(self, root: Path, ports: tuple[int, int, int] | None = None) -> LaptopState:
-        """Another state folder with data and services of its own, on the environments and jars of this one.
+        """Make another state folder, with separate data and services, on the environments and jars of this one.
 
         `ports` (workspace, Spark, Airflow) are by default any that are free.
         """
@@ -71,11 +71,11 @@ class LaptopState(StateFolder):
         return f"http://{HOST}:{self.airflow_port}"
 
     def spark_remote(self) -> str:
-        """The Spark Connect address; the host must be `localhost` (with any other, the client demands TLS)."""
+        """Return the Spark Connect address; the host must be `localhost` (with any other, the client demands TLS)."""
         return f"sc://localhost:{self.spark_port}/;token={self.secret('spark_token')}"
 
     def environment(self) -> dict[str, str]:
-        """The variables by which a child process finds this very state folder and its ports."""
+        """Return the variables by which a child process finds this very state folder and its ports."""
         environment = {
             "LAKEHOUSE_STATE": str(self.root),
             "LAKEHOUSE_WORKSPACE_PORT": str(self.workspace_port),

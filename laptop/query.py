@@ -26,7 +26,7 @@ TABLE_ROWS = 200
 
 
 def text_of(value: Any) -> str:
-    """A value as text, the same on every machine: decimals exact, times in UTC and ISO form, NULL as nothing."""
+    """Write a value as text, the same on every machine: decimals exact, times in UTC and ISO form, NULL as nothing."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -41,7 +41,7 @@ def text_of(value: Any) -> str:
 
 
 def json_of(value: Any) -> str:
-    """A value as JSON; a decimal is a number with all its digits, which json.dumps cannot write."""
+    """Write a value as JSON; a decimal is a number with all its digits, which json.dumps cannot write."""
     if value is None or isinstance(value, (bool, int)):
         return json.dumps(value)
     if isinstance(value, Decimal):
@@ -60,7 +60,7 @@ def json_of(value: Any) -> str:
 
 
 def csv_lines(columns: list[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """The lines of a CSV file with a header."""
+    """Yield the lines of a CSV file with a header."""
     for row in [columns], ([text_of(value) for value in row] for row in rows):
         for values in row:
             buffer = io.StringIO()
@@ -69,7 +69,7 @@ def csv_lines(columns: list[str], rows: Iterable[Iterable[Any]]) -> Iterator[str
 
 
 def json_lines(columns: list[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """The lines of a JSON array with one object per row. Raises UserError where two columns have one name."""
+    """Yield the lines of a JSON array with one object per row. Raises UserError where two columns have one name."""
     if len(set(columns)) < len(columns):
         raise UserError("two columns of the result have the same name, which JSON cannot hold; rename one with AS.")
     separator = "[\n"

@@ -78,12 +78,12 @@ def start(
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without what would change how a service behaves."""
+    """Return this process's environment without what would change how a service behaves."""
     return {name: value for name, value in os.environ.items() if not name.startswith(UNWANTED)}
 
 
 def recorded_services(state: StateFolder) -> list[Service]:
-    """The services that were started and not stopped, dead ones included, in the order of their start."""
+    """Return the services that were started and not stopped, dead ones included, in the order of their start."""
     services = []
     for path in state.pids.glob("service-*.json"):
         try:
@@ -94,7 +94,7 @@ def recorded_services(state: StateFolder) -> list[Service]:
 
 
 def log_tail(state: StateFolder, name: str, lines: int = 12) -> str:
-    """The end of a service's log."""
+    """Return the end of a service's log."""
     path = state.logs / f"{name}.log"
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return "\n".join(text.strip().splitlines()[-lines:])
@@ -130,7 +130,8 @@ def end_leftovers(state: StateFolder) -> int:
 
 
 def descendants(state: StateFolder) -> list[psutil.Process]:
-    """All processes that a service of this state folder started, found by the environment that they inherited."""
+    """Return all processes that a service of this state folder started, found by the environment that they
+    inherited."""
     inherited = {f"{OWNER_VARIABLE}={state.root}", f"LAKEHOUSE_SECRETS_DIR={state.secrets}"}
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = []
@@ -145,7 +146,8 @@ def descendants(state: StateFolder) -> list[psutil.Process]:
 
 
 def is_job_task(process: psutil.Process) -> bool:
-    """Whether a job's task runs in it: forked by the workspace, or where there is no forking, a new interpreter."""
+    """Return whether a job's task runs in it: forked by the workspace, or where there is no forking, a new
+    interpreter."""
     command = process.cmdline()
     return process.name() == task_process.NAME or (
         task_process.FORK_SERVER not in command and "task_process.py" in " ".join(command)
@@ -153,7 +155,7 @@ def is_job_task(process: psutil.Process) -> bool:
 
 
 def _family(service: Service) -> list[psutil.Process]:
-    """A service's process, its descendants, and all other processes of its session, which outlives it.
+    """Find a service's process, its descendants, and all other processes of its session, which outlives it.
 
     The environment does not find all of these: some of Airflow's processes overwrite it to show a title.
     """

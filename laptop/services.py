@@ -37,13 +37,13 @@ START_SECONDS = 180.0
 
 
 def is_up(state: LaptopState) -> bool:
-    """Whether every service of this state folder runs."""
+    """Return whether every service of this state folder runs."""
     alive = {service.name for service in processes.recorded_services(state) if service.is_alive}
     return alive >= set(ALL_SERVICES)
 
 
 def require_up(state: LaptopState) -> None:
-    """Raises UserError unless every service runs."""
+    """Raise UserError unless every service runs."""
     if not is_up(state):
         raise UserError("Airflow and the local workspace are not running; start them with `make up`.")
 
@@ -112,12 +112,13 @@ def check_ports(state: LaptopState) -> None:
 
 
 def spark_lock(state: LaptopState) -> AbstractContextManager[None]:
-    """Held while Spark is started, and by `make query` while its own Spark runs: the metastore takes one server."""
+    """Hold the lock while Spark is started, and in `make query` while its own Spark runs: the metastore takes one
+    server."""
     return file_lock(private_folder(state.pids) / "spark.lock", timeout=90)
 
 
 def workspace_client(state: LaptopState) -> HttpClient:
-    """The local workspace's REST API."""
+    """Return a client of the local workspace's REST API."""
     return HttpClient("The local workspace", state.workspace_url, state.secret("workspace_token"))
 
 
@@ -144,7 +145,8 @@ def _start(state: LaptopState, repo: Path) -> None:
 
 
 def service_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
-    """The environment of every part of Airflow: its own settings, those of the DAGs, and where this state folder is."""
+    """Return the environment of every part of Airflow: its own settings, those of the DAGs, and where this state folder
+    is."""
     settings = {name: os.environ.get(name, value) for name, value in DAG_SETTINGS.items()}
     return state.environment() | airflow_environment(state, repo) | settings
 
@@ -207,7 +209,7 @@ def _end_orphaned_spark(state: LaptopState) -> int:
 
 
 def addresses(state: LaptopState) -> str:
-    """Where a person can look around. The login is shown here and nowhere else."""
+    """Return the addresses at which a person can look around. The login is shown here and nowhere else."""
     return "\n".join(
         [
             f"Airflow          {state.airflow_url}   login: {USER} / {state.secret('airflow_password')}",
@@ -218,7 +220,7 @@ def addresses(state: LaptopState) -> str:
 
 
 def status(state: LaptopState) -> str:
-    """One line for each service: its process, its port, and since when it runs (UTC)."""
+    """Return one line for each service: its process, its port, and since when it runs (UTC)."""
     known = {service.name: service for service in processes.recorded_services(state)}
     lines = []
     for name in ALL_SERVICES:

@@ -12,13 +12,13 @@ SUFFIXES = (".csv", ".xz", ".gz", ".zip")
 
 
 def source_from_environment() -> Path | None:
-    """The file that DATA names, or None if it names none. Raises UserError."""
+    """Return the file that DATA names, or None if it names none. Raises UserError."""
     text = os.environ.get("DATA", "").strip()
     return check_source(Path(text).expanduser()) if text else None
 
 
 def check_source(path: Path) -> Path:
-    """The absolute path of a source file. Raises UserError where it does not exist, or is of an unknown kind."""
+    """Return the absolute path of a source file. Raises UserError where it does not exist, or is of an unknown kind."""
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
         raise UserError(f"the file DATA={path} {problem}. The README says how to get the DataCo file.")
@@ -28,6 +28,7 @@ def check_source(path: Path) -> Path:
 
 
 def dataco_file() -> Path:
-    """Where tests and benchmarks look for the real data set: the file LAKEHOUSE_DATA, or beside the repository."""
+    """Return the file in which tests and benchmarks look for the real data set: LAKEHOUSE_DATA, or beside the
+    repository."""
     usual = REPO.parent / "shared" / "data" / "DataCoSupplyChainDataset.csv.xz"
     return Path(os.environ.get("LAKEHOUSE_DATA") or usual).expanduser()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def spark_session(state: LaptopState) -> Iterator[SparkSession]:
-    """A session on this state folder's tables, whether or not the services are up. Raises UserError."""
+    """Yield a session on this state folder's tables, whether or not the services are up. Raises UserError."""
     if any(service.name == "workspace" and service.is_alive for service in recorded_services(state)):
         with _session(f"{state.spark_remote()};user_id=laptop;session_id={uuid.uuid4()}") as spark:
             yield spark
@@ -59,6 +59,6 @@ def _session(remote: str) -> Iterator[SparkSession]:
 
 
 def first_line(error: Exception) -> str:
-    """The message of an error of Spark's, without the plans and stack traces that follow it."""
+    """Return the message of an error of Spark's, without the plans and stack traces that follow it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

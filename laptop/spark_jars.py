@@ -74,7 +74,7 @@ def _resolve(state: StateFolder, folder: Path) -> None:
 
 
 def _network_options(state: StateFolder, folder: Path) -> list[str]:
-    """Java's options for the proxy, and for the certificates, that everything else on this machine uses."""
+    """Return Java's options for the proxy, and for the certificates, that everything else on this machine uses."""
     options = []
     proxy = urllib.parse.urlsplit(urllib.request.getproxies().get("https", ""))
     if proxy.hostname:

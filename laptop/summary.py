@@ -38,7 +38,7 @@ class LayerReport:
 
 
 def layer_reports(state: LaptopState, client: AirflowClient, result: RunResult) -> list[LayerReport]:
-    """What the run's gates wrote to XCom, and its publish jobs to the ops volume. Raises UserError if none."""
+    """Return what the run's gates wrote to XCom, and its publish jobs to the ops volume. Raises UserError if none."""
     reports = []
     for layer in LAYERS:
 
@@ -85,7 +85,7 @@ def show(
 
 
 def tables(reports: list[LayerReport]) -> Table:
-    """Each published table with its rows and its Delta version."""
+    """List each published table with its rows and its Delta version."""
     table = _table("published tables")
     table.add_column("table")
     table.add_column("rows", justify="right")
@@ -97,7 +97,7 @@ def tables(reports: list[LayerReport]) -> Table:
 
 
 def gates(reports: list[LayerReport]) -> Table:
-    """Each gate with the number of expectations that were met."""
+    """List each gate with the number of rules that hold."""
     table = _table("gates")
     for column in ("gate", "expectations met", "warnings", "publication"):
         table.add_column(column, justify="left" if column == "gate" else "right")
@@ -109,7 +109,7 @@ def gates(reports: list[LayerReport]) -> Table:
 
 
 def counts(title: str, rows: list[tuple[Any, ...]]) -> Table:
-    """Groups, each with its size and a bar."""
+    """List groups, each with its size and a bar."""
     table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 3, 0, 1))
     table.add_column("")
     table.add_column("", justify="right")
@@ -121,7 +121,7 @@ def counts(title: str, rows: list[tuple[Any, ...]]) -> Table:
 
 
 def links(client: AirflowClient, result: RunResult, reports: list[LayerReport], stays: bool) -> Table:
-    """Where to look further."""
+    """List where to look further."""
     table = Table(box=None, show_header=False, padding=(0, 1), title="look further", title_justify="left")
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="fold")
@@ -142,7 +142,7 @@ def _table(title: str) -> Table:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """A verdict in XCom, which the API gives as JSON text unless it is to interpret it."""
+    """Parse a verdict in XCom, which the API gives as JSON text unless it is to interpret it."""
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, dict):
         raise UserError("a gate has written no verdict to XCom; its log gives the reason.")

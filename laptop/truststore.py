@@ -15,7 +15,7 @@ PASSWORD = "changeit"  # noqa: S105 - Java wants one; the file holds public cert
 
 
 def convert(pem: bytes) -> bytes:
-    """The certificates of a PEM file as a PKCS#12 trust store."""
+    """Convert the certificates of a PEM file to a PKCS#12 trust store."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore

@@ -87,7 +87,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        """For scripts that wait for the workspace. It needs no token, so it reveals nothing else."""
+        """Report the state, for scripts that wait for the workspace. It needs no token, so it reveals nothing else."""
         spark = runner.spark
         return {"status": "ok", "spark": spark.state if spark else "off"}
 

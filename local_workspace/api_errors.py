@@ -46,7 +46,10 @@ def no_such_path(path: str, kind: str = "path") -> ApiError:
 
 
 def from_validation(error: ValidationError, kind: str) -> ApiError:
-    """The first fault that pydantic found, with its place. `kind` is the word for what was sent: field or argument."""
+    """Return the first fault that pydantic found, with its place.
+
+    `kind` is the word for what was sent: field or argument.
+    """
     faults = error.errors(include_url=False)
     # An unknown field explains what is missing beside it: another type of task, say.
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])

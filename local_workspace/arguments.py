@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 def _number_from_text(value: Any) -> Any:
-    """Airflow's provider sends numbers as strings, as the real API permits."""
+    """Parse a number that is a string: Airflow's provider sends such, as the real API permits."""
     if value == "":
         raise PydanticUseDefault
     try:
@@ -39,7 +39,7 @@ class Arguments(BaseModel):
 
     @classmethod
     async def read(cls, request: Request) -> Self:
-        """Raises ApiError."""
+        """Read and check the arguments. Raises ApiError."""
         values = await read_values(request)
         try:
             return cls.model_validate({name: value for name, value in values.items() if value is not None})
@@ -48,7 +48,7 @@ class Arguments(BaseModel):
 
 
 async def read_values(request: Request) -> dict[str, Any]:
-    """Everything that was sent, unchecked. Raises ApiError for a body that is not a JSON object."""
+    """Return everything that was sent, unchecked. Raises ApiError for a body that is not a JSON object."""
     values: dict[str, Any] = dict(request.query_params)
     body = await read_body(request)
     if body.strip():
@@ -65,7 +65,7 @@ async def read_values(request: Request) -> dict[str, Any]:
 
 
 def page_of(items: list[Item], limit: int, token: str) -> tuple[list[Item], str | None]:
-    """One page of a list, and the token for the next page. Raises ApiError for a token that is no offset."""
+    """Return one page of a list, and the token for the next page. Raises ApiError for a token that is no offset."""
     if token and not (token.isascii() and token.isdecimal() and len(token) < 20):
         raise invalid(f"page_token {reprlib.repr(token)} is not one that this API gave out.")
     start = int(token or 0)

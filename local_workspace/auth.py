@@ -37,7 +37,7 @@ class Auth:
 
 
 def is_local_host(request: Request) -> bool:
-    """Whether the Host header names this machine. It protects against DNS rebinding by another site.
+    """Return whether the Host header names this machine. It protects against DNS rebinding by another site.
 
     Names below `localhost` never belong to another site (RFC 6761, section 6.3); containers have such names.
     """
@@ -47,7 +47,7 @@ def is_local_host(request: Request) -> bool:
 
 
 def local_path(target: str) -> str:
-    """The path to go to after the login if it is one of this server, otherwise the front page."""
+    """Return the path to go to after the login if it is one of this server, otherwise the front page."""
     try:
         parts = urlsplit(target)
     except ValueError:

@@ -95,7 +95,7 @@ class Bundle:
         return sorted(kind for kind, named in self._resources.items() if named)
 
     def resources(self, kind: str) -> Iterator[tuple[str, dict[str, Any], Path]]:
-        """The key and the settings of each resource, and the folder of the file that defines it."""
+        """Yield the key and the settings of each resource, and the folder of the file that defines it."""
         for key in sorted(self._resources.get(kind) or {}):
             settings = self._resolved(self._resources[kind][key], f"{kind}.{key}", ())
             yield key, _without_empty(settings), self._origin.get((kind, key), self.root / "databricks.yml").parent
@@ -137,7 +137,8 @@ def _without_empty(value: Any) -> Any:
 
 
 def _typed(text: str, variable: dict[str, Any] | None) -> Any:
-    """A value from the command line or environment, with the type of the variable's default: number, bool or string."""
+    """Return a value from the command line or environment, with the type of the variable's default: number, bool or
+    string."""
     default = (variable or {}).get("default")
     return yaml.safe_load(text) if isinstance(default, bool | int | float) else text
 
@@ -153,7 +154,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merged(base: Any, change: Any) -> Any:
-    """The base with a target's changes: mappings are merged, everything else is replaced."""
+    """Return the base with a target's changes: mappings are merged, everything else is replaced."""
     if isinstance(base, dict) and isinstance(change, dict):
         return base | {key: _merged(base.get(key), value) for key, value in change.items()}
     return change

@@ -16,7 +16,8 @@ class BundleState:
     """`resources.json`: a lineage, a serial number that grows with every deployment, and each resource's id."""
 
     def __init__(self, remote: bytes | None, local: Path) -> None:
-        """`remote` is the content of the file in the workspace, `local` the path of the CLI's copy, if it has one.
+        """Continue the newer state. `remote` is the content of the file in the workspace, `local` the path of the CLI's
+        copy, if it has one.
 
         The CLI keeps its copy when it destroys a deployment, and refuses another lineage, so a new state continues it.
         """
@@ -32,6 +33,6 @@ class BundleState:
         self._resources[f"resources.jobs.{key}"] = {"__id__": str(job_id), "state": settings}
 
     def content(self) -> bytes:
-        """The next version of the file."""
+        """Return the next version of the file."""
         header = {"state_version": _VERSION, "cli_version": "", "lineage": self._lineage, "serial": self._serial + 1}
         return json.dumps({**header, "state": self._resources}, indent=1).encode()

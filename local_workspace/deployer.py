@@ -111,7 +111,7 @@ class _Client(HttpClient):
         self.call("POST", f"/api/2.0/workspace-files/import-file{urllib.parse.quote(path)}?overwrite=true", content)
 
     def download(self, path: str) -> bytes | None:
-        """The content of a file of the workspace; None if it does not exist."""
+        """Return the content of a file of the workspace; None if it does not exist."""
         try:
             exported = self.call("GET", f"/api/2.0/workspace/export?{urllib.parse.urlencode({'path': path})}")
         except HttpError as error:

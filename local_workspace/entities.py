@@ -103,7 +103,7 @@ class Run(Execution):
     repairs: list[Repair] = field(default_factory=list)
 
     def execution(self) -> Execution:
-        """A copy of the state and the times alone."""
+        """Return a copy of the state and the times alone."""
         return Execution(**{item.name: getattr(self, item.name) for item in fields(Execution)})
 
 

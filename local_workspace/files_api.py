@@ -101,7 +101,7 @@ def files_router(state: StateFolder) -> APIRouter:
 
 
 def _entry(path: Path, parent: str) -> dict[str, Any] | None:
-    """The listing's entry for a file or folder; None if it was deleted in the meantime."""
+    """Return the listing's entry for a file or folder; None if it was deleted in the meantime."""
     try:
         details = path.lstat()
     except FileNotFoundError:

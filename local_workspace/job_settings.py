@@ -154,7 +154,10 @@ class JobSettings(_Settings):
 
     @classmethod
     def parse(cls, settings: dict[str, Any]) -> Self:
-        """The settings, with the defaults that the real API fills in. Raises ApiError, which names the first fault."""
+        """Parse the settings, with the defaults that the real API fills in.
+
+        Raises ApiError, which names the first fault.
+        """
         defaults = {"name": "Untitled", "max_concurrent_runs": 1, "timeout_seconds": 0, "format": "MULTI_TASK"}
         try:
             return cls.model_validate(defaults | settings)
@@ -162,11 +165,11 @@ class JobSettings(_Settings):
             raise from_validation(error, "field") from error
 
     def as_json(self) -> dict[str, Any]:
-        """The settings as they were given, with the defaults that `parse` filled in."""
+        """Return the settings as they were given, with the defaults that `parse` filled in."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def task(self, task_key: str) -> TaskSettings | None:
-        """None for a task that the job no longer has."""
+        """Return the settings of a task; None for one that the job no longer has."""
         return next((task for task in self.tasks if task.task_key == task_key), None)
 
     @property

@@ -21,7 +21,7 @@ class Jobs:
         self._runner = runner
 
     def create(self, settings: dict[str, Any]) -> int:
-        """The new job's id."""
+        """Define a job, and return its id."""
         parsed = JobSettings.parse(settings)
         digests = wheels.snapshot(self._state, parsed)
         job_id = self._store.new_id()
@@ -77,7 +77,7 @@ class Jobs:
     def run_now(
         self, job_id: int, job_parameters: dict[str, str], token: str | None = None, queue: bool | None = None
     ) -> int:
-        """The id of a new run, or of the run that this idempotency token started.
+        """Start a run and return its id, or that of the run that this idempotency token started.
 
         `queue`, unless None, overrides the job's own setting.
         """
@@ -114,7 +114,7 @@ class Jobs:
         return run.run_id
 
     def _admission(self, job: Job, queue: bool | None) -> tuple[LifeCycle, Result | None, str]:
-        """Life cycle, result and message of a new run: to be started, to be queued, or skipped."""
+        """Return life cycle, result and message of a new run: to be started, to be queued, or skipped."""
         limit = job.settings.max_concurrent_runs
         if not self._store.has_queued_run(job.job_id) and self._store.active_run_count(job.job_id) < limit:
             return LifeCycle.PENDING, None, ""
@@ -182,7 +182,7 @@ class Jobs:
         latest_repair_id: int | None,
         job_parameters: dict[str, str],
     ) -> int:
-        """Run tasks of a finished run again, with the job's present settings. Returns the repair's id."""
+        """Run tasks of a finished run again, with the job's present settings. Return the repair's id."""
         with self._store.transaction():
             run = self.run(run_id)
             job = self.job(run.job_id)
@@ -242,7 +242,7 @@ class Jobs:
 def _initial_tasks(
     run: Run, job: Job, attempts: dict[str, TaskRun], named: list[str] | None, all_failed: bool
 ) -> set[str]:
-    """The tasks that the caller wants to run again."""
+    """Return the tasks that the caller wants to run again."""
     if bool(named) == all_failed:
         raise invalid("Give either rerun_tasks or rerun_all_failed_tasks.")
     for task_key in named or []:
@@ -263,7 +263,7 @@ def _initial_tasks(
 def _downstream(
     settings: JobSettings, attempts: dict[str, TaskRun], chosen: set[str], *, succeeded_too: bool
 ) -> set[str]:
-    """The tasks that depend, directly or not, on the chosen ones.
+    """Return the tasks that depend, directly or not, on the chosen ones.
 
     Those that did not succeed always run again: their state would contradict that of their upstream otherwise.
     """
@@ -281,7 +281,8 @@ def _downstream(
 
 
 def _merged_parameters(settings: JobSettings, job_parameters: dict[str, str]) -> list[RunParameter]:
-    """The declared parameters, with their defaults where the caller gave nothing, and those that are not declared.
+    """Return the declared parameters, with their defaults where the caller gave nothing, and those that are not
+    declared.
 
     The real API accepts parameters that the job does not declare too, and shows them with the run: OpenLineage's
     integration adds some. They reach no task, since a task's parameters may refer to declared ones alone.

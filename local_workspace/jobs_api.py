@@ -226,7 +226,7 @@ def _base_url(request: Request) -> str:
 
 
 def _page_view(version: str, name: str, views: list[Json], token: str | None) -> Json:
-    """One page of a list, as the API's version has it: an empty list is left out."""
+    """Return one page of a list, as the API's version has it: an empty list is left out."""
     page: Json = {name: views} if views else {}
     if token:
         page["next_page_token"] = token

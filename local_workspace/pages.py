@@ -173,7 +173,7 @@ def _headers(policy: str) -> dict[str, str]:
 
 
 def _file(path: Path) -> Response:
-    """A file of a volume, with a policy that keeps it from acting as one of the pages."""
+    """Return a file of a volume, with a policy that keeps it from acting as one of the pages."""
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if kind in ("application/json", "text/csv", "text/plain") or path.suffix in (".log", ".md", ".yml"):
         kind = "text/plain; charset=utf-8"
@@ -181,7 +181,7 @@ def _file(path: Path) -> Response:
 
 
 def _above_volumes(state: StateFolder, path: str) -> Path:
-    """The folders of catalogs and schemas, above the volumes themselves."""
+    """Return the folders of catalogs and schemas, above the volumes themselves."""
     base = state.volumes.resolve()
     target = (base / path).resolve()
     if not target.is_relative_to(base):
@@ -199,7 +199,7 @@ def _any_active(runs: list[Run]) -> bool:
 
 
 def _results(state: StateFolder, run: Run) -> list[tuple[str, str]]:
-    """Labels and links of what the run left on the ops volume: its verdict, its Data Docs, its publication."""
+    """Return labels and links of what the run left on the ops volume: its verdict, its Data Docs, its publication."""
     links = []
     root = next((parameter.value for parameter in run.parameters if parameter.name == "ops_root"), "")
     base = state.volumes.resolve()

@@ -12,7 +12,7 @@ from machine.state_folder import StateFolder
 
 
 def path_in_volumes(state: StateFolder, api_path: str) -> Path:
-    """The file of `/Volumes/<catalog>/<schema>/<volume>/...`. Raises ApiError."""
+    """Return the file of `/Volumes/<catalog>/<schema>/<volume>/...`. Raises ApiError."""
     parts = _parts(api_path)
     if parts[:1] != ["Volumes"] or len(parts) < 4:
         raise invalid(
@@ -22,13 +22,13 @@ def path_in_volumes(state: StateFolder, api_path: str) -> Path:
 
 
 def path_in_files(state: StateFolder, api_path: str) -> Path:
-    """The file of a workspace path. The prefix `/Workspace` may be left out, as in the real API."""
+    """Return the file of a workspace path. The prefix `/Workspace` may be left out, as in the real API."""
     parts = _parts(api_path)
     return _inside(state.files, parts[1:] if parts[:1] == ["Workspace"] else parts, api_path)
 
 
 def shown_name(path: Path) -> str:
-    """The name of a file, with replacement characters for bytes that are not UTF-8, which JSON cannot carry."""
+    """Return the name of a file, with replacement characters for bytes that are not UTF-8, which JSON cannot carry."""
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 

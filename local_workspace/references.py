@@ -32,5 +32,8 @@ def check(text: str, declared: set[str], where: str) -> None:
 
 
 def resolved(text: str, values: Mapping[str, str]) -> str:
-    """The text with each reference replaced by its value. A value that looks like a reference is not replaced again."""
+    """Return the text with each reference replaced by its value.
+
+    A value that looks like a reference is not replaced again.
+    """
     return _REFERENCE.sub(lambda match: values.get(match.group(1), match.group(0)), text)

@@ -17,7 +17,7 @@ FILE_LIMIT = 5 * 1024 * MIB
 
 
 async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
-    """The body in chunks. Raises ApiError as soon as its announced or actual size exceeds the limit (bytes)."""
+    """Yield the body in chunks. Raises ApiError as soon as its announced or actual size exceeds the limit (bytes)."""
     too_large = ApiError(413, "REQUEST_TOO_LARGE", f"The request's body is larger than {limit:,} bytes, the limit.")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
@@ -31,7 +31,7 @@ async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
 
 
 async def read_body(request: Request, limit: int = JSON_LIMIT) -> bytes:
-    """The whole body. Raises ApiError if it exceeds the limit (bytes)."""
+    """Return the whole body. Raises ApiError if it exceeds the limit (bytes)."""
     return b"".join([chunk async for chunk in _chunks(request, limit)])
 
 

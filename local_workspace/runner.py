@@ -71,7 +71,7 @@ class Runner:
             attempt.stop(Result.FAILED, SPARK_DIED)
 
     def read_log(self, task_run: TaskRun, limit: int) -> tuple[str, bool]:
-        """The last bytes of a task's log without secrets, and whether an earlier part was left out."""
+        """Return the last bytes of a task's log without secrets, and whether an earlier part was left out."""
         try:
             with (self._folder(task_run) / "log.txt").open("rb") as file:
                 size = file.seek(0, 2)

@@ -68,7 +68,10 @@ class SparkServer:
         start_timeout: float = 120.0,
         more_settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`jars` and `java_home` default to those of the state folder; `start_timeout` is seconds."""
+        """Prepare a server that is not started yet.
+
+        `jars` and `java_home` default to those of the state folder; `start_timeout` is seconds.
+        """
         self.state = StateFolder(Path(state).resolve())
         self.port = port
         self._driver_memory = driver_memory
@@ -126,7 +129,7 @@ class SparkServer:
         self._pid_file.unlink(missing_ok=True)
 
     def is_alive(self) -> bool:
-        """Whether the server's process runs."""
+        """Return whether the server's process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -140,7 +143,7 @@ class SparkServer:
         return f"sc://localhost:{self.port}/;token={self.state.secret('spark_token')}"
 
     def remote_url(self, session_id: str, user_id: str = "local") -> str:
-        """The connection string of one session."""
+        """Return the connection string of one session."""
         return f"{self.remote};user_id={quote(user_id)};session_id={session_id}"
 
     def end_orphan(self) -> bool:
@@ -200,7 +203,7 @@ class SparkServer:
         )
 
     def log_tail(self, lines: int = 12) -> str:
-        """The last lines of the server's log."""
+        """Return the last lines of the server's log."""
         try:
             text = self.log_file.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -295,7 +298,7 @@ logger.datanucleus.level = error
 
 
 def _spark_home() -> Path:
-    """The folder of the installed pyspark, which contains Spark; found without the cost of importing it."""
+    """Return the folder of the installed pyspark, which contains Spark; found without the cost of importing it."""
     found = importlib.util.find_spec("pyspark")
     if found is None or found.origin is None:
         raise SparkServerError(f"pyspark is not installed for {sys.executable}: run `make setup`.")

@@ -103,7 +103,7 @@ class Store:
         self._execute(f"insert into {table} ({names}) values ({marks})", *columns.values())  # noqa: S608 - own names
 
     def update(self, entity: Entity, **changes: Any) -> Entity:
-        """Write these fields alone, so that another thread's change of another field stays. Returns the new entity."""
+        """Write these fields alone, so that another thread's change of another field stays. Return the new entity."""
         changed = replace(entity, **changes)
         columns = {name: value for name, value in _columns(changed).items() if name in changes}
         assignments = ", ".join(f"{name} = ?" for name in columns)
@@ -116,11 +116,11 @@ class Store:
         return changed
 
     def job(self, job_id: int, *, deleted: bool = False) -> Job | None:
-        """The job, or None; `deleted` finds a deleted one too."""
+        """Return the job, or None; `deleted` finds a deleted one too."""
         return self._first(Job, "where job_id = ? and deleted <= ?", job_id, deleted)
 
     def jobs(self, name: str = "") -> list[Job]:
-        """All jobs, or those of that name (in upper or lower case, as the real filter); the newest first."""
+        """Return all jobs, or those of that name (in upper or lower case, as the real filter); the newest first."""
         return self._select(
             Job, "where not deleted and (? = '' or lower(name) = lower(?)) order by job_id desc", name, name
         )
@@ -129,11 +129,11 @@ class Store:
         return self._first(Run, "where run_id = ?", run_id)
 
     def runs(self, *, job_id: int | None = None, limit: int) -> list[Run]:
-        """The newest runs, of one job or of all."""
+        """Return the newest runs, of one job or of all."""
         return self._select(Run, "where ? is null or job_id = ? order by run_id desc limit ?", job_id, job_id, limit)
 
     def run_ids(self, job_id: int | None, created: tuple[int, int], *, active: bool, completed: bool) -> list[int]:
-        """The runs that were created between two moments, the newest first."""
+        """Return the runs that were created between two moments, the newest first."""
         rows = self._execute(
             f"select run_id from runs where (? is null or job_id = ?) and created between ? and ?"  # noqa: S608
             f" and not (? and life_cycle in ({_listed(TERMINAL)}))"
@@ -164,11 +164,11 @@ class Store:
         return self._first(TaskRun, "where run_id = ?", run_id)
 
     def task_runs(self, run_id: int) -> list[TaskRun]:
-        """Every attempt of every task of a run, the oldest first."""
+        """Return every attempt of every task of a run, the oldest first."""
         return self._select(TaskRun, "where parent_run_id = ? order by run_id", run_id)
 
     def latest_attempts(self, run_id: int) -> dict[str, TaskRun]:
-        """By task key."""
+        """Return the latest attempt of each task of a run, by task key."""
         return {task_run.task_key: task_run for task_run in self.task_runs(run_id)}
 
     def task_runs_with_process(self) -> list[TaskRun]:
@@ -178,7 +178,7 @@ class Store:
         self._execute("insert into tokens values (?, ?, ?)", token, job_id, run_id)
 
     def token(self, token: str) -> tuple[int, int] | None:
-        """The job id and the run id for which the idempotency token was used."""
+        """Return the job id and the run id for which the idempotency token was used."""
         rows = self._execute("select job_id, run_id from tokens where token = ?", token)
         return (rows[0]["job_id"], rows[0]["run_id"]) if rows else None
 

@@ -162,7 +162,7 @@ class TaskAttempt:
 
 
 def task_environment(secrets: Path) -> dict[str, str]:
-    """The whole environment of a task's process: it inherits nothing else of the workspace's."""
+    """Return the whole environment of a task's process: it inherits nothing else of the workspace's."""
     kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     environment.setdefault("LANG", "C.UTF-8")

@@ -41,7 +41,7 @@ class TaskProcess(Protocol):
         """What the task prints, to stdout and to stderr."""
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while the process runs."""
+        """Return the exit code, negative for a signal; None while the process runs."""
 
     def wait(self) -> int:
         """Wait for the end, and return the exit code."""

@@ -28,7 +28,7 @@ NAME = "task_process"
 
 
 def find_entry_point(package: str, name: str) -> Callable[[], object]:
-    """The entry point of that name in the package's metadata, otherwise the attribute of the package."""
+    """Return the entry point of that name in the package's metadata, otherwise the attribute of the package."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for entry_point in importlib.metadata.distribution(package).entry_points:
             if entry_point.name == name:

@@ -19,7 +19,7 @@ _TERMINATION = {
 
 
 def job_view(job: Job, *, expanded: bool = True) -> Json:
-    """`expanded` adds what a list of jobs leaves out: tasks, environments and parameters."""
+    """Show a job. `expanded` adds what a list of jobs leaves out: tasks, environments and parameters."""
     settings = job.settings.as_json()
     if not expanded:
         for field in ("tasks", "environments", "parameters"):
@@ -36,7 +36,7 @@ def job_view(job: Job, *, expanded: bool = True) -> Json:
 def run_view(
     run: Run, task_runs: list[TaskRun], base_url: str, *, history: bool = False, expanded: bool = True
 ) -> Json:
-    """`expanded` adds the tasks, `history` the repairs. `task_runs` are all attempts of all tasks."""
+    """Show a run. `expanded` adds the tasks, `history` the repairs. `task_runs` are all attempts of all tasks."""
     view: Json = {
         "job_id": run.job_id,
         "run_id": run.run_id,
@@ -59,7 +59,7 @@ def run_view(
 
 
 def task_run_view(run: Run, task_run: TaskRun, base_url: str) -> Json:
-    """A task run that was asked for by its own id: it looks like a run."""
+    """Show a task run that was asked for by its own id: it looks like a run."""
     return _task_view(run, task_run, base_url) | {
         "job_id": run.job_id,
         "parent_run_id": run.run_id,
@@ -93,7 +93,7 @@ def _parameter_view(parameter: RunParameter) -> Json:
 
 
 def _execution_view(execution: Execution, work_started: int | None) -> Json:
-    """State and times. `work_started` is the end of the set-up: the moment of the call of the entry point, say."""
+    """Show state and times. `work_started` is the end of the set-up: the moment of the call of the entry point, say."""
     created, started, ended = execution.created, execution.started, execution.ended
     return {
         "state": _state_view(execution),
@@ -119,7 +119,7 @@ def _state_view(execution: Execution) -> Json:
 
 
 def _status_view(execution: Execution) -> Json:
-    """The newer form of the state, which API 2.2 has beside the older one."""
+    """Show the newer form of the state, which API 2.2 has beside the older one."""
     if not execution.is_over:
         view: Json = {"state": execution.life_cycle}
         if execution.life_cycle == LifeCycle.QUEUED:
@@ -130,7 +130,7 @@ def _status_view(execution: Execution) -> Json:
 
 
 def _history(run: Run, task_runs: list[TaskRun]) -> list[Json]:
-    """The original attempt and each repair. Each ended as the next repair found it, the last as the run is now."""
+    """List the original attempt and each repair. Each ended as the next repair found it, the last as the run is now."""
     executions: list[Execution] = [*(repair.before for repair in run.repairs), run]
     original = [task_run.run_id for task_run in task_runs if task_run.repair_id is None]
     attempts: list[Json] = [{"type": "ORIGINAL", "start_time": run.started or run.created, "task_run_ids": original}]

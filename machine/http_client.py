@@ -31,7 +31,8 @@ class HttpClient:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def call(self, method: str, path: str, body: Any = None, *, timeout: float = 60) -> Any:
-        """The answer, parsed; {} where it has no content. `body` is sent as JSON, or as it is where it is bytes.
+        """Send a request, and return the answer, parsed; {} where it has no content. `body` is sent as JSON, or as it
+        is where it is bytes.
 
         Raises HttpError.
         """
@@ -52,7 +53,7 @@ class HttpClient:
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """The text that Databricks' API (`message`) or Airflow's (`detail`) gives as the reason."""
+    """Return the text that Databricks' API (`message`) or Airflow's (`detail`) gives as the reason."""
     text = error.read().decode(errors="replace")
     try:
         answer = json.loads(text)

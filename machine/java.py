@@ -17,7 +17,7 @@ class NoJavaError(UserError):
 
 
 def find_java_home(state: Path) -> Path:
-    """JAVA_HOME for Spark: LAKEHOUSE_JAVA_HOME, the state folder's own Java, or the machine's.
+    """Return JAVA_HOME for Spark: LAKEHOUSE_JAVA_HOME, the state folder's own Java, or the machine's.
 
     Raises NoJavaError.
     """
@@ -32,8 +32,8 @@ def find_java_home(state: Path) -> Path:
 
 
 def machine_java_home() -> Path | None:
-    """The folder of the machine's own Java: LAKEHOUSE_JAVA_HOME, or else JAVA_HOME or the search path if Spark runs
-    on it.
+    """Return the folder of the machine's own Java: LAKEHOUSE_JAVA_HOME, or else JAVA_HOME or the search path if Spark
+    runs on it.
 
     Raises NoJavaError where LAKEHOUSE_JAVA_HOME, which a person has chosen, is not usable.
     """
@@ -46,12 +46,13 @@ def machine_java_home() -> Path | None:
 
 
 def is_usable(version: int | None) -> bool:
-    """Whether Spark runs on this major version."""
+    """Return whether Spark runs on this major version."""
     return version is not None and OLDEST <= version <= NEWEST
 
 
 def major_version(home: Path) -> int | None:
-    """The major version of the Java in a folder; None if that is no working Java (macOS has a stub that is none)."""
+    """Return the major version of the Java in a folder; None if that is no working Java (macOS has a stub that is
+    none)."""
     program, release = home / "bin" / "java", home / "release"
     if release.is_file() and os.access(program, os.X_OK):
         text = release.read_text(encoding="utf-8", errors="replace")

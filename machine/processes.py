@@ -32,7 +32,8 @@ class ProcessIdentity:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether all its threads are gone: until then it keeps its memory and its ports, though its first one may be.
+    """Return whether all its threads are gone: until then it keeps its memory and its ports, though its first one may
+    be.
 
     Raises psutil.NoSuchProcess where not even its id is left.
     """
@@ -40,7 +41,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def _started(pid: int) -> float:
-    """When the process was started; on Linux in ticks since boot, which no change of the clock moves."""
+    """Return when the process was started; on Linux in ticks since boot, which no change of the clock moves."""
     try:
         return float(
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
@@ -50,7 +51,7 @@ def _started(pid: int) -> float:
 
 
 def boot_id() -> str:
-    """Which start of the machine this is: process ids and start times in ticks count from it. Linux alone says so."""
+    """Identify this start of the machine: process ids and start times in ticks count from it. Linux alone says so."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -64,7 +65,7 @@ def signal_group(group: int, number: signal.Signals) -> None:
 
 
 def group_members(group: int) -> list[int]:
-    """The processes of a group that have not ended."""
+    """Return the processes of a group that have not ended."""
     members = []
     for process in psutil.process_iter():
         try:

@@ -14,12 +14,12 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def random_token() -> str:
-    """256 random bits of letters, digits, - and _, which need no quotes in a URL, a shell or YAML."""
+    """Return 256 random bits of letters, digits, - and _, which need no quotes in a URL, a shell or YAML."""
     return secrets.token_urlsafe(32)
 
 
 def fernet_key() -> str:
-    """A key as Airflow wants it for the values that it encrypts: 32 bytes, base64 for URLs."""
+    """Return a key as Airflow wants it for the values that it encrypts: 32 bytes, base64 for URLs."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -102,7 +102,8 @@ class StateFolder:
         return self.root / "pids"
 
     def secret(self, name: str) -> str:
-        """The secret with that name; made on first use, in a file that only its owner can read, and never changed.
+        """Return the secret with that name; made on first use, in a file that only its owner can read, and never
+        changed.
 
         Raises UserError where the file is empty.
         """
@@ -132,7 +133,7 @@ class StateFolder:
             self.secret(name)
 
     def secret_values(self) -> list[str]:
-        """Every secret in the folder: what no log and no page may show."""
+        """Return every secret in the folder: what no log and no page may show."""
         if not self.secrets.is_dir():
             return []
         values = set()
@@ -145,7 +146,7 @@ class StateFolder:
 
 
 def named_root() -> Path:
-    """The folder that LAKEHOUSE_STATE names, or `.state` in the repository."""
+    """Return the folder that LAKEHOUSE_STATE names, or `.state` in the repository."""
     named = os.environ.get("LAKEHOUSE_STATE")
     return (Path(named).expanduser() if named else REPO / ".state").resolve()
 

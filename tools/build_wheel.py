@@ -26,7 +26,8 @@ STAMP = ".built-from"
 
 
 def ensure_wheel(state: StateFolder, repo: Path = REPO) -> Path:
-    """The one wheel in dist/, built again if a source file has changed: equal sources make an equal wheel.
+    """Build the one wheel in dist/ again if a source file has changed, and return it: equal sources make an equal
+    wheel.
 
     Raises UserError.
     """
@@ -52,7 +53,7 @@ def ensure_wheel(state: StateFolder, repo: Path = REPO) -> Path:
 
 
 def source_files(repo: Path) -> list[Path]:
-    """All files that the wheel is made from, in a fixed order."""
+    """Return all files that the wheel is made from, in a fixed order."""
     files = [repo / name for name in PROJECT_FILES if (repo / name).exists()]
     for package in PACKAGES:
         files += [path for path in (repo / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
@@ -60,7 +61,7 @@ def source_files(repo: Path) -> list[Path]:
 
 
 def digest_of(repo: Path, sources: list[Path]) -> str:
-    """A hash over the names and the contents of the sources."""
+    """Return a hash over the names and the contents of the sources."""
     digest = hashlib.sha256()
     for path in sources:
         content = path.read_bytes()

@@ -34,7 +34,7 @@ _LARGE = 20_000
 
 
 def read_source(data: Path) -> pd.DataFrame:
-    """All lines of the source (plain, .xz, .gz or .zip) as text."""
+    """Read all lines of the source (plain, .xz, .gz or .zip) as text."""
     return pd.read_csv(data, encoding="cp1252", dtype=str, keep_default_na=False)
 
 
@@ -47,7 +47,7 @@ def moments(texts: pd.Series) -> pd.Series:
 
 
 def marginals(lines: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """The distributions by which a feed is compared with the source: for each, value -> count.
+    """Count the distributions by which a feed is compared with the source: for each, value -> count.
 
     `lines` hold each order item once, as texts.
     """
@@ -82,13 +82,13 @@ def marginals(lines: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def mean_prices(lines: pd.DataFrame) -> dict[str, int]:
-    """Mean price of the items of each category, in cents."""
+    """Return mean price of the items of each category, in cents."""
     means = cents(lines["Product Price"]).groupby(lines["Category Name"]).mean()
     return {str(name): round(float(value)) for name, value in means.sort_index().items()}
 
 
 def calibrate(lines: pd.DataFrame) -> dict[str, Any]:
-    """The content of parameters.json."""
+    """Count what parameters.json holds."""
     lines = lines.assign(day=moments(lines["order date (DateOrders)"]).dt.normalize())
     first_day = lines.groupby("Customer Id")["day"].transform("min")
     lines["is_new"] = (first_day >= BREAK).astype(int)
@@ -151,8 +151,8 @@ def _rows(frame: pd.DataFrame, *columns: str) -> list[list[Any]]:
 
 
 def _products(lines: pd.DataFrame) -> list[list[Any]]:
-    """id, name, image, category id, category, department id, department, cents, greatest quantity, and lines in orders
-    of known and of new customers."""
+    """Return id, name, image, category id, category, department id, department, cents, greatest quantity, and lines in
+    orders of known and of new customers."""
     found = []
     products = {int(str(number)): group for number, group in lines.groupby("Product Card Id")}
     for number, items in sorted(products.items()):
@@ -170,7 +170,8 @@ def _products(lines: pd.DataFrame) -> list[list[Any]]:
 
 
 def _stores(customers: pd.DataFrame) -> list[list[Any]]:
-    """country, state, city, zip code, customers, the middle's latitude and longitude in hundredths, positions."""
+    """Return country, state, city, zip code, customers, the middle's latitude and longitude in hundredths,
+    positions."""
     whole = customers[customers["Customer Zipcode"] != ""]
     keys = ["Customer Country", "Customer State", "Customer City", "Customer Zipcode"]
     return [
@@ -185,8 +186,8 @@ def _stores(customers: pd.DataFrame) -> list[list[Any]]:
 
 
 def _places(orders: pd.DataFrame) -> dict[str, Any]:
-    """market -> region -> country -> state -> city -> orders of known and of new customers, by zip code if there is
-    any."""
+    """Return market -> region -> country -> state -> city -> orders of known and of new customers, by zip code if there
+    is any."""
     tree: dict[str, Any] = {}
     keys = ["Market", "Order Region", "Order Country", "Order State", "Order City", "Order Zipcode"]
     for key, kinds in orders.groupby(keys)["is_new"]:
@@ -202,7 +203,7 @@ def _places(orders: pd.DataFrame) -> dict[str, Any]:
 
 
 def faker_names() -> dict[str, Any]:
-    """The content of names.json, from Faker's lists for en_US."""
+    """Return the content of names.json, from Faker's lists for en_US."""
     import faker
     from faker.providers.address.en_US import Provider as Addresses
     from faker.providers.person.en_US import Provider as People
@@ -216,7 +217,7 @@ def faker_names() -> dict[str, Any]:
 
 
 def to_json(content: Mapping[str, Any]) -> str:
-    """The content as JSON with one line per row of a list, so that diffs can be read."""
+    """Return the content as JSON with one line per row of a list, so that diffs can be read."""
     return "{\n" + ",\n".join(f"{json.dumps(key)}: {_block(value)}" for key, value in content.items()) + "\n}\n"
 
 
@@ -235,7 +236,7 @@ def _block(value: Any) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.calibrate", description=__doc__)
     parser.add_argument("data", type=Path, nargs="?", help="the real data set: plain, .xz, .gz or .zip")
     parser.add_argument("--names", action="store_true", help="copy the name lists of the installed Faker")

@@ -74,7 +74,7 @@ def ensure_environment(state: StateFolder, name: str) -> bool:
 
 
 def stamp_of(requirements: bytes, version: tuple[int, int]) -> str:
-    """What an environment was made from: the requirements' hash and the Python's version."""
+    """Describe what an environment was made from: the requirements' hash and the Python's version."""
     return f"{hashlib.sha256(requirements).hexdigest()} python{version[0]}.{version[1]}\n"
 
 
@@ -138,14 +138,15 @@ def _uv(state: StateFolder) -> list[str]:
 
 
 def uv_environment(state: StateFolder) -> dict[str, str]:
-    """The environment in which uv uses the index, the certificates and the rest that pip is configured for."""
+    """Return the environment in which uv uses the index, the certificates and the rest that pip is configured for."""
     pip = [str(state.python("tools")), "-m", "pip", "config", "list"]
     listed = subprocess.run(pip, capture_output=True, text=True)
     return {**os.environ, **uv_variables(pip_settings(listed.stdout), os.environ)}
 
 
 def pip_settings(listing: str) -> dict[str, str]:
-    """The settings in the output of `pip config list`; of two sources of one setting the stronger, as pip decides.
+    """Return the settings in the output of `pip config list`; of two sources of one setting the stronger, as pip
+    decides.
 
     Lines look like `global.index-url='https://...'`, `install.find-links=...` and `:env:.cert=...`.
     """
@@ -166,7 +167,7 @@ def pip_settings(listing: str) -> dict[str, str]:
 
 
 def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
-    """uv's variables for pip's settings; what the user has set for uv itself stays."""
+    """Return uv's variables for pip's settings; what the user has set for uv itself stays."""
     lists = {"extra-index-url": "UV_INDEX", "trusted-host": "UV_INSECURE_HOST"}
     variables: dict[str, str] = {}
     if "index-url" in pip:

@@ -39,7 +39,7 @@ _WRITES = {
 
 
 def lineage() -> str:
-    """A Mermaid diagram of which table is derived from which."""
+    """Return a Mermaid diagram of which table is derived from which."""
     lines = ["```mermaid", "flowchart TB", '  landing[("landing<br/>dt=YYYY-MM-DD/*.csv")]']
     for layer in dict.fromkeys(table.layer for table in TABLES.values()):
         lines.append(f"  subgraph {layer}")
@@ -59,7 +59,7 @@ def _node(name: str) -> str:
 
 
 def tables() -> str:
-    """A section for each table: its facts, then its columns."""
+    """Return a section for each table: its facts, then its columns."""
     return "\n\n".join(_section(table) for table in TABLES.values())
 
 
@@ -95,7 +95,7 @@ def _section(table: TableSpec) -> str:
 
 
 def airflow_settings() -> str:
-    """A row for each setting of the Airflow side, from the docstring under its field."""
+    """Return a row for each setting of the Airflow side, from the docstring under its field."""
     defaults, rows = settings.load({}), []
     for name, text in setting_texts().items():
         variable = f"LAKEHOUSE_{name.upper()}"
@@ -107,14 +107,14 @@ def airflow_settings() -> str:
 
 
 def _without_default(text: str) -> str:
-    """The text without "(default X)"; what stands there beside X stays."""
+    """Return the text without "(default X)"; what stands there beside X stays."""
     text = re.sub(r" \(default [^(),:]*\)", "", text)
     text = re.sub(r"\(default none: ", "(none: ", text)
     return re.sub(r"\(default [^(),:]*, ", "(", text).rstrip(".")
 
 
 def setting_texts() -> dict[str, str]:
-    """The docstring of each field of Settings, on one line."""
+    """Return the docstring of each field of Settings, on one line."""
     source = Path(settings.__file__).read_text(encoding="utf-8")
     (body,) = (
         node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Settings"
@@ -130,7 +130,7 @@ def setting_texts() -> dict[str, str]:
 
 
 def bundle_variables() -> str:
-    """A row for each variable of the bundle: its default, and what a target sets or leaves open."""
+    """Return a row for each variable of the bundle: its default, and what a target sets or leaves open."""
     bundle = yaml.safe_load((REPO / "databricks.yml").read_text(encoding="utf-8"))
     targets = {name: target.get("variables", {}) for name, target in bundle["targets"].items()}
     rows = []
@@ -187,12 +187,12 @@ PARTS: dict[str, Callable[[], str]] = {
 
 
 def generated(page: str) -> str:
-    """The page with its generated parts as the code gives them now. Raises KeyError for an unknown part."""
+    """Return the page with its generated parts as the code gives them now. Raises KeyError for an unknown part."""
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", page)
 
 
 def stale_files(docs: Path = DOCS, published_tables: Path = PUBLISHED_TABLES) -> dict[Path, str]:
-    """Every file that differs from what the code gives, with its new text."""
+    """Return every file that differs from what the code gives, with its new text."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
     new = {path: generated(text) for path, text in texts.items()}
     layers = {layer: [spec.short_name for spec in tables_of(layer)] for layer in LAYERS}

@@ -68,13 +68,13 @@ def _date(text: str) -> date:
 
 
 def synthetic_feed() -> None:
-    """Entry point of the job task."""
+    """Run the job task, as its entry point."""
     log_to_stdout("feeds")
     log.info("%s", run(sys.argv[1:]))
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     try:
         print(run(sys.argv[1:]))
     except (LakehouseError, OSError) as error:

@@ -18,7 +18,7 @@ _DECIMALS = 9
 
 
 def texts(values: Iterable[str]) -> pa.Array:
-    """The values as they are in a file.
+    """Return the values as they are in a file.
 
     The source quotes nothing, as none of its values needs it. Raises ValueError for one that would.
     """
@@ -26,7 +26,7 @@ def texts(values: Iterable[str]) -> pa.Array:
 
 
 def fields(rows: Iterable[Sequence[str]]) -> pa.Array:
-    """Adjacent fields, each followed by a comma. Raises ValueError as `texts` does."""
+    """Return adjacent fields, each followed by a comma. Raises ValueError as `texts` does."""
     return _encoded("".join(f"{_plain(value)}," for value in row) for row in rows)
 
 
@@ -49,24 +49,24 @@ def constant(value: str, count: int) -> pa.Array:
 
 
 def joined(*parts: Any) -> pa.Array:
-    """Row by row, the parts one after the other."""
+    """Join the parts row by row, one after the other."""
     return pc.binary_join_element_wise(*parts, _NOTHING)
 
 
 def ends(lines: pa.Array) -> npt.NDArray[np.int32]:
-    """The offsets at which the values of an array begin in its bytes, and the end of the last one."""
+    """Return the offsets at which the values of an array begin in its bytes, and the end of the last one."""
     return np.frombuffer(lines.buffers()[1], dtype=np.int32)[lines.offset : lines.offset + len(lines) + 1]
 
 
 def body(lines: pa.Array) -> memoryview:
-    """All bytes of an array, without a copy."""
+    """Return all bytes of an array, without a copy."""
     bounds = ends(lines)
     return memoryview(lines.buffers()[2])[bounds[0] : bounds[-1]]
 
 
 def float32_texts(values: npt.NDArray[np.float64]) -> pa.Array:
-    """The numbers as the source writes them: in single precision (327.75, but 59.99000168), rounded half-up to nine
-    decimals, and then again to ten digits.
+    """Return the numbers as the source writes them: in single precision (327.75, but 59.99000168), rounded half-up to
+    nine decimals, and then again to ten digits.
 
     The conversion to single precision is exact by IEEE 754, and the digits come from integers: a single is a whole
     number of 24 bits, shifted. Raises ValueError for a million or more.

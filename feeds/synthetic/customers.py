@@ -78,16 +78,17 @@ class Customers:
         )
 
     def newcomer_id(self, number: Integers) -> Integers:
-        """The id of new customers, counted from 0."""
+        """Return the id of new customers, counted from 0."""
         return self.regulars + number + 1
 
     def regular_id(self, number: Integers) -> Integers:
-        """The id of regular customers, counted from 0: those of the beginning, then newcomers who have stayed."""
+        """Return the id of regular customers, counted from 0: those of the beginning, then newcomers who have
+        stayed."""
         late = self.regulars + STAYS_ONE_IN * (number - self.regulars)
         return np.where(number < self.regulars, number, late) + 1
 
     def regulars_joined(self, newcomers: Integers) -> Integers:
-        """The number of regular customers ever, after that number of newcomers has joined."""
+        """Return the number of regular customers ever, after that number of newcomers has joined."""
         return self.regulars + -(-newcomers // STAYS_ONE_IN)
 
     def segments(self, ids: Integers, day: Integers) -> Integers:
@@ -97,7 +98,8 @@ class Customers:
         return np.where(changed, self._segments.pick(other), home)
 
     def stores(self, ids: Integers, day: Integers) -> tuple[Integers, Integers]:
-        """The store near which each lives, and the index of the address: -1 at home, else the number of the move."""
+        """Return the store near which each lives, and the index of the address: -1 at home, else the number of the
+        move."""
         home = self._stores.pick(self._home.halves(ids)[0])
         moves = (day + ids) // MOVES_EVERY
         chance, other = self._moves.halves(pair(ids, moves))
@@ -105,7 +107,7 @@ class Customers:
         return np.where(away, self._stores.pick(other), home), np.where(away, moves, -1)
 
     def rows(self, ids: Integers, day: Integers) -> CustomerRows:
-        """The attributes of these customers, each on a day."""
+        """Return the attributes of these customers, each on a day."""
         store, address = self.stores(ids, day)
         first, last = self._names.halves(ids)
         living_at = pair(ids, address + 1)
@@ -130,7 +132,8 @@ class Customers:
         )
 
     def changed(self, numbers: Integers, first_day: int, last_day: int) -> CustomerChanges:
-        """When these regular customers (counted from 0) have another segment or zip code than on the day before."""
+        """Find when these regular customers (counted from 0) have another segment or zip code than on the day
+        before."""
         ids = self.regular_id(numbers)
         found = []
         for every in (MOVES_EVERY, SEGMENTS_EVERY):

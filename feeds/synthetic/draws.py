@@ -31,7 +31,7 @@ class Stream:
         self._key = np.uint64(int.from_bytes(digest[:8], "little"))
 
     def bits(self, index: Integers) -> Bits:
-        """64 random bits for each index."""
+        """Return 64 random bits for each index."""
         x = index.astype(np.uint64)
         x += np.uint64(1)
         x *= _GOLDEN
@@ -44,18 +44,18 @@ class Stream:
         return x
 
     def halves(self, index: Integers) -> tuple[Bits, Bits]:
-        """Two independent draws of 32 bits for each index."""
+        """Return two independent draws of 32 bits for each index."""
         x = self.bits(index)
         return x >> _HALF, x & _LOW
 
 
 def pair(first: Integers, second: Integers) -> Integers:
-    """One index for two: `second` counts from 0 to 65,535."""
+    """Return one index for two: `second` counts from 0 to 65,535."""
     return (first << 16) + second
 
 
 def below(draw: Bits, limit: int | Integers) -> Integers:
-    """A whole number from 0 to limit - 1 from a draw of 32 bits; limit is at most 2 ** 32."""
+    """Return a whole number from 0 to limit - 1 from a draw of 32 bits; limit is at most 2 ** 32."""
     # The shift leaves less than 2 ** 32, so the view as signed integers changes no value.
     return ((draw * np.asarray(limit, dtype=np.uint64)) >> _HALF).view(np.int64)
 
@@ -70,5 +70,5 @@ class Weighted:
             raise ValueError(f"weights must sum to 1 to 2 ** 32 - 1, not {self.total}")
 
     def pick(self, draw: Bits) -> Integers:
-        """A position for each draw of 32 bits."""
+        """Return a position for each draw of 32 bits."""
         return np.searchsorted(self._ends, below(draw, self.total), side="right")

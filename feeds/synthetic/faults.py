@@ -73,7 +73,7 @@ class FaultInjector:
             self._which = Weighted([shares[kind] for kind in self._kinds])
 
     def inject(self, lines: Lines) -> tuple[dict[int, list[bytes]], list[Injected]]:
-        """The lines that replace damaged ones, by position, and what quarantine must hold of them."""
+        """Return the lines that replace damaged ones, by position, and what quarantine must hold of them."""
         if not self.share:
             return {}, []
         stream = Stream(self._settings.seed, f"faults of day {lines.day}")
@@ -147,7 +147,7 @@ def malformations() -> tuple[Fault, ...]:
 
 @functools.cache
 def corruptions() -> tuple[Fault, ...]:
-    """One for each row rule, one for each column of another type than text, and two for the encoding."""
+    """Return one fault for each row rule, one for each column of another type than text, and two for the encoding."""
     suite = json.loads((files("gx") / "suites" / "bronze_rows.json").read_text(encoding="utf-8"))
     return (
         *_broken_rules(suite["expectations"]),

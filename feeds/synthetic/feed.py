@@ -212,7 +212,7 @@ class _DayFile:
 
 
 def _changes(writer: LineWriter, first_day: int, last_day: int) -> Iterator[tuple[int, str]]:
-    """The truth about customers and products: the day of each change, and its line of JSON."""
+    """Yield the truth about customers and products: the day of each change, and its line of JSON."""
     customers, products = writer.customers, writer.products
     days = np.arange(first_day, last_day + 1)
     # All who may be in a file: regular customers, and those who left since the oldest order not yet delivered.

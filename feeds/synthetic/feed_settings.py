@@ -64,7 +64,7 @@ def _scaled(name: str, text: str, factor: int, most: Decimal) -> int:
 
 
 def day_number(day: date) -> int:
-    """Days since the epoch. Raises ParameterRefused before it."""
+    """Return days since the epoch. Raises ParameterRefused before it."""
     if day < EPOCH:
         raise ParameterRefused(f"there is no feed for {day}: it begins on {EPOCH}")
     return (day - EPOCH).days

@@ -55,7 +55,7 @@ class LineWriter:
     """The lines of a feed, day by day."""
 
     def __init__(self, settings: FeedSettings, chunk: int = CHUNK) -> None:
-        """`chunk`: the number of orders in memory at a time."""
+        """Prepare the texts. `chunk` is the number of orders in memory at a time."""
         self._chunk = chunk
         self.customers = Customers(settings)
         self.products = Products(settings)
@@ -67,7 +67,7 @@ class LineWriter:
         self._choice, self._terms = (Stream(settings.seed, f"item {name}") for name in ("choice", "terms"))
 
     def lines(self, first_day: int, last_day: int) -> Iterator[Lines]:
-        """All lines delivered on some days, one after the other, in chunks that belong to one day each."""
+        """Yield all lines delivered on some days, one after the other, in chunks that belong to one day each."""
         deliveries = self.book.delivered(first_day, last_day)
         for begin in range(0, len(deliveries.numbers), self._chunk):
             chunk = deliveries.where(slice(begin, begin + self._chunk))
@@ -110,7 +110,7 @@ class LineWriter:
         return items.where(self._is_deliverable(deliveries, items))
 
     def _is_deliverable(self, deliveries: Deliveries, items: _Items) -> Flags:
-        """Whether an item may be delivered: all but those of orders whose earlier delivery had another price.
+        """Return whether an item may be delivered: all but those of orders whose earlier delivery had another price.
 
         A second delivery of such an order would either change the amount paid or revert the product's price.
         """
@@ -152,7 +152,7 @@ class LineWriter:
         )
 
     def _order_columns(self, deliveries: Deliveries, orders: Orders, customers: CustomerRows) -> tuple[pa.Array, ...]:
-        """What all lines of an order share, in the six pieces that are adjacent in a line."""
+        """Return what all lines of an order share, in the six pieces that are adjacent in a line."""
         texts, count = self._texts, len(deliveries.numbers)
         comma = constant(",", count)
         shipping = pa.array(orders.shippings)

@@ -100,18 +100,18 @@ class OrderBook:
         )
 
     def before(self, days: Integers) -> Integers:
-        """The number of orders before each of these days."""
+        """Return the number of orders before each of these days."""
         weeks, rest = np.divmod(days, 7)
         expected = (weeks * self._sums[-1] + self._sums[rest]) * self._scale // _MILLION
         jitter = below(self._counts.halves(days)[0], 2 * self._jitter + 1) - self._jitter
         return expected + np.where(days == 0, 0, jitter)
 
     def regulars_before(self, days: Integers) -> Integers:
-        """The number of regular customers ever before each of these days."""
+        """Return the number of regular customers ever before each of these days."""
         return self._customers.regulars_joined(self.before(days) // self._new_every)
 
     def delivered(self, first_day: int, last_day: int) -> Deliveries:
-        """The deliveries of consecutive days."""
+        """Return the deliveries of consecutive days."""
         days = np.arange(max(0, first_day - LONGEST_LAG), last_day + 1)
         bounds = self.before(np.append(days, last_day + 1))
         numbers, own = np.arange(bounds[0], bounds[-1]), np.repeat(days, np.diff(bounds))
@@ -128,7 +128,7 @@ class OrderBook:
         return Deliveries(numbers[at], own[at], delivery[order], late[at] > 0, is_again[order])
 
     def orders(self, deliveries: Deliveries) -> Orders:
-        """The attributes of these orders as of their deliveries."""
+        """Return the attributes of these orders as of their deliveries."""
         numbers, days = deliveries.numbers, deliveries.days
         unique, at = np.unique(days, return_inverse=True)
         begins, ends = self.before(unique)[at], self.before(unique + 1)[at]
@@ -157,7 +157,7 @@ class OrderBook:
         )
 
     def _delay(self, numbers: Integers) -> tuple[Integers, Integers]:
-        """Days until the first delivery, and until the second one (0: no second one)."""
+        """Return days until the first delivery, and until the second one (0: no second one)."""
         chance, lag = self._delays.halves(numbers)
         again = np.where(below(chance, _AGAIN_ONE_IN) == 0, self._lags.pick(lag), 0)
         if not self._late:

@@ -41,7 +41,7 @@ class Catalogue:
     """The sums at which the days begin: those for known customers, those for new ones, and the end."""
 
     def pick(self, draw: Bits, days: Integers, is_new: Flags) -> Integers:
-        """A product's row for each draw of 32 bits."""
+        """Return a product's row for each draw of 32 bits."""
         at = days - self.first_day + np.where(is_new, len(self.bounds) // 2, 0)
         found = self.bounds[at] + below(draw, self.bounds[at + 1] - self.bounds[at])
         return self.rows[np.searchsorted(self.ends, found, side="right") % len(self.rows)]
@@ -65,14 +65,14 @@ class Products:
         return self._first_ids[rows % self.slots] + _ID_STEP * (rows // self.slots)
 
     def joined(self, rows: Integers) -> Integers:
-        """The day on which each is first on sale; products of the source always were."""
+        """Return the day on which each is first on sale; products of the source always were."""
         generation = rows // self.slots
         spread = below(self._joining.halves(rows)[0], _GENERATION_SPREAD)
         return np.where(generation == 0, -_GENERATION_EVERY, (generation - 1) * _GENERATION_EVERY + spread + 1)
 
     def rows(self, days: Integers) -> tuple[Integers, Integers]:
-        """All rows that may be in a line of these days (on sale, or until recently), and the day of each, in order of
-        the days and then of the slots."""
+        """Return all rows that may be in a line of these days (on sale, or until recently), and the day of each, in
+        order of the days and then of the slots."""
         slots = np.tile(np.arange(self.slots), len(days))
         each = np.repeat(days, self.slots)
         newest = slots + self.slots * (each // _GENERATION_EVERY + 1)
@@ -97,7 +97,7 @@ class Products:
         return self._run_out(rows, day) | (self.joined(rows + self.slots) <= day)
 
     def cents(self, rows: Integers, day: int | Integers) -> Integers:
-        """List prices, on one day or each on its own day."""
+        """Return list prices, on one day or each on its own day."""
         phase = below(self._prices.halves(rows)[1], PRICE_EVERY)
         period, since = np.divmod(day + phase, PRICE_EVERY)
         change_at = below(self._prices.halves(pair(rows, period + 1))[0], PRICE_EVERY)
@@ -108,7 +108,7 @@ class Products:
         return np.maximum(1, (first * factor + 50) // 100)
 
     def changed(self, days: Integers) -> tuple[Integers, Integers]:
-        """The rows whose price or availability differs from the day before, and the day of each."""
+        """Return the rows whose price or availability differs from the day before, and the day of each."""
         rows, each = self.rows(days)
         differ = (self.cents(rows, each) != self.cents(rows, each - 1)) | (
             self.is_unavailable(rows, each) != self.is_unavailable(rows, each - 1)

@@ -66,12 +66,12 @@ class Vocabulary:
         self._products: ProductTexts | None = None
 
     def dates(self, first_day: int, last_day: int) -> pa.Array:
-        """The dates from the first day to the last possible day of shipping for the last day."""
+        """Return the dates from the first day to the last possible day of shipping for the last day."""
         days = map(date_of, range(first_day, last_day + _LONGEST_SHIPPING + 1))
         return texts(f"{each.month}/{each.day}/{each.year} " for each in days)
 
     def products(self, products: Products, rows: int) -> ProductTexts:
-        """The texts of at least this many products, by row."""
+        """Return the texts of at least this many products, by row."""
         if self._products is None or len(self._products.ids) < rows:
             self._products = ProductTexts(products, rows)
         return self._products
@@ -105,7 +105,7 @@ def _rates(hundredths: Integers) -> pa.Array:
 
 
 def _places(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Market, region, country, state, city and zip code of all places."""
+    """Yield market, region, country, state, city and zip code of all places."""
     for name, branch in tree.items():
         if isinstance(branch, dict):
             yield from _places(branch, (*above, name))
@@ -114,7 +114,7 @@ def _places(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 def _positions(settings: FeedSettings, stores: list[list[Any]]) -> tuple[Integers, pa.Array]:
-    """The index of each store's first position in the list of all, and that list: latitude and longitude."""
+    """Return the index of each store's first position in the list of all, and that list: latitude and longitude."""
     counts = np.array([row[7] for row in stores])
     store = np.repeat(np.arange(len(stores)), counts)
     north, east = Stream(settings.seed, "store positions").halves(np.arange(len(store)))

@@ -27,5 +27,5 @@ TABLES: dict[str, TableSpec] = {
 
 
 def tables_of(layer: str) -> tuple[TableSpec, ...]:
-    """The tables of a layer; a table comes after those that it is derived from."""
+    """Return the tables of a layer; a table comes after those that it is derived from."""
     return tuple(spec for spec in TABLES.values() if spec.layer == layer)

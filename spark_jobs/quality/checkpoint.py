@@ -81,7 +81,7 @@ def run_checkpoint(
     judged: Sequence[str] | None = None,
     folder: Traversable | None = None,
 ) -> AuditResult:
-    """Judges the layer by the rules of `gx/rules/`. Only those inputs are made that its evidence names.
+    """Judge the layer by the rules of `gx/rules/`. Only those inputs are made that its evidence names.
 
     `parameters` are those of the rule files that differ from their defaults. With `empty_change` only the evidence
     counts that judges a layer which stays as it is. `tables` are all of the layer, and `judged`
@@ -136,7 +136,8 @@ def _asked(rules: LayerRules, known: Mapping[str, Any], audit: _Audit, empty_cha
 def _made(
     inputs: Mapping[str, Input], asked: Sequence[Asked], audit: _Audit
 ) -> tuple[dict[str, DataFrame], list[Asked]]:
-    """The inputs that the evidence names, made at the same time; and the evidence whose inputs all are."""
+    """Make the inputs that the evidence names, at the same time; return them, and the evidence that has all of its
+    inputs."""
 
     def make(name: str) -> DataFrame | str:
         try:
@@ -157,7 +158,7 @@ def _made(
 
 
 def _counted(asked: Sequence[Asked], bound: Bound, audit: _Audit) -> tuple[dict[str, Counted], list[Asked]]:
-    """The counts of all evidence by one statement; one by one where that fails, to name what is wrong."""
+    """Count all evidence by one statement; one by one where that fails, to name what is wrong."""
     if not asked:
         return {}, []
     try:
@@ -207,7 +208,7 @@ def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound,
 
 
 def _samples(unmet: Sequence[tuple[Asked, Rule]], bound: Bound) -> dict[tuple[str, str], Any]:
-    """The samples of each rule that could be fetched: a finding counts without samples too."""
+    """Fetch the samples of each rule, as far as they can be: a finding counts without samples too."""
     if not unmet:
         return {}
     try:
@@ -220,14 +221,14 @@ def _samples(unmet: Sequence[tuple[Asked, Rule]], bound: Bound) -> dict[tuple[st
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """Convert a value to what JSON has."""
     if isinstance(value, Decimal):
         return float(value)
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)
 
 
 def _in_short(error: Exception) -> str:
-    """An error in a line that holds no data: Spark quotes data in single quotes, and columns in backticks."""
+    """Describe an error in a line that holds no data: Spark quotes data in single quotes, and columns in backticks."""
     line = (str(error).strip().splitlines() or [""])[0]
     quoted = re.sub(r"'[^']*'", "'...'", line)
     return f"{type(error).__name__}: {quoted[:200]}"

@@ -10,7 +10,7 @@ from spark_jobs.quality.checkpoint import AuditResult
 
 
 def render_data_docs(audit: AuditResult, folder: Path, title: str) -> Path:
-    """Writes `index.html` into `folder`, which it makes, and returns its path. `title` heads the page."""
+    """Write `index.html` into `folder`, which is made, and return its path. `title` heads the page."""
     from jinja2 import Environment, StrictUndefined
 
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(

@@ -13,7 +13,8 @@ Samples = Mapping[str | None, tuple[dict[str, Any], ...]]
 
 
 def findings(file: RuleFile, rule: Rule, number: int, counted: Counted, samples: Samples) -> tuple[Finding, ...]:
-    """One finding per landing date that has bad rows, in order; `number` is the rule's place among the counts."""
+    """Return one finding per landing date that has bad rows, in order; `number` is the rule's place among the
+    counts."""
     found = []
     for day in sorted(counted.bad, key=str):
         bad = counted.bad[day][number]
@@ -27,7 +28,7 @@ def findings(file: RuleFile, rule: Rule, number: int, counted: Counted, samples:
 
 
 def refusal(asset: str, rule: str, message: str) -> Finding:
-    """What could not be judged, and therefore does not pass."""
+    """Return the finding about what could not be judged, and therefore does not pass."""
     return Finding(asset, rule, None, "critical", f"{asset}: {message}")
 
 

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 def fingerprint_as_built(build: Build) -> str:
-    """sha256 (hex) over the staging as the build wrote it, the publications it read, its parameters, rules and code."""
+    """Return sha256 (hex) over the staging as the build wrote it, the publications it read, its parameters, rules and
+    code."""
     return _fingerprint(build, {table: staged.digest for table, staged in build.staged.items()})
 
 
 def fingerprint(lakehouse: Lakehouse, build: Build) -> str:
-    """The same of the staging as it is now: another one where a staged file changed since. Raises BuildMissing."""
+    """Return the same of the staging as it is now: another hash where a staged file changed since.
+
+    Raises BuildMissing.
+    """
     digests = {table: staging.verify(lakehouse, table, staged) for table, staged in build.staged.items()}
     return _fingerprint(build, digests)
 

@@ -9,7 +9,7 @@ from spark_jobs.quality.rules import Rule
 
 
 def rules_that_hold(bad_rows: Mapping[str, tuple[Rule, int]]) -> dict[str, bool]:
-    """For each key whether its rule holds: it is expected to have 0 bad rows. Raises RuntimeError.
+    """Decide for each key whether its rule holds: it is expected to have 0 bad rows. Raises RuntimeError.
 
     The context is ephemeral: it writes nothing and reports nothing. GX costs seconds to import: only here.
     """

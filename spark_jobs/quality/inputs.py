@@ -69,7 +69,7 @@ _BEGINNING = "0001-01-01"
 
 
 def once(make: Callable[[], Value]) -> Callable[[], Value]:
-    """`make`, called at the first call and never again, whatever thread calls."""
+    """Return a function that calls `make` at its first call and never again, whatever thread calls."""
     lock = threading.Lock()
     made: list[Value] = []
 
@@ -83,7 +83,7 @@ def once(make: Callable[[], Value]) -> Callable[[], Value]:
 
 
 def table_inputs(changes: Mapping[str, Callable[[], Overlay]], *, incremental: bool) -> dict[str, Input]:
-    """The inputs of a layer's own tables; `changes` has each by its name without the schema."""
+    """Return the inputs of a layer's own tables; `changes` has each by its name without the schema."""
     inputs: dict[str, Input] = {}
     for name, change in changes.items():
         inputs |= _inputs_of(name, change, incremental)
@@ -128,7 +128,7 @@ class SilverAudit:
     delivered: Callable[[], DataFrame | None]
 
     def inputs(self, *, incremental: bool) -> dict[str, Input]:
-        """By name; nothing is read before one is called."""
+        """Return the inputs by name; nothing is read before one is called."""
         orders = self.changes["orders"]
         judged = once(lambda: _judged_keys(orders(), self.judged(), "order_item_id"))
         delivered = once(lambda: _judged_keys(orders(), self.delivered(), "order_item_id"))
@@ -171,7 +171,7 @@ class SilverAudit:
         }
 
     def _orders_with_other_versions(self, judged: KeyFilter | None) -> DataFrame:
-        """All orders where everything is judged."""
+        """Return all orders where everything is judged."""
         after = self.changes["orders"]().rows().select(*_VERSION_COLUMNS)
         if judged is None:
             return after
@@ -199,8 +199,8 @@ class MovedOrders:
 
     @classmethod
     def between(cls, before: DataFrame, after: DataFrame, changed: DataFrame, customers: DataFrame) -> MovedOrders:
-        """`before` and `after` are silver.orders, `changed` the order_item_id of the items that may differ, and
-        `customers` the customer_id of those whose versions may."""
+        """Compare two states of silver: `before` and `after` are silver.orders, `changed` the order_item_id of the
+        items that may differ, and `customers` the customer_id of those whose versions may."""
         items = KeyFilter.fetch(changed, "order_item_id")
         were, are = (items.rows(frame).select("order_id", "customer_id") for frame in (before, after))
         both = local_relation(were.unionByName(are))
@@ -235,7 +235,7 @@ class GoldAudit:
     moved: Callable[[], MovedOrders | None]
 
     def inputs(self, *, incremental: bool) -> dict[str, Input]:
-        """By name; nothing is read before one is called."""
+        """Return the inputs by name; nothing is read before one is called."""
         orders, enriched = self.upstream["orders"], self.changes["orders_enriched"]
         judged = once(lambda: _judged_keys(enriched(), self.judged(), "order_item_id"))
         changed = once(lambda: _judged_keys(enriched(), self.changed(), "order_item_id"))
@@ -272,12 +272,12 @@ def _rows(keys: KeyFilter | None, table: DataFrame) -> DataFrame:
 
 
 def _rows_after(overlay: Overlay, keys: KeyFilter | None) -> DataFrame:
-    """The table as it would be after publication, of these keys; None: all rows."""
+    """Return the table as it would be after publication, of these keys; None: all rows."""
     return overlay.rows() if keys is None else overlay.rows_of(keys)
 
 
 def _judged_keys(overlay: Overlay, keys: DataFrame | None, column: str) -> KeyFilter | None:
-    """The values of `column` to be judged, and those that the build stages without any reason; None for all."""
+    """Return the values of `column` to be judged, and those that the build stages without any reason; None for all."""
     if keys is None:
         return None
     keys = keys.select(column)
@@ -287,8 +287,8 @@ def _judged_keys(overlay: Overlay, keys: DataFrame | None, column: str) -> KeyFi
 
 
 def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
-    """`dimension`, `key` and `since` of each natural key with staged versions: from when on they may hold otherwise
-    than as published.
+    """Return `dimension`, `key` and `since` of each natural key with staged versions: from when on they may hold
+    otherwise than as published.
 
     A version that differs from its published self in its end alone holds otherwise from the earlier end on, and one
     whose span is the same does not.
@@ -321,7 +321,7 @@ def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
 
 
 def _placed_since(orders: DataFrame, natural: str, held_otherwise: DataFrame, rows: pa.Table | None) -> DataFrame:
-    """`order_item_id` of the orders that were placed since the versions of their `natural` key hold otherwise.
+    """Return `order_item_id` of the orders that were placed since the versions of their `natural` key hold otherwise.
 
     `rows` are those of `held_otherwise`, where they are few: their earliest instant is a literal then, by which files
     of earlier orders are skipped.

@@ -14,7 +14,10 @@ EVIDENCE = "rows"
 
 
 def row_rules(suite: str, folder: Traversable) -> list[dict[str, Any]]:
-    """The fields of one rule per expectation of `gx/suites/<suite>.json`. Raises ValueError for what is not known."""
+    """Return the fields of one rule per expectation of `gx/suites/<suite>.json`.
+
+    Raises ValueError for what is not known.
+    """
     file = folder.joinpath("suites", f"{suite}.json")
     if not file.is_file():
         raise ValueError(f"gx/suites/{suite}.json is missing")
@@ -46,7 +49,7 @@ def _row_rule(expectation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fails_when(kind: str, kwargs: dict[str, Any]) -> str:
-    """As Great Expectations judges: NULL breaks no rule but the one against NULL."""
+    """Translate an expectation, as Great Expectations judges: NULL breaks no rule but the one against NULL."""
     match kind, sorted(set(kwargs) - {"column", "column_A", "column_B"}):
         case "expect_column_values_to_not_be_null", []:
             return f"`{kwargs['column']}` IS NULL"

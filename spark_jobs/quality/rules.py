@@ -44,12 +44,12 @@ _PARAMETER = re.compile(r"(?P<kept>'(?:[^'\\]|\\.)*'|--[^\n]*)|(?<![:\w]):(?P<na
 
 
 def with_parameters(sql: str, literal: Callable[[str], str]) -> str:
-    """`sql` with each parameter replaced by its literal: Spark Connect binds none in statements that read frames."""
+    """Replace each parameter in `sql` by its literal: Spark Connect binds none in statements that read frames."""
     return _PARAMETER.sub(lambda found: found["kept"] or literal(found["name"]), sql)
 
 
 def parameters_of(sql: str) -> set[str]:
-    """The names of the parameters in `sql`, such as `:most`."""
+    """Return the names of the parameters in `sql`, such as `:most`."""
     return {found["name"] for found in _PARAMETER.finditer(sql) if found["name"]}
 
 
@@ -119,7 +119,7 @@ class LayerRules:
     refused: dict[str, str] = field(default_factory=dict)
 
     def only(self, tables: Sequence[str]) -> LayerRules:
-        """The same of some tables."""
+        """Keep the rule files of some tables."""
         return replace(self, files=tuple(file for file in self.files if file.table in tables))
 
     @property
@@ -129,7 +129,7 @@ class LayerRules:
 
 
 def layer_rules(layer: str, tables: Sequence[str], folder: Traversable | None = None) -> LayerRules:
-    """The rules of each of the layer's tables, found by the table's name: `gx/rules/<table>.yml`.
+    """Read the rules of each of the layer's tables, found by the table's name: `gx/rules/<table>.yml`.
 
     `tables` are all of the layer. `folder` is `gx/`, unless given.
     """
@@ -154,7 +154,7 @@ def layer_rules(layer: str, tables: Sequence[str], folder: Traversable | None = 
 
 
 def read_rules(table: str, folder: Traversable | None = None) -> RuleFile:
-    """The rules of one table. Raises RulesRefused, with the file and what is wrong with it."""
+    """Read the rules of one table. Raises RulesRefused, with the file and what is wrong with it."""
     folder = folder or files("gx")
     name = f"gx/rules/{table}.yml"
     file = folder.joinpath("rules", f"{table}.yml")
@@ -167,7 +167,8 @@ def read_rules(table: str, folder: Traversable | None = None) -> RuleFile:
 
 
 def suites_hash(layer: str, folder: Traversable | None = None) -> str:
-    """sha256 (hex) over the names and bytes of the layer's rule files, and of the suites that judge single rows."""
+    """Return sha256 (hex) over the names and bytes of the layer's rule files, and of the suites that judge single
+    rows."""
     folder = folder or files("gx")
     paths = [("rules", name) for name in _names(layer, folder)]
     if layer == "bronze":

@@ -53,7 +53,7 @@ class Bound:
     parameters: Mapping[str, Any]
 
     def run(self, branches: Sequence[str], inputs: Iterable[str]) -> list[Any]:
-        """The rows of all branches, by one statement."""
+        """Return the rows of all branches, by one statement."""
         names = sorted(set(inputs))
         views = [f"{name} AS (SELECT * FROM {{{name}}})" for name in names]  # noqa: S608 - checked names
         text = with_parameters("\nUNION ALL\n".join(branches), lambda name: literal(self.parameters[name]))
@@ -64,7 +64,7 @@ class Bound:
 
 
 def literal(value: Any) -> str:
-    """A value of a parameter as SQL. Raises ValueError for what has no literal."""
+    """Write a value of a parameter as SQL. Raises ValueError for what has no literal."""
     match value:
         case bool():
             return str(value).lower()
@@ -81,7 +81,7 @@ def literal(value: Any) -> str:
 
 
 def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
-    """By the key of each evidence its counts. A predicate that is NULL counts as bad."""
+    """Return the counts of each evidence, by its key. A predicate that is NULL counts as bad."""
     found = bound.run([_counting(one) for one in asked], (name for one in asked for name in one.evidence.inputs))
     return {
         row["evidence"]: Counted(
@@ -94,7 +94,7 @@ def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
 def fetch_samples(
     unmet: Sequence[tuple[Asked, Rule]], bound: Bound
 ) -> dict[tuple[str, str], dict[str | None, tuple[dict[str, Any], ...]]]:
-    """By table and rule, and landing date, a few bad rows: the columns that evidence and rule name."""
+    """Fetch a few bad rows by table and rule, and by landing date: the columns that evidence and rule name."""
     inputs = (name for asked, _ in unmet for name in asked.evidence.inputs)
     samples: dict[tuple[str, str], dict[str | None, tuple[dict[str, Any], ...]]] = {}
     for row in bound.run([_sampling(asked, rule) for asked, rule in unmet], inputs):
@@ -105,7 +105,7 @@ def fetch_samples(
 
 
 def _counting(asked: Asked) -> str:
-    """One row: evidence, judged, by_date."""
+    """Return the SQL of one row: evidence, judged, by_date."""
     bad = ", ".join(f"count_if({_is_bad(rule)})" for rule in asked.rules)
     evidence, rows = asked.key, f"({asked.evidence.sql}\n)"
     if not asked.evidence.is_dated:
@@ -122,7 +122,7 @@ def _counting(asked: Asked) -> str:
 
 
 def _sampling(asked: Asked, rule: Rule) -> str:
-    """Up to SAMPLES rows for each landing date: table, rule, landing_date, sample (JSON)."""
+    """Return the SQL of up to SAMPLES rows for each landing date: table, rule, landing_date, sample (JSON)."""
     names = dict.fromkeys((*asked.evidence.samples, *rule.shows))
     columns = ", ".join(f"'{name}', `{name}`" for name in names if name != LANDING_DATE)
     sample = f"to_json(named_struct({columns}), map('ignoreNullFields', 'false'))"

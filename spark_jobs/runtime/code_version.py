@@ -12,7 +12,7 @@ PACKAGES = ("gx", "spark_jobs")
 
 @cache
 def code_version() -> str:
-    """sha256 (hex) over the packages' Python and JSON files, so that it tells apart any two wheels."""
+    """Return the sha256 (hex) over the code, rules and templates by which tables are built, judged and published."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         _add(digest, package, resources.files(package))
@@ -23,7 +23,7 @@ def _add(digest: hashlib._Hash, path: str, node: Traversable) -> None:
     if node.is_dir():
         for child in sorted(node.iterdir(), key=lambda c: c.name):
             _add(digest, f"{path}/{child.name}", child)
-    elif path.endswith((".py", ".json")):
+    elif path.endswith((".py", ".json", ".yml", ".html")):
         content = node.read_bytes()
         digest.update(f"{path}\0{len(content)}\0".encode())
         digest.update(content)

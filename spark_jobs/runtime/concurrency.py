@@ -14,12 +14,12 @@ THREADS = 4
 
 
 def run_together(*functions: Callable[[], Any]) -> list[Any]:
-    """Calls functions at the same time. Returns their results in order, and raises as `run_each` does."""
+    """Call functions at the same time. Return their results in order, and raise as `run_each` does."""
     return run_each(lambda function: function(), functions)
 
 
 def run_each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Calls `function` for each of `items` at the same time. Returns the results in the order of the items.
+    """Call `function` for each of `items` at the same time. Return the results in the order of the items.
 
     Waits for all of them, and raises what the first failed item raised.
     """

@@ -24,7 +24,7 @@ class Interval:
 
     @classmethod
     def parse(cls, interval_start: str, interval_end: str) -> Interval:
-        """From two ISO dates or date-times; those with a zone count as of UTC, those without are UTC.
+        """Parse two ISO dates or date-times; those with a zone count as of UTC, those without are UTC.
 
         Raises IntervalRefused.
         """
@@ -41,7 +41,7 @@ class Interval:
 
 
 def utc_date(name: str, text: str) -> date:
-    """The UTC date of an ISO date or date-time; one without a zone counts as UTC. Raises IntervalRefused."""
+    """Return the UTC date of an ISO date or date-time; one without a zone counts as UTC. Raises IntervalRefused."""
     try:
         instant = datetime.fromisoformat(text.strip())
     except ValueError:

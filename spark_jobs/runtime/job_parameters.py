@@ -28,7 +28,7 @@ class TaskParameters:
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Self:
-        """Reads a command line. Raises ParameterRefused, which names what is missing, unknown, doubled or unusable."""
+        """Parse a command line. Raises ParameterRefused, which names what is missing, unknown, doubled or unusable."""
         known = {field.name for field in fields(cls)}
         given: dict[str, str] = {}
         if len(arguments) % 2:
@@ -46,11 +46,11 @@ class TaskParameters:
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> Self:
-        """Of `as_texts` the parameters. Raises ParameterRefused and IntervalRefused."""
+        """Parse what `as_texts` gives. Raises ParameterRefused and IntervalRefused."""
         return cls(**{field.name: _PARSERS[str(field.type)](field.name, texts[field.name]) for field in fields(cls)})
 
     def as_texts(self) -> dict[str, str]:
-        """Each field as the text that parses to it."""
+        """Return each field as the text that parses to it."""
         texts = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in texts.items()}
 
@@ -101,7 +101,7 @@ class BuildParameters(QuarantineLimits, TaskParameters):
         return f"{self.job_run_id}_{self.repair_count}"
 
     def data_parameters(self) -> dict[str, str]:
-        """Those that decide about data and verdict, and so belong to the fingerprint."""
+        """Return the parameters that decide about data and verdict, and so belong to the fingerprint."""
         run = {"ops_root", "staging_root", "job_run_id", "repair_count", "layer", "interval_start", "interval_end"}
         return {name: text for name, text in self.as_texts().items() if name not in run}
 

@@ -14,7 +14,7 @@ SECRETS_FOLDER = "LAKEHOUSE_SECRETS_DIR"
 
 
 def secret(name: str) -> bytes:
-    """The value of the secret "<scope>/<key>". Raises SecretMissing; the value is in no message."""
+    """Return the value of the secret "<scope>/<key>". Raises SecretMissing; the value is in no message."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or ".." in name:
         raise SecretMissing(f"{name!r} does not name a secret: it must be <scope>/<key>")
     folder = os.environ.get(SECRETS_FOLDER)

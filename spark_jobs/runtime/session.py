@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def spark_session() -> SparkSession:
-    """The platform's session: on Databricks its own, elsewhere the one that SPARK_REMOTE names.
+    """Return the platform's session: on Databricks its own, elsewhere the one that SPARK_REMOTE names.
 
     Sets only what serverless compute lets a session set (docs/architecture.md).
     """

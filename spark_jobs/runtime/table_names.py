@@ -28,10 +28,10 @@ class TableNames:
             raise ParameterRefused(f"schema_prefix is {self.schema_prefix!r}, which is not a plain identifier")
 
     def schema(self, schema: str) -> str:
-        """Of "silver" the full name."""
+        """Return the full name of a schema, such as "silver"."""
         return f"{self.catalog}.{self.schema_prefix}{schema}"
 
     def table(self, table: str) -> str:
-        """Of "silver.orders" the full name."""
+        """Return the full name of a table, such as "silver.orders"."""
         schema, _, name = table.partition(".")
         return f"{self.schema(schema)}.{name}"

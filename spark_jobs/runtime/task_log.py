@@ -7,7 +7,7 @@ import sys
 
 
 def log_to_stdout(*packages: str) -> None:
-    """Shows what these packages log from INFO on, and warnings of all others."""
+    """Show what these packages log from INFO on, and warnings of all others."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     for package in packages:
         logging.getLogger(package).setLevel(logging.INFO)

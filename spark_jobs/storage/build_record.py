@@ -79,7 +79,7 @@ class Build:
 
     @classmethod
     def load(cls, ops: OpsVolume, layer: str, job_run_id: str) -> Build:
-        """The newest build of a job run. Raises BuildMissing."""
+        """Read the newest build of a job run. Raises BuildMissing."""
         record = ops.read_json(build_file(layer, job_run_id))
         if record is None:
             raise BuildMissing(

@@ -9,11 +9,12 @@ DELETED = "_deleted"
 
 
 def changed_rows(new: DataFrame, published: DataFrame, key: str, columns: Sequence[str]) -> DataFrame:
-    """The rows that turn `published` into `new`: `columns`, which are all that both have, and `_deleted BOOLEAN`.
+    """Return the rows that turn `published` into `new`: `columns`, which are all that both have, and `_deleted
+    BOOLEAN`.
 
     A row of `new` that is absent from `published`, or differs in any column (null-safe), is to be upserted; a
     row of `published` that is absent from `new` is to be deleted, and is given as it was published. Both hold
-    one row a `key`. Where only some natural keys were built, `published` must be
+    one row per `key`. Where only some natural keys were built, `published` must be
     limited to the rows of those keys, or the others would count as deleted.
     """
     left = new.select(F.col(key).alias("_key"), F.struct(*columns).alias("_new"))

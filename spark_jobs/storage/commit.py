@@ -39,7 +39,7 @@ class ConcurrentCommit(Exception):
 
 
 def restore_tables(lakehouse: Lakehouse, layer: str, newest: Publication | None) -> dict[str, int]:
-    """Makes every table of the layer what its newest publication says. Returns the versions of their heads.
+    """Restore every table of the layer to what its newest publication records. Return the versions of their heads.
 
     A head that differs is left from a publish that died half-way, or from another writer. Tables that do not exist yet
     are created. Raises TableDropped where a published table is gone, and ConcurrentCommit where another run commits
@@ -74,7 +74,7 @@ def restore_tables(lakehouse: Lakehouse, layer: str, newest: Publication | None)
 
 
 def commit(lakehouse: Lakehouse, build: Build, heads: dict[str, int]) -> dict[str, Committed]:
-    """Brings the staged rows into the layer's tables, all at the same time. `heads` are the versions to commit upon.
+    """Bring the staged rows into the layer's tables, all at the same time. `heads` are the versions to commit upon.
 
     Raises ConcurrentCommit where a commit did not come right after its head, since the table may then hold rows of
     another run too.
@@ -107,7 +107,10 @@ def _head(lakehouse: Lakehouse, spec: TableSpec) -> int:
 
 
 def _write(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable) -> int | None:
-    """The rows gained; None where nothing comes and nothing goes, since Delta would make no commit."""
+    """Write staged rows.
+
+    Return the rows gained; None where nothing comes and nothing goes, since Delta would make no commit.
+    """
     if spec.write is Write.REPLACE_DATES:
         return _replace_dates(lakehouse, build, spec, staged)
     published_rows = build.previous.rows.get(spec.name, 0)
@@ -135,7 +138,7 @@ def _replace_dates(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: 
 
 
 def _insert(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable, insert: str) -> None:
-    """Keeps neighbours in one file, so that the files' statistics tell where a date or a key is."""
+    """Insert staged rows. Neighbours stay in one file, so that the files' statistics tell where a date or a key is."""
     files = min(MOST_FILES, staged.rows // ROWS_PER_FILE + 1)
     hint = f"/*+ REPARTITION_BY_RANGE({files}, {spec.statistics_columns[0]}) */"
     columns = ", ".join(f"`{name}`" for name in spec.columns)
@@ -162,7 +165,7 @@ def _merge(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> int:
 
 
 def _key_range(spec: TableSpec, rows: DataFrame) -> str:
-    """The least and the greatest staged key as literals, by which MERGE skips the files of other keys."""
+    """Return the least and the greatest staged key as literals, by which MERGE skips the files of other keys."""
     if spec.key not in spec.statistics_columns:
         return ""
     least, greatest = rows.agg(F.min(spec.key), F.max(spec.key)).collect()[0]

@@ -1,4 +1,4 @@
-"""What is said to Delta tables in SQL: versions, changes, creation, restore."""
+"""The SQL of Delta tables: versions, changes, creation, restore."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _ALREADY_THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "SCHEMA_ALREADY_EXISTS", "DELT
 
 
 def condition(error: BaseException) -> str:
-    """The error condition of a Spark error, such as "DELTA_CONCURRENT_APPEND.WITHOUT_HINT"; "" without one."""
+    """Return the error condition of a Spark error, such as "DELTA_CONCURRENT_APPEND.WITHOUT_HINT"; "" without one."""
     return (error.getCondition() or "") if isinstance(error, PySparkException) else ""
 
 
 def is_concurrency_conflict(error: BaseException) -> bool:
-    """Whether Delta refused a commit because another one came first (optimistic concurrency)."""
+    """Return whether Delta refused a commit because another one came first (optimistic concurrency)."""
     return condition(error).startswith(_CONFLICTS)
 
 
 def head_version(spark: SparkSession, name: str) -> int | None:
-    """The newest version; None where there is no table.
+    """Return the newest version; None where there is no table.
 
     Delta is asked for a version beyond every other. Its refusal names the newest one. DESCRIBE HISTORY takes
     ten times as long.
@@ -61,7 +61,7 @@ def head_version(spark: SparkSession, name: str) -> int | None:
 
 
 def last_commit_version(spark: SparkSession) -> int:
-    """The version that this session's newest commit gave a table. Runs no job.
+    """Return the version that this session's newest commit gave a table. Runs no job.
 
     https://docs.databricks.com/en/delta/history.html, "Find the last commit's version in the Spark session".
     """
@@ -69,12 +69,12 @@ def last_commit_version(spark: SparkSession) -> int:
 
 
 def at_version(spark: SparkSession, name: str, version: int) -> DataFrame:
-    """The table at a version. The server is not asked before the frame is used."""
+    """Return the table at a version. The server is not asked before the frame is used."""
     return spark.read.option("versionAsOf", int(version)).table(name)
 
 
 def changed_keys(spark: SparkSession, name: str, after: int, until: int, key: str) -> DataFrame:
-    """The distinct `key`s of rows that a commit later than version `after`, up to `until`, wrote or removed.
+    """Return the distinct `key`s of rows that a commit later than version `after`, up to `until`, wrote or removed.
 
     From the table's change feed, so unchanged rows are not read. A key may be among them without any change.
     """
@@ -85,7 +85,7 @@ def changed_keys(spark: SparkSession, name: str, after: int, until: int, key: st
 
 
 def can_read(spark: SparkSession, name: str, version: int) -> bool:
-    """Whether Delta opens that version, as its log allows. Whether each file exists shows when it is read."""
+    """Return whether Delta opens that version, as its log allows. Whether each file exists shows when it is read."""
     try:
         at_version(spark, name, version).schema  # noqa: B018 - asks the server
     except PySparkException as error:
@@ -100,13 +100,13 @@ def restore(spark: SparkSession, name: str, version: int) -> None:
 
 
 def create_schema(spark: SparkSession, schema: str) -> None:
-    """Creates a schema that does not exist. Whoever runs the job need not be allowed to create one that does."""
+    """Create a schema that does not exist. Whoever runs the job need not be allowed to create one that does."""
     if not spark.catalog.databaseExists(schema):
         _retry_creation(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
 
 
 def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
-    """Creates the table of a specification, empty at version 0, where it does not exist.
+    """Create the table of a specification, empty at version 0, where it does not exist.
 
     Left to itself, Delta keeps statistics of the first 32 columns. In a table that is merged into, changed rows are
     marked as deleted instead of rewriting the whole file (deletion vectors).
@@ -131,7 +131,7 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
 
 
 def ddl(schema: StructType) -> str:
-    """The columns of a schema as SQL, comments included."""
+    """Write the columns of a schema as SQL, comments included."""
     columns = []
     for field in schema.fields:
         comment = field.metadata.get("comment", "")
@@ -144,7 +144,7 @@ def ddl(schema: StructType) -> str:
 
 
 def literal_list(values: Sequence[object], kind: str) -> str:
-    """Values as SQL literals of a type, such as DATE'2018-01-01', DATE'2018-01-02'."""
+    """Write values as SQL literals of a type, such as DATE'2018-01-01', DATE'2018-01-02'."""
     return ", ".join(f"{kind}'{value}'" for value in values)
 
 
@@ -154,7 +154,8 @@ def _literal(text: str) -> str:
 
 
 def _retry_creation(create: Callable[[], object], tries: int = 5) -> None:
-    """Of two runs that create the same thing at the same time, Spark may refuse one although the thing then exists."""
+    """Retry a creation: of two runs that create the same thing at the same time, Spark may refuse one although the
+    thing then exists."""
     for attempt in range(1, tries + 1):
         try:
             create()

@@ -15,5 +15,5 @@ _ADVICE = {
 
 
 def advice(start: bytes) -> str:
-    """ " (it looks like ...: what to do)", by the first bytes of a file; "" where they say nothing."""
+    """Return " (it looks like ...: what to do)" for the first bytes of a file; "" where they are of no known kind."""
     return next((f" (it {text})" for signature, text in _ADVICE.items() if start.startswith(signature)), "")

@@ -21,7 +21,10 @@ class KeyFilter:
 
     @classmethod
     def fetch(cls, keys: DataFrame, column: str) -> "KeyFilter":
-        """From a frame that holds the keys under the column's name. Runs a job: a local relation where they are few."""
+        """Make the filter from a frame that holds the keys under the column's name.
+
+        Runs a job: a local relation where they are few.
+        """
         frame, rows = fetch(keys)
         if rows is None:
             least, greatest = frame.agg(F.min(column), F.max(column)).collect()[0]
@@ -30,7 +33,7 @@ class KeyFilter:
         return cls(frame, column, ends["min"].as_py(), ends["max"].as_py())
 
     def rows(self, table: DataFrame) -> DataFrame:
-        """The rows of `table` whose column is one of the keys.
+        """Return the rows of `table` whose column is one of the keys.
 
         The least and the greatest key are literals in the plan, by which Delta skips the files of other keys: those of
         new order items follow one another.

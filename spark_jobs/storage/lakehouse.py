@@ -28,9 +28,9 @@ class Lakehouse:
     """The registry."""
 
     def tables_of(self, layer: str) -> tuple[TableSpec, ...]:
-        """The tables of a layer, in the order in which they are built and committed."""
+        """Return the tables of a layer, in the order in which they are built and committed."""
         return tuple(spec for spec in self.tables.values() if spec.layer == layer)
 
     def name(self, table: str) -> str:
-        """Of "silver.orders" the full name."""
+        """Return the full name of a table, such as "silver.orders"."""
         return self.names.table(table)

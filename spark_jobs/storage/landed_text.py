@@ -12,7 +12,7 @@ from spark_jobs.storage.landing import LandedFile
 
 
 def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFile]) -> DataFrame:
-    """All lines of the files, headers and blank ones too: value, source_file, source_file_modified_at.
+    """Read all lines of the files, headers and blank ones too: value, source_file, source_file_modified_at.
 
     `value` holds the line's bytes as they are, which need not be valid UTF-8.
     """
@@ -30,5 +30,5 @@ def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFi
 
 
 def _glob_literal(path: str) -> str:
-    """The path as Spark must be given it, which takes every path for a pattern."""
+    """Write the path as Spark must be given it, which takes every path for a pattern."""
     return "".join(f"\\{character}" if character in "\\{}[]*?" else character for character in path)

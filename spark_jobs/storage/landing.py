@@ -70,7 +70,7 @@ def folder_name(landing_date: date) -> str:
 def landed_files(
     landing_root: Path, interval: Interval, *, encoding: str = "windows-1252", allow_missing: bool = False
 ) -> Landing:
-    """The order files of the interval, by path, all of them checked.
+    """Return the order files of the interval, by path, all of them checked.
 
     Raises NothingLanded (dates without a folder, all listed), LandingRefused (entries that are no order files),
     HeaderRefused (files with a wrong header, all listed) and ManifestMismatch.
@@ -124,7 +124,7 @@ def landed_files(
 
 
 def _entries(folder: Path) -> list[tuple[Path, str]]:
-    """The entries of a landing folder by name, each with what is wrong with it, or ""."""
+    """Return the entries of a landing folder by name, each with what is wrong with it, or ""."""
     try:
         if not folder.is_dir():
             return [(folder, "is not a folder")]
@@ -148,7 +148,7 @@ def _problem(path: Path) -> str:
 
 
 def _measure(path: Path) -> tuple[int, int, bytes | None]:
-    """Size, landed lines and header of a file, in one pass and in constant memory (the header line aside)."""
+    """Measure size, landed lines and header of a file, in one pass and in constant memory (the header line aside)."""
     size = lines = 0
     header: bytes | None = None
     tail = b""  # the unfinished line so far: while the header is sought all of it, later only whether it is blank
@@ -177,7 +177,7 @@ def _measure(path: Path) -> tuple[int, int, bytes | None]:
 
 
 def _match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...], list[str]]:
-    """Where the 53 columns stand, and how the header differs from them.
+    """Return the places of the 53 columns, and how the header differs from them.
 
     Names are compared without regard to case and to leading, trailing and repeated blanks: a header "ORDER ID " is
     plainly the same column, and anything more than that is a renamed one.
@@ -219,7 +219,7 @@ def _normal(name: str) -> str:
 
 
 def _listed(names: list[str], longest: int = 80) -> str:
-    """Names for a message, cut short where there is too much, and without anything like an e-mail address."""
+    """List names for a message, cut short where there is too much, and without anything like an e-mail address."""
     return ", ".join(repr("***" if "@" in name else name[:longest]) for name in names)
 
 
@@ -256,7 +256,7 @@ def _compare_manifest(manifest: Path, landed: dict[str, int]) -> list[str]:
 
 
 def _promised(manifest: Path) -> dict[str, int]:
-    """The line counts of a manifest. Raises OSError, ValueError and RecursionError."""
+    """Read the line counts of a manifest. Raises OSError, ValueError and RecursionError."""
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         if len(dict(pairs)) < len(pairs):

@@ -20,12 +20,12 @@ MOST_VALUES = 50_000
 
 
 def is_small(rows: int, columns: int) -> bool:
-    """Whether that many rows of that many columns are worth being a local relation."""
+    """Return whether that many rows of that many columns are worth being a local relation."""
     return rows <= MOST_ROWS and rows * columns <= MOST_VALUES
 
 
 def local_relation(frame: DataFrame, known_rows: int | None = None) -> DataFrame:
-    """The rows of `frame` as they are now, in its columns and types; `frame` itself where they are too many.
+    """Return the rows of `frame` as they are now, in its columns and types; `frame` itself where they are too many.
 
     With `known_rows`, their number, nothing is fetched of a frame that has too many. No column may be a struct: Arrow
     does not take a null struct whose fields are not nullable.
@@ -34,7 +34,7 @@ def local_relation(frame: DataFrame, known_rows: int | None = None) -> DataFrame
 
 
 def fetch(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, pa.Table | None]:
-    """`local_relation`, and its rows; None where they are too many."""
+    """Return `local_relation`, and its rows; None where they are too many."""
     if known_rows is not None and known_rows > MOST_ROWS:
         return frame, None
     # A limit over a Delta table costs more than all of a small one: Delta adds up the rows of its files first.
@@ -46,6 +46,6 @@ def fetch(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, p
 
 
 def fits(rows: pa.Table) -> bool:
-    """Whether rows are few enough for a local relation."""
+    """Return whether rows are few enough for a local relation."""
     # Not nbytes: it crashes the whole process where a column of texts has no row.
     return rows.num_rows <= MOST_ROWS and rows.get_total_buffer_size() <= MOST_BYTES

@@ -17,7 +17,7 @@ class OpsVolume:
         self.root = root
 
     def write_json(self, relative: str, content: dict[str, Any]) -> None:
-        """Writes a file whole or not at all: under a hidden name first, then renamed."""
+        """Write a file whole or not at all: under a hidden name first, then renamed."""
         file = self._file(relative)
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{file.name}.unfinished")
@@ -25,7 +25,7 @@ class OpsVolume:
         unfinished.replace(file)
 
     def read_json(self, relative: str) -> dict[str, Any] | None:
-        """The content of a file; None where there is no such file."""
+        """Return the content of a file; None where there is no such file."""
         try:
             text = self._file(relative).read_text(encoding="utf-8")
         except FileNotFoundError:

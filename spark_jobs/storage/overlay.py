@@ -31,7 +31,7 @@ class Overlay:
     """Whether the staged rows are all rows that the table will have."""
 
     def rows(self) -> DataFrame:
-        """The table as its publication would leave it. Raises ValueError where there is neither side."""
+        """Return the table as its publication would leave it. Raises ValueError where there is neither side."""
         if self.staged is None:
             if self.published is None:
                 raise ValueError("an overlay needs a published table or a staged one")
@@ -44,7 +44,7 @@ class Overlay:
         return upserts.unionByName(kept)
 
     def rows_of(self, keys: KeyFilter) -> DataFrame:
-        """The same, of these keys, and the staged rows that have NULL instead of one."""
+        """Return the same, of these keys, and the staged rows that have NULL instead of one."""
         if self.staged is None or self.published is None or self.overwrites:
             rows = keys.rows(self.rows())
         else:
@@ -55,13 +55,14 @@ class Overlay:
         return rows.unionByName(self.upserts().where(F.col(keys.column).isNull()))
 
     def upserts(self) -> DataFrame:
-        """The staged rows that the publication inserts or updates. Raises ValueError where nothing is staged."""
+        """Return the staged rows that the publication inserts or updates. Raises ValueError where nothing is staged."""
         if self.staged is None:
             raise ValueError("nothing is staged")
         return self.staged.where(~F.col(DELETED)).drop(DELETED)
 
     def changed_values(self, column: str) -> DataFrame:
-        """The distinct values of `column` in rows that are inserted, updated or deleted: as they are and as they were.
+        """Return the distinct values of `column` in rows that are inserted, updated or deleted: as they are and as they
+        were.
 
         Runs a job. Raises ValueError unless changes are staged upon a published table.
         """

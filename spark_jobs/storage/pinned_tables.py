@@ -30,22 +30,22 @@ class BuildInputs:
     previous_upstream: PinnedPublication | None
 
     def rows_gained(self, table: str) -> int:
-        """By how many rows an upstream table grew or shrank since `previous` was built."""
+        """Return the number of rows by which an upstream table grew or shrank since `previous` was built."""
         before = self.previous_upstream.rows.get(table, 0) if self.previous_upstream else 0
         return abs(self.upstream.rows.get(table, 0) - before)
 
     def most_rows(self, spec: TableSpec) -> int:
-        """As many rows as the largest upstream table that a table is staged from, as far as they are known."""
+        """Return the rows of the largest upstream table that a table is staged from, as far as they are known."""
         return max((self.upstream.rows[table] for table in spec.staged_from if table in self.upstream.rows), default=0)
 
     def was_committed_to(self, table: str) -> bool:
-        """Whether an upstream table has another version than when `previous` was built."""
+        """Return whether an upstream table has another version than when `previous` was built."""
         before = self.previous_upstream
         return before is None or before.versions[table] != self.upstream.versions[table]
 
 
 def build_inputs(lakehouse: Lakehouse, layer: str) -> BuildInputs:
-    """Raises UpstreamMissing."""
+    """Pin the publications that a build of the layer reads. Raises UpstreamMissing."""
     publications = Publications(lakehouse)
     newest = publications.newest_by_layer()
     previous, upstream_layer = newest.get(layer), UPSTREAM_LAYER[layer]
@@ -66,7 +66,8 @@ def build_inputs(lakehouse: Lakehouse, layer: str) -> BuildInputs:
 
 
 def read_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, table: str) -> DataFrame:
-    """A table at the version of a publication: a local relation where it is small, empty where nothing is published."""
+    """Read a table at the version of a publication: a local relation where it is small, empty where nothing is
+    published."""
     spec = lakehouse.tables[table]
     if table not in pinned.versions:
         return lakehouse.spark.createDataFrame([], spec.schema)
@@ -76,13 +77,16 @@ def read_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, table: str) -> 
 
 
 def read_all_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, tables: Sequence[str]) -> dict[str, DataFrame]:
-    """`read_pinned` of each of these tables."""
+    """Read each of these tables as `read_pinned` does."""
     frames = run_each(lambda table: read_pinned(lakehouse, pinned, table), tables)
     return dict(zip(tables, frames, strict=True))
 
 
 def changed_upstream(lakehouse: Lakehouse, build: BuildInputs | Build, table: str, key: str) -> DataFrame:
-    """The `key`s of rows that the upstream layer wrote or removed since `previous_upstream`. Raises ValueError."""
+    """Return the `key`s of rows that the upstream layer wrote or removed since `previous_upstream`.
+
+    Raises ValueError.
+    """
     if build.upstream is None or build.previous_upstream is None:
         raise ValueError(f"there is no earlier {table} to compare with: the build is a full refresh")
     before, now = build.previous_upstream.versions[table], build.upstream.versions[table]
@@ -90,7 +94,7 @@ def changed_upstream(lakehouse: Lakehouse, build: BuildInputs | Build, table: st
 
 
 def _can_read(lakehouse: Lakehouse, pinned: PinnedPublication) -> bool:
-    """Whether all versions of a publication can still be read."""
+    """Return whether all versions of a publication can still be read."""
 
     def can_read(table: str) -> bool:
         return delta.can_read(lakehouse.spark, lakehouse.name(table), pinned.versions[table])

@@ -92,29 +92,29 @@ class Publications:
         return _publication(rows[0]) if rows else None
 
     def newest_by_layer(self) -> dict[str, Publication]:
-        """The newest of each layer that has one."""
+        """Return the newest publication of each layer that has one."""
         newest = F.max_by(F.struct(*PUBLICATIONS.columns), "seq").alias("newest")
         rows = self._spark.table(self._name).groupBy("layer").agg(newest).select("newest.*").collect()
         return {row["layer"]: _publication(row) for row in rows}
 
     def get(self, layer: str, seq: int) -> Publication:
-        """Raises LookupError."""
+        """Return one publication. Raises LookupError."""
         rows = self._of(layer).where(F.col("seq") == seq).collect()
         if not rows:
             raise LookupError(f"{self._name} has no publication {seq} of {layer}")
         return _publication(rows[0])
 
     def since(self, layer: str, seq: int) -> list[Publication]:
-        """Those of the layer after `seq`, oldest first."""
+        """Return the publications of the layer after `seq`, oldest first."""
         return [_publication(row) for row in self._of(layer).where(F.col("seq") > seq).orderBy("seq").collect()]
 
     def with_fingerprint(self, layer: str, fingerprint: str) -> Publication | None:
-        """The publication of the build with that fingerprint, or of the rebuild that took its place."""
+        """Return the publication of the build with that fingerprint, or of the rebuild that took its place."""
         rows = self._of(layer).where(F.col("gate_fingerprint") == fingerprint).orderBy("seq").limit(1).collect()
         return _publication(rows[0]) if rows else None
 
     def append(self, publication: Publication) -> bool:
-        """Whether it was inserted; not if another run took its number first."""
+        """Insert a publication. Return whether it was inserted: not if another run took its number first."""
         columns = [name for name in PUBLICATIONS.columns if name != "published_at"]
         schema = StructType([PUBLICATIONS.schema[name] for name in columns])
         row = self._spark.createDataFrame([vars(publication)], schema)
@@ -134,7 +134,7 @@ class Publications:
         return bool(result[0]["num_inserted_rows"])
 
     def inputs_of(self, layer: str) -> Publication | None:
-        """The upstream publication from which the newest of this layer was built."""
+        """Return the upstream publication from which the newest of this layer was built."""
         newest = self.newest(layer)
         if newest is None or newest.upstream_seq is None:
             return None
@@ -155,7 +155,7 @@ class PublishedDates:
 
 
 def dates_published_since(publications: Publications, after: int, until: int) -> PublishedDates:
-    """The landing dates of the bronze publications later than `after`, up to `until`."""
+    """Return the landing dates of the bronze publications later than `after`, up to `until`."""
     new: list[Interval] = []
     old: list[Interval] = []
     for publication in publications.since("bronze", 0):

@@ -54,12 +54,12 @@ class StagedTable:
 
 
 def changed_keys_table(layer: str) -> str:
-    """The name under which the changed keys of a build are staged."""
+    """Return the name under which the changed keys of a build are staged."""
     return f"{layer}.changed_keys"
 
 
 def staged_schema(lakehouse: Lakehouse, table: str) -> StructType:
-    """The columns of what is staged for a table: those of the table, and `_deleted` where it is merged."""
+    """Return the columns of what is staged for a table: those of the table, and `_deleted` where it is merged."""
     spec = lakehouse.tables.get(table)
     if spec is None:
         return StructType([StructField(name, LongType()) for name in CHANGED_KEYS[table.partition(".")[0]]])
@@ -69,7 +69,7 @@ def staged_schema(lakehouse: Lakehouse, table: str) -> StructType:
 def stage(
     lakehouse: Lakehouse, table: str, build_id: str, rows: DataFrame, expected_rows: int, *, overwrites: bool = False
 ) -> StagedTable:
-    """Writes the staged rows of one table, in the columns of `staged_schema`.
+    """Write the staged rows of one table, in the columns of `staged_schema`.
 
     Where few are expected, they are fetched and written without Spark.
     """
@@ -88,7 +88,7 @@ def stage_separated(
     expected_rows: int,
     columns: int,
 ) -> dict[str, StagedTable]:
-    """Writes `rows` once: those that meet `condition` for the first of `tables`, all others for the second."""
+    """Write `rows` once: those that meet `condition` for the first of `tables`, all others for the second."""
     folder = f"{build_id}/{'+'.join(tables)}"
     is_first = "is_first"
     marked = rows.withColumn(is_first, F.coalesce(F.expr(condition), F.lit(False)))
@@ -100,7 +100,7 @@ def stage_separated(
 
 
 def staged_rows(lakehouse: Lakehouse, table: str, staged: StagedTable) -> DataFrame:
-    """The staged rows, as a local relation where they are few. Runs no job."""
+    """Read the staged rows, as a local relation where they are few. Runs no job."""
     schema, files = staged_schema(lakehouse, table), _files(lakehouse, staged.folder)
     spark = lakehouse.spark
     if not files or not staged.rows:
@@ -113,19 +113,19 @@ def staged_rows(lakehouse: Lakehouse, table: str, staged: StagedTable) -> DataFr
 
 
 def verify(lakehouse: Lakehouse, table: str, staged: StagedTable) -> str:
-    """The digest of the staged files as they are now. Raises BuildMissing where they are gone."""
+    """Return the digest of the staged files as they are now. Raises BuildMissing where they are gone."""
     if staged.rows and not _files(lakehouse, staged.folder):
         raise BuildMissing(f"what was staged for {table} ({staged.folder}) is gone: run the build again")
     return _digest(lakehouse, staged.folder)
 
 
 def drop(lakehouse: Lakehouse, build_id: str) -> None:
-    """Removes all that a build has staged."""
+    """Remove all that a build has staged."""
     shutil.rmtree(lakehouse.staging_root / build_id, ignore_errors=True)
 
 
 def builds_older_than(lakehouse: Lakehouse, limit: datetime) -> Iterator[tuple[str, datetime]]:
-    """The build ids whose folders were last changed before `limit`, with that time."""
+    """Yield the build ids whose folders were last changed before `limit`, with that time."""
     if not lakehouse.staging_root.is_dir():
         return
     for folder in sorted(lakehouse.staging_root.iterdir()):

@@ -100,12 +100,12 @@ class Verdict:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The content of the JSON file."""
+        """Return the content of the JSON file."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return content
 
     def lines(self) -> list[str]:
-        """For people: one line, and one for each finding."""
+        """Describe the verdict for people: in one line, and one for each finding."""
         counts = self.statistics
         word = "passed" if self.success else "REJECTED"
         return [
@@ -144,7 +144,7 @@ class Verdicts:
         frame.write.format("delta").mode("append").saveAsTable(self._name)
 
     def has_success(self, layer: str, build_id: str, fingerprint: str) -> bool:
-        """Whether the newest verdict on exactly this is a success."""
+        """Return whether the newest verdict on exactly this is a success."""
         rows = (
             self._spark.table(self._name)
             .where((F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint))

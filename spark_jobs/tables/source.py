@@ -125,5 +125,5 @@ class SourceFormat:
 
 
 def position(name: str) -> int:
-    """The place of a column among the 53, from 0."""
+    """Return the place of a column among the 53, from 0."""
     return NAMES.index(name)

@@ -81,12 +81,12 @@ class TableSpec:
 
 
 def column(name: str, kind: DataType, comment: str, *, nullable: bool = True) -> StructField:
-    """A column with a comment, which the catalog shows."""
+    """Return a column with a comment, which the catalog shows."""
     return StructField(name, kind, nullable, {"comment": comment})
 
 
 def conform(frame: DataFrame, schema: StructType) -> DataFrame:
-    """Exactly the schema's columns, in its order, cast to its types.
+    """Select exactly the schema's columns, in its order, cast to its types.
 
     Decimals with more places are rounded half-up. A value that does not fit fails the query (ANSI mode).
     """

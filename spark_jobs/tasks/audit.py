@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
-    """Judges a build and writes its verdict: Data Docs, the row of ops.verdicts, and the file that the gate reads.
+    """Judge a build and write its verdict: Data Docs, the row of ops.verdicts, and the file that the gate reads.
 
     What is wrong with the data is in the verdict.
     """
@@ -73,7 +73,7 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
 
 
 def _parameters(build: Build) -> dict[str, Any]:
-    """The parameters of the layer's rules that this run gives."""
+    """Return the parameters of the layer's rules that this run gives."""
     if build.layer != "bronze":
         return {}
     return {
@@ -93,7 +93,7 @@ class _Inputs:
         self._publications = Publications(lakehouse)
 
     def by_name(self) -> dict[str, Input]:
-        """See spark_jobs/quality/inputs.py for the names."""
+        """Return the inputs by the names that spark_jobs/quality/inputs.py lists."""
         return {"bronze": self._bronze, "silver": self._silver, "gold": self._gold}[self._build.layer]()
 
     def _bronze(self) -> dict[str, Input]:
@@ -114,7 +114,8 @@ class _Inputs:
         since = once(self._dates_since)
 
         def newest() -> DataFrame:
-            """The rows that can be the newest of their item: the newest delivery of each judged key is among them."""
+            """Return the rows that can be the newest of their item: the newest delivery of each judged key is among
+            them."""
             dates = since()
             return order_items().where(dates.condition) if dates and dates.are_latest else order_items()
 
@@ -158,19 +159,19 @@ class _Inputs:
         return Overlay(published, rows, self._lakehouse.tables[table].key, bool(staged and staged.overwrites))
 
     def _changed_keys(self) -> DataFrame | None:
-        """The keys that the build derived again; None where it derived all."""
+        """Return the keys that the build derived again; None where it derived all."""
         if self._build.full_refresh:
             return None
         table = changed_keys_table(self._build.layer)
         return staged_rows(self._lakehouse, table, self._build.staged[table])
 
     def _dates_since(self) -> PublishedDates | None:
-        """The landing dates that bronze published since silver was last built; None where all are judged."""
+        """Return the landing dates that bronze published since silver was last built; None where all are judged."""
         upstream, before = self._build.upstream, self._build.previous_upstream
         return dates_published_since(self._publications, before.seq, upstream.seq) if upstream and before else None
 
     def _changed_items(self) -> DataFrame | None:
-        """The items that silver wrote or removed since gold was last built; None where all are judged."""
+        """Return the items that silver wrote or removed since gold was last built; None where all are judged."""
         if self._build.previous_upstream is None:
             return None
         return local_relation(self._changed_in_silver("orders", "order_item_id"))
@@ -179,7 +180,7 @@ class _Inputs:
         return changed_upstream(self._lakehouse, self._build, f"silver.{table}", key)
 
     def _bronze_behind(self) -> DataFrame:
-        """bronze.order_items as the silver that a gold build read had read it."""
+        """Return bronze.order_items as the silver that a gold build read had read it."""
         seq = self._publications.get("silver", self._upstream_publication().seq).upstream_seq
         if seq is None:
             raise ValueError(f"the silver of gold build {self._build.build_id} does not name its bronze")

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def build_layer(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str | None = None) -> Build:
-    """Builds a layer, and records the build on the ops volume.
+    """Build a layer, and record the build on the ops volume.
 
     Raises NothingLanded, LandingRefused and its kinds, UpstreamMissing, SecretMissing.
     """
@@ -60,7 +60,7 @@ def build_layer(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str
 
 
 def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
-    """Stages every landed line, as an order item or in quarantine, and the number of lines of each file."""
+    """Stage every landed line, as an order item or in quarantine, and the number of lines of each file."""
     source_format = SourceFormat(encoding=parameters.source_encoding)
     landing = landed_files(
         parameters.landing_root,
@@ -114,26 +114,26 @@ class _Staging:
         self.tables: dict[str, StagedTable] = {}
 
     def all_rows(self, spec: TableSpec, rows: DataFrame, expected_rows: int) -> DataFrame:
-        """Stages all rows of a table, which overwrite the published ones. Returns what was staged.
+        """Stage all rows of a table, which overwrite the published ones. Return what was staged.
 
         Finding the rows that changed would cost more than writing all, where most change every day.
         """
         return self._stage(spec, rows.withColumn(DELETED, F.lit(False)), expected_rows, overwrites=True)
 
     def changes(self, spec: TableSpec, new: DataFrame, published: DataFrame, expected_rows: int) -> DataFrame:
-        """Stages what turns the rows `published` into `new`. Returns what was staged."""
+        """Stage what turns the rows `published` into `new`. Return what was staged."""
         if spec.write is Write.OVERWRITE or spec.name not in self._inputs.previous.versions:
             return self.all_rows(spec, new, expected_rows)
         return self._stage(spec, changed_rows(new, published, spec.key, spec.columns), expected_rows, overwrites=False)
 
     def keys(self, layer: str, keys: DataFrame, expected_rows: int) -> DataFrame:
-        """Stages the keys that the build derives again, so that its audit judges the same keys. Returns them."""
+        """Stage the keys that the build derives again, so that its audit judges the same keys. Return them."""
         table = changed_keys_table(layer)
         self.tables[table] = stage(self._lakehouse, table, self._build_id, keys, expected_rows)
         return staged_rows(self._lakehouse, table, self.tables[table])
 
     def record(self, parameters: BuildParameters) -> Build:
-        """The build that staged this."""
+        """Return the build that staged this."""
         specs = {spec.name: spec for spec in self._lakehouse.tables_of(parameters.layer)}
         return Build(
             layer=parameters.layer,
@@ -165,7 +165,7 @@ def _full_refresh(
     upstream: dict[str, DataFrame],
     *as_of: date | None,
 ) -> None:
-    """Derives every table of the layer from all rows of the tables that it is staged from."""
+    """Derive every table of the layer from all rows of the tables that it is staged from."""
     specs = lakehouse.tables_of(layer)
     previous = read_all_pinned(lakehouse, inputs.previous, [spec.name for spec in specs])
     rows = dict(upstream)
@@ -186,7 +186,7 @@ def _derivation(spec: TableSpec) -> Callable[..., DataFrame]:
 
 
 def _silver(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
-    """Stages the changes of orders and of both dimensions, for every key that new landing dates touch.
+    """Stage the changes of orders and of both dimensions, for every key that new landing dates touch.
 
     Where all these dates are later than everything before, as day after day, the history of a key continues from its
     published versions: no row of an earlier date is read.
@@ -237,7 +237,8 @@ _KEY_IN_BRONZE = {"customer_id": "customer_id", "product_id": "product_card_id"}
 
 
 def _changed_order_items(now: DataFrame, before: DataFrame) -> DataFrame:
-    """The keys of bronze rows that were added, removed or differ: order_item_id, customer_id, product_card_id."""
+    """Return the keys of bronze rows that were added, removed or differ: order_item_id, customer_id,
+    product_card_id."""
     identity = ("landing_date", "source_file", "order_item_id", "row_hash")
     columns = (*identity, "customer_id", "product_card_id")
     now, before = now.select(*columns), before.select(*columns)
@@ -249,7 +250,7 @@ def _changed_order_items(now: DataFrame, before: DataFrame) -> DataFrame:
 
 
 def _gold(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
-    """Stages the changes of the gold tables: of every item that changed, and of the customers and products affected."""
+    """Stage the changes of the gold tables: of every item that changed, and of the customers and products affected."""
     inputs = build_inputs(lakehouse, "gold")
     staging = _Staging(lakehouse, inputs, build_id)
     if inputs.previous_upstream is not None and inputs.previous_upstream.versions == inputs.upstream.versions:
@@ -263,7 +264,7 @@ def _gold(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> B
 
 
 def _as_of(silver_orders: DataFrame) -> date | None:
-    """1 day + the greatest landing date that has a row in bronze; None without any row.
+    """Return 1 day + the greatest landing date that has a row in bronze; None without any row.
 
     The newest delivery of an item is the one that landed last: silver.orders has the greatest landing date of bronze.
     """
@@ -316,7 +317,8 @@ def _gold_incrementally(
 def _changed_items(
     lakehouse: Lakehouse, inputs: BuildInputs, silver: dict[str, DataFrame], changed_dimensions: Sequence[Dimension]
 ) -> DataFrame:
-    """`order_item_id` of the items that changed in silver, or whose customer or product changed as of the order."""
+    """Return `order_item_id` of the items that changed in silver, or whose customer or product changed as of the
+    order."""
     items = changed_upstream(lakehouse, inputs, ORDERS.name, "order_item_id")
     placed = silver[ORDERS.name].select("order_item_id", "customer_id", "product_id", "order_date")
     for dimension in changed_dimensions:
@@ -330,7 +332,7 @@ def _changed_items(
 
 
 def _versions_of(items: DataFrame, customers: DataFrame, products: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """The versions of these items' customers and products: few, where the dimensions are long."""
+    """Return the versions of these items' customers and products: few, where the dimensions are long."""
     named = local_relation(items.select("customer_id", "product_id").distinct())
     customers_named, products_named = (
         dimension.join(F.broadcast(named.select(key).distinct()), key, "left_semi")
@@ -340,7 +342,8 @@ def _versions_of(items: DataFrame, customers: DataFrame, products: DataFrame) ->
 
 
 def _updated_totals(enriched: Overlay, published_enriched: DataFrame, published_totals: DataFrame) -> DataFrame:
-    """`gold.product_totals`, from the published ones and the orders of which an item was added, removed or differs."""
+    """Return `gold.product_totals`, from the published ones and the orders of which an item was added, removed or
+    differs."""
     changed_orders = KeyFilter.fetch(enriched.changed_values("order_id"), "order_id")
     others = published_enriched.join(F.broadcast(changed_orders.keys), "order_id", "left_anti")
 
@@ -354,7 +357,8 @@ def _updated_totals(enriched: Overlay, published_enriched: DataFrame, published_
 def _updated_measures(
     enriched: Overlay, silver_orders: DataFrame, customers: DataFrame, published360: DataFrame, changed: DataFrame
 ) -> DataFrame:
-    """The measures behind `gold.customers360`: derived where an order or the customer changed, else as published."""
+    """Return the measures behind `gold.customers360`: derived where an order or the customer changed, else as
+    published."""
     affected = F.broadcast(local_relation(enriched.changed_values("customer_id").unionByName(changed).distinct()))
     affected_rows = (rows.join(affected, "customer_id", "left_semi") for rows in (silver_orders, customers))
     # Scores use the measures twice, for the thresholds and for the rows: all orders are read once for both.

@@ -28,7 +28,7 @@ def build() -> None:
 
 
 def audit() -> None:
-    """A verdict that rejects is a result of the task, not its failure."""
+    """Run the task `audit`. A verdict that rejects is a result of the task, not its failure."""
     parameters = BuildParameters.parse(_arguments())
     lakehouse = _lakehouse(parameters)
     audit_build(lakehouse, Build.load(lakehouse.ops, parameters.layer, parameters.job_run_id))

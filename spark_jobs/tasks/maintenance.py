@@ -35,7 +35,7 @@ OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
 
 
 def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
-    """Audits whole tables, compacts their files, and removes those that no publication needs any more.
+    """Audit whole tables, compact their files, and remove those that no publication needs any more.
 
     `as_of` stands for now, so that a run for a past week removes no more than that week's run would have. A layer that
     its audit rejects keeps its files as they are. Raises GateRejected for it when all else is done.
@@ -68,7 +68,7 @@ def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
 def _whole_tables(
     lakehouse: Lakehouse, publication: Publication, publications: Publications, parameters: MaintenanceParameters
 ) -> Build:
-    """A publication as a build that stages nothing, so that the audit judges whole tables."""
+    """Describe a publication as a build that stages nothing, so that the audit judges whole tables."""
     bronze = publications.newest("bronze")
     if bronze is None:
         raise LookupError(f"{publication.layer} is published, and bronze is not")
@@ -101,7 +101,7 @@ def _whole_tables(
 
 
 def _landed_dates(lakehouse: Lakehouse, bronze: Publication, otherwise: date) -> tuple[date, date]:
-    """The first and the last published landing date."""
+    """Return the first and the last published landing date."""
     landed = read_pinned(lakehouse, PinnedPublication.pin(bronze), LANDED_FILES.name)
     first, last = landed.agg(F.min("landing_date"), F.max("landing_date")).collect()[0]
     return (first, last) if first else (otherwise, otherwise)
@@ -110,7 +110,7 @@ def _landed_dates(lakehouse: Lakehouse, bronze: Publication, otherwise: date) ->
 def _maintain_layer(
     lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
 ) -> None:
-    """Publishes the same data at the versions that VACUUM and OPTIMIZE leave, since both commit."""
+    """Publish the same data at the versions that VACUUM and OPTIMIZE leave, since both commit."""
     spark, versions = lakehouse.spark, {}
     heads = restore_tables(lakehouse, newest.layer, newest)
     for table in newest.tables:
@@ -151,7 +151,7 @@ def _maintain_layer(
 
 
 def _hours_needed(lakehouse: Lakehouse, publications: Publications, layer: str, table: str, as_of: datetime) -> int:
-    """How far back files are kept: 90 days, and what a newest publication, or an input of one, needs."""
+    """Return for how many hours files are kept: 90 days, and what a newest publication, or an input of one, needs."""
     needed = [publications.newest(layer)]
     needed += [publications.inputs_of(layer_above) for layer_above, below in UPSTREAM_LAYER.items() if below == layer]
     silver_behind_gold = publications.inputs_of("gold")

@@ -34,7 +34,7 @@ ATTEMPTS = 6
 
 
 def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Publication:
-    """Publishes an audited build. Raises BuildMissing, GateRejected, PublicationConflict, TableDropped."""
+    """Publish an audited build. Raises BuildMissing, GateRejected, PublicationConflict, TableDropped."""
     publications = Publications(lakehouse)
     publications.create()
     published = publications.with_fingerprint(parameters.layer, parameters.fingerprint)
@@ -82,7 +82,10 @@ def _publish(lakehouse: Lakehouse, publications: Publications, parameters: Publi
 
 
 def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> _Audited:
-    """The build, if there is a successful verdict on exactly what is staged now. Raises GateRejected, BuildMissing."""
+    """Return the build, if there is a successful verdict on exactly what is staged now.
+
+    Raises GateRejected, BuildMissing.
+    """
     build = Build.load(lakehouse.ops, parameters.layer, parameters.build_job_run_id)
     name = f"{parameters.layer} build {parameters.build_id}"
     if build.build_id != parameters.build_id:
@@ -101,7 +104,7 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> _Audited:
 
 
 def _is_stale(build: Build, newest: Publication | None, publications: Publications) -> bool:
-    """Whether another run published the layer since the build began; for bronze: one of the same dates."""
+    """Return whether another run published the layer since the build began; for bronze: one of the same dates."""
     if newest is None or newest.seq == build.previous.seq:
         return False
     if build.layer != "bronze":
@@ -118,7 +121,7 @@ def _rebuild_if_stale(
     parameters: PublishParameters,
     attempt: int,
 ) -> _Audited:
-    """The same build, or, where it is stale, one that is built and audited on the newest publication by this run.
+    """Return the same build, or, where it is stale, one that this run builds and audits on the newest publication.
 
     Raises GateRejected where the audit rejects it.
     """
@@ -162,7 +165,7 @@ def _publication(
 
 
 def _back_off(job_run_id: str, attempt: int) -> None:
-    """Waits 1 to 2 s, then 2 to 4, and so on: each run its own time, as two in step would conflict again and again."""
+    """Wait 1 to 2 s, then 2 to 4, and so on: each run its own time, as two in step would conflict again and again."""
     own_share = int(hashlib.sha256(job_run_id.encode()).hexdigest(), 16) % 1000 / 1000
     time.sleep(2 ** (attempt - 1) * (1 + own_share))
 
@@ -170,7 +173,7 @@ def _back_off(job_run_id: str, attempt: int) -> None:
 def _report(
     lakehouse: Lakehouse, parameters: PublishParameters, publication: Publication, *, already_published: bool
 ) -> None:
-    """Writes the file from which Airflow reads what was published."""
+    """Write the file from which Airflow reads what was published."""
     tables = {
         table: {"version": version, "rows": publication.row_counts[table]}
         for table, version in publication.tables.items()

@@ -1,9 +1,13 @@
 """The ops volume's files, secrets, and the version of the code."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from machine.state_folder import REPO
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import ParameterRefused, SecretMissing
 from spark_jobs.runtime.secret_store import SECRETS_FOLDER, secret
@@ -49,3 +53,28 @@ def test_the_code_version_is_a_hash_that_does_not_change_by_itself() -> None:
     first = code_version()
     code_version.cache_clear()
     assert code_version() == first
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "spark_jobs/tasks/build.py",
+        "spark_jobs/quality/data_docs.html",
+        "gx/rules/silver.orders.yml",
+        "gx/suites/bronze_rows.json",
+    ],
+)
+def test_the_code_version_is_another_one_for_another_file_of_the_wheel(tmp_path: Path, changed: str) -> None:
+    for package in ("gx", "spark_jobs"):
+        shutil.copytree(REPO / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def version() -> str:
+        program = "from spark_jobs.runtime.code_version import code_version; print(code_version())"
+        return subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    before = version()
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n")
+    assert version() != before

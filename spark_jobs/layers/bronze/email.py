@@ -11,7 +11,7 @@ _BLOCK = 64  # SHA-256's block in bytes
 
 
 def key_blocks(key: bytes) -> tuple[bytes, bytes]:
-    """The inner and outer block of HMAC-SHA256 (RFC 2104) for a key.
+    """Return the inner and outer block of HMAC-SHA256 (RFC 2104) for a key.
 
     They stand for the key in Spark. They belong into a DataFrame's data: literals would show in plans, on the Spark
     UI and in error messages.
@@ -23,6 +23,6 @@ def key_blocks(key: bytes) -> tuple[bytes, bytes]:
 
 
 def email_hmac(address: Column, inner: Column, outer: Column) -> Column:
-    """Hex HMAC-SHA256 of the trimmed, lower-cased address in UTF-8; NULL for NULL."""
+    """Return hex HMAC-SHA256 of the trimmed, lower-cased address in UTF-8; NULL for NULL."""
     message = F.encode(F.lower(F.trim(address)), "UTF-8")
     return F.sha2(F.concat(outer, F.unhex(F.sha2(F.concat(inner, message), 256))), 256)

@@ -46,7 +46,7 @@ def landed_lines(
     stamp: BuildStamp,
     source_format: SourceFormat = SourceFormat(),  # noqa: B008 - frozen
 ) -> DataFrame:
-    """One row a landed line: the 61 columns of an order item, `line` and `reasons` (LANDED_LINES).
+    """Return one row per landed line: the 61 columns of an order item, `line` and `reasons` (LANDED_LINES).
 
     `lines` are as `read_lines` gives them, `files` the files that they come from. `reasons` is empty for a valid
     row; `line`, the masked text, is NULL there. A row with reasons has its line instead of the 53 values and
@@ -58,17 +58,17 @@ def landed_lines(
 
 
 def order_items(landed: DataFrame) -> DataFrame:
-    """`bronze.order_items`: the valid lines."""
+    """Return `bronze.order_items`: the valid lines."""
     return landed.where(VALID).select(*ORDER_ITEMS.columns)
 
 
 def quarantine(landed: DataFrame) -> DataFrame:
-    """`bronze.quarantine`: all other lines, masked, with their reasons."""
+    """Return `bronze.quarantine`: all other lines, masked, with their reasons."""
     return landed.where(f"NOT {VALID}").select(*QUARANTINE.columns)
 
 
 def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes) -> DataFrame:
-    """Lines that are not blank, each beside its file's header, the places of the columns, and the key's blocks.
+    """Return lines that are not blank, each beside its file's header, the places of the columns, and the key's blocks.
 
     Few layouts serve many files. The key travels in the same small table, as data, which no plan shows.
     """
@@ -95,7 +95,7 @@ def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes
 
 
 def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
-    """Adds text, fields (NULL where there are not 53), and what is wrong with the line as a whole."""
+    """Add text, fields (NULL where there are not 53), and what is wrong with the line as a whole."""
     decoded = line_text.decode(F.col("value"), source_format.encoding)
     line_bytes = F.col("value").cast("binary")
     found = F.size("found")
@@ -144,7 +144,7 @@ def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
 
 
 def _parse(split: DataFrame, source_format: SourceFormat) -> DataFrame:
-    """Adds the 53 typed columns, `unparsed` (the names of those that do not parse) and the row hash."""
+    """Add the 53 typed columns, `unparsed` (the names of those that do not parse) and the row hash."""
     raw = split.select(
         *("source_file", "source_file_modified_at", "is_header", "text", "private"),
         *("hmac_inner", "hmac_outer", "broken_quoting", "line_reasons"),
@@ -190,7 +190,7 @@ def _raw(name: str) -> str:
 
 
 def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
-    """Adds `reasons`, and `complete`: whether the line was parsed in full."""
+    """Add `reasons`, and `complete`: whether the line was parsed in full."""
     type_names = F.create_map(*(F.lit(part) for column in source.COLUMNS for part in (column.name, column.type_name)))
     does_not_parse = F.transform(
         "unparsed", lambda name: F.concat(name, F.lit(" does not parse as "), F.element_at(type_names, name))
@@ -214,7 +214,7 @@ def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
 
 
 def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
-    """Drops each file's header line, marks repetitions within a file, masks, and adds the audit columns.
+    """Drop each file's header line, mark repetitions within a file, mask, and add the audit columns.
 
     Both windows share one partitioning, so there is one shuffle. All header lines of a file meet in one partition, as
     their order item id does not parse; the text source numbers no lines, but which of several equal lines is the header

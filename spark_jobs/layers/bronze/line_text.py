@@ -30,7 +30,7 @@ class Decoded:
 
 
 def decode(line: Column, encoding: str) -> Decoded:
-    """The text of a line read as STRING, whose bytes may be anything.
+    """Return the text of a line read as STRING, whose bytes may be anything.
 
     windows-1252 is ISO-8859-1 but for 0x80-0x9F. Bytes beyond ASCII that make valid UTF-8 are taken for what they
     seem, a file in the wrong encoding: not one line of DataCo is like that.
@@ -53,19 +53,23 @@ def has_quotes(text: Column) -> Column:
 
 
 def broken_quoting(text: Column) -> Column:
-    """Whether a line is not RFC 4180; a quoted line break leaves such lines, as does a quote inside a plain field."""
+    """Return whether a line is not RFC 4180; a quoted line break leaves such lines, as does a quote inside a plain
+    field."""
     return has_quotes(text) & ~text.rlike(_LINE)
 
 
 def raw_fields(text: Column) -> Column:
-    """The fields of a line as they stand in it, quotes included. For a line with broken quoting it means nothing."""
+    """Return the fields of a line as they stand in it, quotes included.
+
+    For a line with broken quoting it means nothing.
+    """
     # With a comma in front, every match takes at least one character, and no field is skipped or seen twice.
     quoted = F.regexp_extract_all(F.concat(F.lit(","), text), F.lit(f",({_FIELD})"), 1)
     return F.when(has_quotes(text), quoted).otherwise(F.split(text, ",", -1))
 
 
 def fields(text: Column) -> Column:
-    """The values of a line's fields, quotes resolved."""
+    """Return the values of a line's fields, quotes resolved."""
 
     def unquoted(field: Column) -> Column:
         inner = F.substring(field, F.lit(2), F.char_length(field) - 2)

@@ -12,7 +12,7 @@ _ADDRESS = r'(?<![^\s,;"<>])[^\s,;"<>@]++@[^\s,;"<>]*?\.[^\s,;"<>]'
 
 
 def masked_line(raw: Column, surplus: Column, unsplittable: Column, private: list[Column]) -> Column:
-    """A line put together again from its raw fields, private ones masked, and whatever looks like an address too.
+    """Join the raw fields of a line again, private ones masked, and whatever looks like an address too.
 
     `private` are the positions, from 0, at which the file's header puts the private columns. Where a line has too many
     or too few fields (`surplus` is not 0), such a column can be anywhere between its place counted from the left end
@@ -31,8 +31,8 @@ def masked_line(raw: Column, surplus: Column, unsplittable: Column, private: lis
 
 
 def holds_address(fields: Column, private: Column) -> Column:
-    """Whether an e-mail address stands in another field than those at the positions `private`, as it would be stored
-    there in clear. Only masks are generous: an @ without a name and a domain around it is no address."""
+    """Return whether an e-mail address stands in another field than those at the positions `private`, as it would be
+    stored there in clear. Only masks are generous: an @ without a name and a domain around it is no address."""
 
     def reveals(field: Column, index: Column) -> Column:
         return F.contains(field, F.lit("@")) & ~F.array_contains(private, index) & field.rlike(_ADDRESS)

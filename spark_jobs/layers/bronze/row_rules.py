@@ -36,13 +36,13 @@ class RowRule:
 
 
 def bronze_row_rules() -> tuple[RowRule, ...]:
-    """The rules of gx/suites/bronze_rows.json. Raises UnknownExpectation."""
+    """Compile the rules of gx/suites/bronze_rows.json. Raises UnknownExpectation."""
     text = (files("gx") / "suites" / "bronze_rows.json").read_text(encoding="utf-8")
     return compile_suite(json.loads(text))
 
 
 def compile_suite(suite: Mapping[str, Any]) -> tuple[RowRule, ...]:
-    """The rules of a suite's JSON, in its order. Raises UnknownExpectation, also for an empty suite."""
+    """Compile the rules of a suite's JSON, in its order. Raises UnknownExpectation, also for an empty suite."""
     name = str(suite.get("name", "without a name"))
     expectations = suite.get("expectations") or []
     if not expectations:
@@ -85,7 +85,7 @@ def _between(
     strict_min: bool = False,
     strict_max: bool = False,
 ) -> _Compiled:
-    """As in GX, NULL is no value and breaks nothing."""
+    """Compile a range. As in GX, NULL is no value and breaks nothing."""
     if min_value is None and max_value is None:
         raise ValueError("it has neither min_value nor max_value")
 
@@ -102,19 +102,19 @@ def _between(
 
 
 def _number(value: float) -> Column:
-    """JSON's 0.0 as the integer 0, so that decimals are compared as decimals."""
+    """Write JSON's 0.0 as the integer 0, so that decimals are compared as decimals."""
     return F.lit(int(value) if float(value).is_integer() else value)
 
 
 def _in_set(column: str, value_set: list[Any]) -> _Compiled:
-    """As in GX, NULL is no value and breaks nothing."""
+    """Compile a vocabulary. As in GX, NULL is no value and breaks nothing."""
     if not value_set:
         raise ValueError("its value_set is empty")
     return (column,), lambda: F.coalesce(~F.col(column).isin(list(value_set)), F.lit(False))
 
 
 def _pair_equal(column_A: str, column_B: str, ignore_row_if: str = "both_values_are_missing") -> _Compiled:  # noqa: N803 - GX's names
-    """As in GX: by default, two NULLs agree, and a NULL differs from a value."""
+    """Compile the equality of two columns. As in GX: by default, two NULLs agree, and a NULL differs from a value."""
 
     def broken() -> Column:
         left, right = F.col(column_A), F.col(column_B)

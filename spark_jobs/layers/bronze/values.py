@@ -19,19 +19,21 @@ _DECIMAL = r"^(?=.{1,100}\z)[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-
 
 
 def needs_collapsing(text: Column) -> Column:
-    """Whether a line holds blanks that trimming plain blanks off its fields does not put right. Most lines do not, and
-    a regular expression for each of 53 fields would cost more than all the rest."""
+    """Return whether a line holds blanks that trimming plain blanks off its fields does not put right.
+
+    Most lines do not, and a regular expression for each of 53 fields would cost more than all the rest.
+    """
     return text.rlike(r"[\t\n\x0b\f\r\xa0]|  ")
 
 
 def clean(field: Column, collapse: Column) -> Column:
-    """Trimmed, inner blanks collapsed, empty is NULL."""
+    """Trim a field and collapse its inner blanks; an empty one is NULL."""
     collapsed = F.when(collapse, F.regexp_replace(field, f"{_BLANK}+", " ")).otherwise(field)
     return F.nullif(F.trim(collapsed), F.lit(""))
 
 
 def parse(field: Column, column: SourceColumn, timestamp_formats: tuple[str, ...]) -> Column:
-    """The value of a cleaned field; NULL where it does not parse. Decimals are rounded half-up, once, from the text."""
+    """Parse a cleaned field; NULL where it does not parse. Decimals are rounded half-up, once, from the text."""
     match column.type:
         case StringType():
             return field
@@ -46,7 +48,8 @@ def parse(field: Column, column: SourceColumn, timestamp_formats: tuple[str, ...
 
 
 def _timestamp(field: Column, pattern: str) -> Column:
-    """A date and time of the years 1 to 9999, with as many digits as the pattern has letters (or two, for one letter).
+    """Parse a date and time of the years 1 to 9999, with as many digits as the pattern has letters (or two, for one
+    letter).
 
     Spark's own reading takes years with a sign and up to 19 digits: those that no Python and few tools can show, and
     from 294248 on try_to_timestamp does not return NULL, but fails the query.
@@ -61,7 +64,7 @@ def _timestamp(field: Column, pattern: str) -> Column:
 
 
 def row_hash(names: tuple[str, ...]) -> Column:
-    """SHA-256 over all parsed values, in an encoding that tells any two different rows apart."""
+    """Return SHA-256 over all parsed values, in an encoding that tells any two different rows apart."""
     return F.sha2(
         F.to_json(
             F.struct(*names),

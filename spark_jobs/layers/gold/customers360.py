@@ -42,7 +42,7 @@ SCORES = (
 
 
 def rfm_segment() -> Column:
-    """The first segment whose rule holds."""
+    """Return the first segment whose rule holds."""
     r, f, m = (F.col(score.name) for score in SCORES)
     return (
         F.when(F.col("total_orders") == 0, "Prospects")
@@ -69,7 +69,7 @@ MEASURES = (
 
 
 def customers360(orders: DataFrame, dim_customers: DataFrame, as_of: date | None) -> DataFrame:
-    """One row for each customer of the dimension, with the measures of the counted items.
+    """Return one row for each customer of the dimension, with the measures of the counted items.
 
     `orders` is `gold.orders_enriched` or `silver.orders`, whole, since a score compares all customers.
     `as_of` is the day after the greatest landing date; None where nothing has landed.
@@ -78,7 +78,7 @@ def customers360(orders: DataFrame, dim_customers: DataFrame, as_of: date | None
 
 
 def customer_measures(orders: DataFrame, dim_customers: DataFrame) -> DataFrame:
-    """ATTRIBUTES and MEASURES of each customer of the dimension, from all of its orders."""
+    """Return ATTRIBUTES and MEASURES of each customer of the dimension, from all of its orders."""
     bought = (
         orders.where(is_counted())
         .groupBy("customer_id")
@@ -108,7 +108,7 @@ def customer_measures(orders: DataFrame, dim_customers: DataFrame) -> DataFrame:
 
 
 def scored_customers(measures: DataFrame, as_of: date | None) -> DataFrame:
-    """`gold.customers360` from the ATTRIBUTES and MEASURES of all customers."""
+    """Return `gold.customers360` from the ATTRIBUTES and MEASURES of all customers."""
     days = F.date_diff(F.lit(as_of).cast("date"), F.col("latest_order_date"))
     dated = measures.withColumn("days_since_last_order", days)
     scored = with_scores(dated, F.col("total_orders") > 0, SCORES)

@@ -15,12 +15,12 @@ PENDING = ("PENDING", "PENDING_PAYMENT", "PROCESSING", "ON_HOLD", "PAYMENT_REVIE
 
 
 def is_counted() -> Column:
-    """Whether an order item counts: it is neither canceled nor suspected of fraud."""
+    """Return whether an order item counts: it is neither canceled nor suspected of fraud."""
     return ~F.col("order_status").isin(CANCELED, SUSPECTED_FRAUD)
 
 
 def ratio(numerator: Column, denominator: Column, scale: int, places: int) -> Column:
-    """numerator / denominator, rounded half-up once to `places`; NULL if the denominator is 0 or NULL.
+    """Return numerator / denominator, rounded half-up once to `places`; NULL if the denominator is 0 or NULL.
 
     `scale` is the number of decimals of both. Spark rounds a quotient of DECIMAL(18,s) by DECIMAL(18,s) to 19
     decimals at s = 0 and to 20 at s = 2. Rounding that again to `places` cannot differ from

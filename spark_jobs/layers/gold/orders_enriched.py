@@ -44,7 +44,7 @@ SCHEMA = StructType(
 
 
 def _at_order_date(orders: DataFrame, dimension: DataFrame, key: str) -> DataFrame:
-    """`orders` joined with the versions of `dimension` that were valid at the order's timestamp.
+    """Return `orders` joined with the versions of `dimension` that were valid at the order's timestamp.
 
     An item without a version is kept, with NULLs: the gate must see it, not miss it.
     """
@@ -55,14 +55,15 @@ def _at_order_date(orders: DataFrame, dimension: DataFrame, key: str) -> DataFra
 
 
 def orders_enriched(orders: DataFrame, dim_customers: DataFrame, dim_products: DataFrame) -> DataFrame:
-    """All of `orders`, the surrogate keys, and the attributes of the versions valid at the order's time."""
+    """Return all of `orders`, the surrogate keys, and the attributes of the versions valid at the order's time."""
     products = dim_products.withColumnRenamed("product_price", "product_list_price")
     with_customers = _at_order_date(orders, dim_customers, "customer_id")
     return conform(_at_order_date(with_customers, products, "product_id"), SCHEMA)
 
 
 def changed_spans(before: DataFrame, after: DataFrame, key: str, surrogate_key: str) -> DataFrame:
-    """When the versions of a dimension differ in what an order takes from them: `key`, `_from`, `_to` (exclusive).
+    """Return the spans in which the versions of a dimension differ in what an order takes from them: `key`, `_from`,
+    `_to` (exclusive).
 
     A version that only ended, since a later one began, holds for its orders as before. `_to` is NULL without an end.
     """
@@ -87,7 +88,7 @@ def changed_spans(before: DataFrame, after: DataFrame, key: str, surrogate_key: 
 
 
 def within_spans(orders: DataFrame, spans: DataFrame, key: str) -> DataFrame:
-    """The orders of these keys that were placed within one of the spans; one row for each span that holds it.
+    """Return the orders of these keys that were placed within one of the spans; one row for each span that holds it.
 
     The earliest begin becomes a literal, by which Delta skips the files of earlier orders.
     """

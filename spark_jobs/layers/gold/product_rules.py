@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 
 def performance_tier() -> Column:
-    """From revenue_score, and recent_units (sold in the 90 days before the as-of day)."""
+    """Label by revenue_score, and recent_units (sold in the 90 days before the as-of day)."""
     score = F.col("revenue_score")
     return (
         F.when(score >= 4, "Star")
@@ -20,7 +20,7 @@ def performance_tier() -> Column:
 
 
 def margin_category() -> Column:
-    """From margin_score."""
+    """Label by margin_score."""
     score = F.col("margin_score")
     return F.when(score == 4, "High").when(score == 3, "Medium").when(score == 2, "Low").otherwise("Very Low")
 
@@ -34,7 +34,7 @@ def _above(name: str, limit: str) -> Column:
 
 
 def product_health() -> Column:
-    """From the tier and the rates of settled orders."""
+    """Label by the tier and the rates of settled orders."""
     high_tier = F.col("performance_tier").isin("Star", "Strong")
     completed = _rate("completion") >= F.lit("0.90").cast("decimal(18,4)")
     few_canceled = _rate("cancellation") < F.lit("0.05").cast("decimal(18,4)")
@@ -47,8 +47,10 @@ def product_health() -> Column:
 
 
 def strategic_priority() -> Column:
-    """From the tier, the margin and the rates. Slow movers are the only ones to be discontinued: for a low
-    margin, or for cancellations."""
+    """Label by the tier, the margin and the rates.
+
+    Slow movers are the only ones to be discontinued: for a low margin, or for cancellations.
+    """
     tier, margin = F.col("performance_tier"), F.col("margin_category")
     poor = margin.isin("Low", "Very Low") | _above("cancellation", "0.10")
     return (

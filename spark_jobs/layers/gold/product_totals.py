@@ -105,7 +105,7 @@ ITEM_COLUMNS = (
 
 
 def _sums(enriched: DataFrame, *by: str) -> DataFrame:
-    """The sums and counts of each product, and of each value of the columns `by`. Sums without an item are 0."""
+    """Return the sums and counts of each product, and of each value of the columns `by`. Sums without an item are 0."""
     # First one row for each product and order, so that counts of distinct orders become plain counts.
     counted = is_counted()
     order_day = F.to_date("order_date")
@@ -143,7 +143,8 @@ def _sums(enriched: DataFrame, *by: str) -> DataFrame:
 
 
 def product_totals(enriched: DataFrame) -> DataFrame:
-    """`gold.product_totals`: the sums and counts of each product that any item names. Sums without an item are 0.
+    """Return `gold.product_totals`: the sums and counts of each product that any item names. Sums without an item are
+    0.
 
     An order's items may name different customers after corrections, so customers are counted by themselves.
     """
@@ -154,7 +155,8 @@ def product_totals(enriched: DataFrame) -> DataFrame:
 
 
 def updated_totals(previous: DataFrame, before: DataFrame, after: DataFrame, others: DataFrame) -> DataFrame:
-    """`gold.product_totals` after some orders changed, from the `previous` totals and without reading all other orders.
+    """Return `gold.product_totals` after some orders changed, from the `previous` totals and without reading all other
+    orders.
 
     `before` and `after` are all items of these orders, as they were and as they are; `others` all other items. Of the
     others only those are read that may hold what a first or last order, or a customer, of these orders held.
@@ -188,7 +190,8 @@ def updated_totals(previous: DataFrame, before: DataFrame, after: DataFrame, oth
 
 
 def _dates_of_others(previous: DataFrame, signed: DataFrame, others: DataFrame) -> DataFrame:
-    """First and last date of the other counted items, of the products whose first or last date an order gave up."""
+    """Return first and last date of the other counted items, of the products whose first or last date an order gave
+    up."""
     day = F.to_date("order_date")
 
     def day_with(sign: int, pick: Callable[[Column], Column]) -> Column:
@@ -219,7 +222,7 @@ def _dates_of_others(previous: DataFrame, signed: DataFrame, others: DataFrame) 
 
 
 def _customers_gained(signed: DataFrame, others: DataFrame) -> DataFrame:
-    """Of each product the customers who came less those who went, where no other item of theirs counts."""
+    """Count for each product the customers who came less those who went, where no other item of theirs counts."""
     pair = ["product_id", "customer_id"]
     both = signed.where(is_counted()).groupBy(*pair).agg(F.sum_distinct(F.col("_sign")).alias("_gained"))
     changed = both.where(F.col("_gained") != 0)  # 0: this customer was and is one of the product's

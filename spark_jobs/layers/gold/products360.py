@@ -74,7 +74,7 @@ PLACES = {"discount_rate": (4, 4), "profit_ratio": (4, 4), "product_price": (2, 
 
 
 def recent_units(enriched: DataFrame, as_of: date | None) -> DataFrame:
-    """Of each product the units in counted items of the RECENT_DAYS days before `as_of`; no row without one.
+    """Sum for each product the units in counted items of the RECENT_DAYS days before `as_of`; no row without one.
 
     None of `as_of`, since nothing has landed: nothing is recent.
     """
@@ -86,7 +86,7 @@ def recent_units(enriched: DataFrame, as_of: date | None) -> DataFrame:
 
 
 def products360(enriched: DataFrame, dim_products: DataFrame, as_of: date | None) -> DataFrame:
-    """One row for each product of the dimension.
+    """Return one row for each product of the dimension.
 
     `enriched` is `gold.orders_enriched`, whole, since a score compares all products. `as_of` is the day after
     the greatest landing date; None where nothing has landed. Sums and counts without an item are 0.
@@ -95,7 +95,7 @@ def products360(enriched: DataFrame, dim_products: DataFrame, as_of: date | None
 
 
 def judged_products(totals: DataFrame, recent: DataFrame, dim_products: DataFrame) -> DataFrame:
-    """`gold.products360` from `product_totals` and `recent_units` of all items."""
+    """Return `gold.products360` from `product_totals` and `recent_units` of all items."""
     products = dim_products.where("is_current").select(
         "product_id", "product_name", "category_name", "product_price", "is_notavailable"
     )

@@ -29,7 +29,7 @@ def _value(score: Score, thresholds: Column) -> Column:
 
 
 def with_scores(measures: DataFrame, ranked: Column, scores: Sequence[Score]) -> DataFrame:
-    """`measures` with a column for each score.
+    """Return `measures` with a column for each score.
 
     Thresholds are taken over the rows for which `ranked` holds; any other row, and one without the measure,
     scores 1. `percentile_disc` returns DOUBLE, which is exact for every value of up to 15 digits once it is

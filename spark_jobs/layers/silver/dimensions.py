@@ -63,7 +63,7 @@ class Dimension:
         return self.spec.natural_key[0]
 
     def versions(self, order_items: DataFrame, previous_versions: DataFrame | None = None) -> DataFrame:
-        """The versions of the keys in `order_items`, which holds all valid bronze rows of these keys.
+        """Return the versions of the keys in `order_items`, which holds all valid bronze rows of these keys.
 
         With `previous_versions`, the published versions of these keys, it holds rows of later landing dates only.
         """
@@ -81,12 +81,12 @@ class Dimension:
 
 
 def dim_customers(order_items: DataFrame, previous_versions: DataFrame | None = None) -> DataFrame:
-    """`silver.dim_customers`: see Dimension.versions."""
+    """Return `silver.dim_customers`: see Dimension.versions."""
     return CUSTOMERS.versions(order_items, previous_versions)
 
 
 def dim_products(order_items: DataFrame, previous_versions: DataFrame | None = None) -> DataFrame:
-    """`silver.dim_products`: see Dimension.versions."""
+    """Return `silver.dim_products`: see Dimension.versions."""
     return PRODUCTS.versions(order_items, previous_versions)
 
 

@@ -98,7 +98,7 @@ _SOURCE = {here: there for there, here in RENAMED.items()}
 
 
 def newest_deliveries(order_items: DataFrame) -> DataFrame:
-    """The bronze row of each order item that was delivered last: by landing date, file, row hash.
+    """Return the bronze row of each order item that was delivered last: by landing date, file, row hash.
 
     `order_items` holds all valid bronze rows of its items.
     """
@@ -110,7 +110,7 @@ def newest_deliveries(order_items: DataFrame) -> DataFrame:
 
 
 def orders(order_items: DataFrame) -> DataFrame:
-    """`silver.orders` from all valid bronze rows of its items.
+    """Return `silver.orders` from all valid bronze rows of its items.
 
     Of two source columns that mean the same (bronze checks that they agree), one is kept. What describes the customer
     or the product is in their dimensions.

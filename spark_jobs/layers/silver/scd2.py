@@ -18,7 +18,7 @@ ORDER = (
 
 
 def effective_at(order_date: Column, landing_date: Column) -> Column:
-    """The instant at which a delivered row takes effect: its order's timestamp, clamped into the landing date.
+    """Return the instant at which a delivered row takes effect: its order's timestamp, clamped into the landing date.
 
     A timestamp has microseconds, so the last instant before 24:00 is 23:59:59.999999.
     """
@@ -28,7 +28,7 @@ def effective_at(order_date: Column, landing_date: Column) -> Column:
 
 
 def surrogate_key(natural_key: Column, valid_from: Column) -> Column:
-    """SHA-256 of natural key and instant, as hex.
+    """Return SHA-256 of natural key and instant, as hex.
 
     The instant is written as microseconds since 1970, which depends on no session's time zone. Nothing after
     the last colon is part of the natural key, so no two pairs are written alike.
@@ -43,7 +43,7 @@ def versions(
     untracked: Sequence[str],
     previous_versions: DataFrame | None = None,
 ) -> DataFrame:
-    """The versions of each key: key, tracked and untracked columns, valid_from, valid_to, is_current.
+    """Return the versions of each key: key, tracked and untracked columns, valid_from, valid_to, is_current.
 
     `rows` holds all valid bronze rows of its keys, older deliveries of an item included, with the key, both
     kinds of attributes, and the columns of ORDER but effective_at. A new version begins where a tracked
@@ -86,7 +86,7 @@ def versions(
 
 
 def _as_rows(versions: DataFrame, key: str, attributes: Sequence[str]) -> DataFrame:
-    """One row per published version, which takes effect at its `valid_from` as all the rows behind it did.
+    """Return one row per published version, which takes effect at its `valid_from` as all the rows behind it did.
 
     Rows of any later landing date take effect after all of them. A first version may be valid from before the
     effective_at of its first row, namely from the earliest order. That instant is then the order date of the row, and
