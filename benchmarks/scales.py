@@ -27,6 +27,7 @@ from rich.console import Console
 from benchmarks.compare import differences
 from benchmarks.hardware import hardware
 from benchmarks.task_times import measure, table, total
+from laptop import supervisor
 from laptop.demo import reset
 from laptop.fill_landing import feed
 from laptop.follow import RunResult
@@ -91,6 +92,8 @@ class ResourceMonitor:
         while not self._done.wait(1):
             now: dict[str, float] = defaultdict(float)
             for service in recorded_services(self._state):
+                if service.name == supervisor.NAME:
+                    continue  # it is the parent of the others
                 try:
                     leader = psutil.Process(service.pid)
                     for process in (leader, *leader.children(recursive=True)):

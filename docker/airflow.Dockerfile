@@ -16,11 +16,12 @@ WORKDIR /opt/lakehouse
 COPY requirements.txt requirements-postgres.txt ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.txt -r requirements-postgres.txt
 
-# Compose mounts these folders over; the copies let the image run without it.
-COPY dags/ dags/
-COPY include/ include/
-COPY plugins/ plugins/
-COPY docker/run_airflow.py docker/healthy.py docker/
+# Compose mounts these folders over; the copies let the image run without it. They belong to the user, since a clone made
+# under umask 077 has files that only their owner can read.
+COPY --chown=lakehouse dags/ dags/
+COPY --chown=lakehouse include/ include/
+COPY --chown=lakehouse plugins/ plugins/
+COPY --chown=lakehouse docker/run_airflow.py docker/healthy.py docker/
 
 USER lakehouse
 ENTRYPOINT ["python", "/opt/lakehouse/docker/run_airflow.py"]

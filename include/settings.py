@@ -135,8 +135,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         connection_id=text("CONNECTION_ID", "databricks_default"),
         catalog=text("CATALOG", "spark_catalog"),
         schema_prefix=text("SCHEMA_PREFIX", ""),
-        # Not stripped: the prefix of a bundle in development mode, "[dev name] ", ends in a blank.
-        job_prefix=environment.get("LAKEHOUSE_JOB_PREFIX", ""),
+        job_prefix=_job_prefix(environment.get("LAKEHOUSE_JOB_PREFIX", "")),
         asset_host=text("ASSET_HOST", "workspace"),
         pool=text("POOL", "databricks"),
         poll_seconds=fraction("POLL_SECONDS", 2, least=0.1),
@@ -160,6 +159,17 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         maintenance_schedule=text("MAINTENANCE_SCHEDULE", "0 3 * * 0"),
         max_active_runs=number("MAX_ACTIVE_RUNS", 3, least=1),
     )
+
+
+def _job_prefix(text: str) -> str:
+    """Return the prefix with the blank at the end that `.env` files lose: a bundle in development mode has "[dev me] ".
+
+    `docker run --env-file` keeps quotes as part of a value; they are taken off. Any other prefix stays as it is.
+    """
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    bare = text.strip()
+    return f"{bare} " if bare.startswith("[dev ") and bare.endswith("]") else text
 
 
 SETTINGS = load()

@@ -11,6 +11,7 @@ from pathlib import Path
 from laptop.laptop_state import LaptopState
 from laptop.service_processes import clean_environment
 from machine.command_line import UserError, run_command
+from machine.process_environment import is_proxy
 from machine.state_folder import REPO
 
 SIDE_BY_SIDE = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
@@ -35,7 +36,7 @@ def main() -> int:
         raise UserError(f"give one of: {', '.join(commands)}.")
     environment = clean_environment() | LaptopState.from_environment().environment()
     # These are for the tests, although services never get variables like them.
-    environment |= {name: os.environ[name] for name in FOR_TESTS if name in os.environ}
+    environment |= {name: value for name, value in os.environ.items() if name in FOR_TESTS or is_proxy(name)}
     if what == "prove":
         environment["PROVE_MINUTES"] = os.environ.get("MINUTES") or "10"
     failed = [command for command in commands[what] if subprocess.run(command, cwd=REPO, env=environment).returncode]

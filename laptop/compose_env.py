@@ -1,12 +1,13 @@
 """`make env`: write `.env` with generated secrets, for docker compose and Astro. Standard library only.
 
-An existing line is never changed, so that a database or a volume keeps the secret that it was made with.
+An existing line is never changed, so that a database or a volume keeps the secret that it was made with. What the
+containers mount from this machine is made readable for their user, whatever the umask it was cloned under.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from machine.command_line import UserError, run_command
@@ -17,6 +18,11 @@ CONNECTION = "AIRFLOW_CONN_DATABRICKS_DEFAULT"
 TOKEN = "LAKEHOUSE_WORKSPACE_TOKEN"  # noqa: S105 - the variable's name
 WORKSPACE = "workspace.localhost:8765"
 """Where docker-compose.yaml and docker-compose.override.yml put the local workspace."""
+
+MOUNTED = ("dags", "include", "plugins")
+"""What docker-compose.yaml and Astro mount from this machine."""
+NO_PROXY = "localhost,127.0.0.1,api-server,postgres,workspace.localhost"
+"""The hosts that containers reach without a proxy: each other."""
 
 SECRETS: dict[str, Callable[[], str]] = {
     "LAKEHOUSE_POSTGRES_PASSWORD": random_token,
@@ -42,8 +48,18 @@ def write(path: Path) -> list[str]:
     if not existing.get(CONNECTION):
         token = (existing | added)[TOKEN]
         added[CONNECTION] = f"databricks://:{token}@{WORKSPACE}/http"
+    # Astro's own containers get it from here; docker-compose.yaml has the hosts itself.
+    added |= {name: NO_PROXY for name in ("NO_PROXY", "no_proxy") if name not in existing}
     write_private(path, text + "".join(f"{name}={value}\n" for name, value in added.items()))
     return list(added)
+
+
+def make_readable(folders: Iterable[Path]) -> None:
+    """Let everybody read these folders and what is in them: in a container another user does."""
+    for folder in folders:
+        for path in [folder, *folder.rglob("*")]:
+            if path.exists() and not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
 
 
 def values(text: str) -> dict[str, str]:
@@ -59,6 +75,7 @@ def values(text: str) -> dict[str, str]:
 def main() -> int:
     path = REPO / ".env"
     added = write(path)
+    make_readable(REPO / name for name in MOUNTED)
     if not added:
         print(f"{path} has everything; nothing was changed.")
         return 0

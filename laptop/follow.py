@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from machine.command_line import UserError
 from machine.http_client import HttpError
 
 POLL_SECONDS = 1.0
+NO_ANSWER_SECONDS = 120.0
+"""Its API server may be killed, and started again on a busy machine."""
 # Airflow's states in plain words, each with its style.
 STATE_LABELS = {
     None: ("waiting", "dim"),
@@ -75,19 +77,32 @@ class Screen(Protocol):
 
     def show(self, tasks: list[TaskProgress], now: datetime) -> None: ...
 
+    def say(self, sentence: str) -> None: ...
 
-def follow(client: AirflowClient, dag_id: str, run_id: str, screen: Screen, timeout: float = 4 * 3600) -> RunResult:
-    """Show a run's progress until it has ended. Raises UserError after `timeout` seconds."""
+
+def follow(
+    client: AirflowClient,
+    dag_id: str,
+    run_id: str,
+    screen: Screen,
+    timeout: float = 4 * 3600,
+    news: Callable[[], Iterable[str]] = tuple,
+) -> RunResult:
+    """Show a run's progress, and the `news` about the services, until it has ended. Raises UserError.
+
+    That is after `timeout` seconds, or where Airflow does not answer for longer than a restart takes.
+    """
     order = [str(task["task_id"]) for task in client.tasks(dag_id)]
-    begun, failures = time.monotonic(), 0
+    begun = answered = time.monotonic()
     while True:
+        for sentence in news():
+            screen.say(sentence)
         try:
             run = client.run(dag_id, run_id)
             tasks = progress(client.task_instances(dag_id, run_id), order)
-            failures = 0
+            answered = time.monotonic()
         except HttpError:
-            failures += 1  # the api-server may be busy for a moment
-            if failures > 10:
+            if time.monotonic() - answered > NO_ANSWER_SECONDS:
                 raise
             time.sleep(POLL_SECONDS)
             continue
@@ -147,6 +162,9 @@ class _Table:
             table.add_row(task.task_id, Text(label + retry, style=style), clock)
         self._live.update(table)
 
+    def say(self, sentence: str) -> None:
+        self._live.console.print(Text(sentence, style="yellow"))
+
 
 class _Lines:
     def __init__(self) -> None:
@@ -162,6 +180,9 @@ class _Lines:
             taken = task.seconds(now) if task.ended else None
             clock = "" if taken is None else f"  {taken:.0f} s"
             print(f"  {now:%H:%M:%S}  {task.task_id:24}{label}{retry}{clock}", flush=True)
+
+    def say(self, sentence: str) -> None:
+        print(f"  {sentence}", flush=True)
 
 
 def failure_reasons(client: AirflowClient, result: RunResult, max_lines: int = 25) -> list[str]:

@@ -10,7 +10,8 @@ from laptop.airflow_client import AirflowClient
 from laptop.dates import parse_interval
 from laptop.follow import RunResult, failure_reasons, follow, screen
 from laptop.laptop_state import LaptopState
-from laptop.services import DAG, require_up
+from laptop.service_news import ServiceNews
+from laptop.services import DAG, require_up, wait_until_ready
 from machine.command_line import run_command
 
 
@@ -23,7 +24,7 @@ def run_interval(state: LaptopState, start: datetime, end: datetime, note: str) 
     title = f"{DAG}, landing dates {start:%Y-%m-%d} up to {end:%Y-%m-%d}"
     print(f"{title}\n{client.run_page(DAG, run_id)}", flush=True)
     with screen(title) as shown:
-        result = follow(client, DAG, run_id, shown)
+        result = follow(client, DAG, run_id, shown, news=ServiceNews(state))
     if not result.succeeded:
         print("\n".join(failure_reasons(client, result)), file=sys.stderr)
     return result
@@ -33,6 +34,7 @@ def main() -> int:
     start, end = parse_interval(os.environ.get("START", ""), os.environ.get("END", ""))
     state = LaptopState.from_environment()
     require_up(state)
+    wait_until_ready(state)
     result = run_interval(state, start, end, "make run")
     print(f"{'Succeeded' if result.succeeded else 'Failed'} after {result.seconds:.0f} s.")
     return 0 if result.succeeded else 1

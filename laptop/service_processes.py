@@ -19,8 +19,10 @@ from pathlib import Path
 import psutil
 
 from local_workspace import task_process
+from machine.log_files import begin_log, earlier_log
+from machine.process_environment import is_proxy, local_environment
 from machine.processes import ProcessIdentity, boot_id
-from machine.state_folder import StateFolder, private_file, private_folder, write_private
+from machine.state_folder import StateFolder, private_folder, write_private
 
 OWNER_VARIABLE = "LAKEHOUSE_SERVICES_OF"
 """Inherited by every process of a service; its value is the state folder."""
@@ -40,6 +42,10 @@ class Service:
     since: float
     """Seconds since the epoch."""
     port: int | None
+    deaths: int = 0
+    """How often it died in a row before this start."""
+    given_up: bool = False
+    """Whether the supervisor starts it no more."""
 
     @property
     def is_of_this_boot(self) -> bool:
@@ -57,11 +63,12 @@ def start(
     environment: Mapping[str, str],
     cwd: Path,
     port: int | None = None,
+    deaths: int = 0,
 ) -> Service:
-    """Start a service that outlives this process, with its output in `logs/<name>.log`."""
+    """Start a service that outlives this process, with its output in `logs/<name>.log`. Raises OSError."""
     private_folder(state.logs)
     private_folder(state.pids)
-    with private_file(state.logs / f"{name}.log") as output:
+    with begin_log(log_file(state, name)) as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -72,14 +79,33 @@ def start(
             start_new_session=True,
         )
     identity = ProcessIdentity.of(process.pid)  # it is our child: until we wait for it, its id stays its own
-    service = Service(name, identity.pid, identity.started, boot_id(), time.time(), port)
-    write_private(_record(state, name), json.dumps(asdict(service)))
+    service = Service(name, identity.pid, identity.started, boot_id(), time.time(), port, deaths)
+    try:
+        record(state, service)
+    except OSError:  # nobody would know of it
+        process.kill()
+        raise
     return service
 
 
+def record(state: StateFolder, service: Service) -> None:
+    """Write down what is known of a service. Raises OSError."""
+    write_private(_record(state, service.name), json.dumps(asdict(service)))
+
+
+def forget(state: StateFolder, service: Service) -> None:
+    """Remove the record of a service."""
+    _record(state, service.name).unlink(missing_ok=True)
+
+
+def log_file(state: StateFolder, name: str) -> Path:
+    return state.logs / f"{name}.log"
+
+
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what would change how a service behaves."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(UNWANTED)}
+    """Return this process's environment, fit for a service of this machine."""
+    wanted = {name: value for name, value in os.environ.items() if not name.startswith(UNWANTED) and not is_proxy(name)}
+    return local_environment(wanted)
 
 
 def recorded_services(state: StateFolder) -> list[Service]:
@@ -93,11 +119,30 @@ def recorded_services(state: StateFolder) -> list[Service]:
     return sorted(services, key=lambda service: (service.since, service.name))
 
 
-def log_tail(state: StateFolder, name: str, lines: int = 12) -> str:
-    """Return the end of a service's log."""
-    path = state.logs / f"{name}.log"
+def log_tail(state: StateFolder, name: str, lines: int = 12, *, earlier: bool = False) -> str:
+    """Return the end of a service's log, or of that of its earlier start."""
+    path = log_file(state, name)
+    path = earlier_log(path, 1) if earlier else path
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def stop_alone(state: StateFolder, service: Service, grace: float = 10.0) -> None:
+    """End the process of a service, and nothing that it started."""
+    with contextlib.suppress(psutil.Error):
+        if service.is_alive:
+            process = psutil.Process(service.pid)
+            process.terminate()
+            try:
+                process.wait(grace)
+            except psutil.TimeoutExpired:
+                process.kill()
+    forget(state, service)
+
+
+def end_rest(service: Service) -> None:
+    """End what a dead service has left of its processes."""
+    _end(_family(service))
 
 
 def stop(state: StateFolder, services: Iterable[Service], grace: float = 10.0) -> None:
@@ -114,7 +159,7 @@ def stop(state: StateFolder, services: Iterable[Service], grace: float = 10.0) -
         time.sleep(0.1)
     _end([*family.values(), *(process for service in services for process in _family(service))])
     for service in services:
-        _record(state, service.name).unlink(missing_ok=True)
+        forget(state, service)
 
 
 def end_leftovers(state: StateFolder) -> int:

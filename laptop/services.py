@@ -7,19 +7,23 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from laptop import service_processes as processes
+from laptop import supervisor
 from laptop.airflow_client import AirflowClient
 from laptop.airflow_settings import POOL, POOL_SLOTS, USER, airflow_environment, write_files
 from laptop.laptop_state import PORT_VARIABLES, LaptopState
+from laptop.supervisor import ServiceCommand, Supervisor
 from machine.command_line import UserError, run_command
 from machine.dag_settings import DAG_SETTINGS
 from machine.file_lock import file_lock
 from machine.http_client import HttpClient, HttpError
+from machine.log_files import most_bytes
 from machine.ports import HOST, free_port, port_is_free
 from machine.state_folder import REPO, private_folder
 
@@ -31,25 +35,43 @@ AIRFLOW_SERVICES = {
     "airflow-dag-processor": ["dag-processor"],
     "airflow-triggerer": ["triggerer", "--skip-serve-logs"],
 }
-ALL_SERVICES = ["workspace", *AIRFLOW_SERVICES]
+ALL_SERVICES = [supervisor.NAME, "workspace", *AIRFLOW_SERVICES]
 HEALTHY_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 START_SECONDS = 180.0
+RESTART_SECONDS = 60.0
 
 
 def is_up(state: LaptopState) -> bool:
     """Return whether every service of this state folder runs."""
+    return not not_running(state)
+
+
+def not_running(state: LaptopState) -> list[str]:
+    """Return the names of the services that do not run."""
     alive = {service.name for service in processes.recorded_services(state) if service.is_alive}
-    return alive >= set(ALL_SERVICES)
+    return [name for name in ALL_SERVICES if name not in alive]
 
 
 def require_up(state: LaptopState) -> None:
-    """Raise UserError unless every service runs."""
-    if not is_up(state):
-        raise UserError("Airflow and the local workspace are not running; start them with `make up`.")
+    """Return when every service runs, waiting for those that are being started again. Raises UserError."""
+    deadline, told = time.monotonic() + RESTART_SECONDS, False
+    while dead := not_running(state):
+        if len(dead) == len(ALL_SERVICES):
+            raise UserError("Airflow and the local workspace are not running; start them with `make up`.")
+        given_up = {service.name for service in processes.recorded_services(state) if service.given_up}
+        if supervisor.NAME in dead or given_up or time.monotonic() > deadline:
+            raise UserError(
+                f"not running: {', '.join(dead)} (`make status` shows more, the logs are in {state.logs}). "
+                "`make up` starts what is missing; the others run on."
+            )
+        if not told:
+            print(f"Waiting for {', '.join(dead)}, which died and is being started again ...", flush=True)
+            told = True
+        time.sleep(0.5)
 
 
 def up(state: LaptopState, repo: Path = REPO) -> bool:
-    """Start the services, wait until all of them work, and deploy the jobs. False if they were up already.
+    """Start the services that do not run, wait until all of them work, and deploy the jobs. False if all ran.
 
     Raises UserError.
     """
@@ -59,13 +81,21 @@ def up(state: LaptopState, repo: Path = REPO) -> bool:
         if is_up(state):
             deploy(state, repo)
             return False
-        down(state)
+        all_dead = len(not_running(state)) == len(ALL_SERVICES)
+        if all_dead:
+            down(state)
+        else:
+            print(f"Starting what does not run: {', '.join(not_running(state))}.", flush=True)
+            _stop_supervisor(state)
+        dead = not_running(state)
+        _end_rest(state, dead)
         with spark_lock(state):
-            check_ports(state)
+            check_ports(state, dead)
             try:
-                _start(state, repo)
+                _start(state, repo, dead)
             except BaseException:
-                down(state)
+                if all_dead:
+                    down(state)
                 raise
     return True
 
@@ -74,6 +104,8 @@ def down(state: LaptopState) -> str:
     """Stop every service, and every process that one of them left behind. Return a sentence about what was stopped."""
     services = processes.recorded_services(state)
     running = sum(service.is_alive for service in services)
+    _stop_supervisor(state)
+    services = [service for service in services if service.name != supervisor.NAME]
     airflow = [service for service in services if service.name != "workspace"]
     # Airflow first, so that it starts no job in a workspace that is stopping.
     processes.stop(state, airflow)
@@ -96,14 +128,14 @@ def deploy(state: LaptopState, repo: Path = REPO) -> None:
         raise UserError(f"the jobs of databricks.yml could not be deployed to the local workspace:\n{end}")
 
 
-def check_ports(state: LaptopState) -> None:
-    """Raise UserError where another program listens on a port of a service."""
-    for name, port in (
-        ("workspace", state.workspace_port),
-        ("spark", state.spark_port),
-        ("airflow", state.airflow_port),
+def check_ports(state: LaptopState, services: Sequence[str] = tuple(ALL_SERVICES)) -> None:
+    """Raise UserError where another program listens on a port of a service that is to be started."""
+    for name, port, service in (
+        ("workspace", state.workspace_port, "workspace"),
+        ("spark", state.spark_port, "workspace"),
+        ("airflow", state.airflow_port, "airflow-api-server"),
     ):
-        if not port_is_free(port):
+        if service in services and not port_is_free(port):
             variable = PORT_VARIABLES[name][0]
             raise UserError(
                 f"port {port} on {HOST}, which the {name} service needs, is in use by another program. "
@@ -122,23 +154,59 @@ def workspace_client(state: LaptopState) -> HttpClient:
     return HttpClient("The local workspace", state.workspace_url, state.secret("workspace_token"))
 
 
-def _start(state: LaptopState, repo: Path) -> None:
+def service_commands(state: LaptopState, repo: Path) -> list[ServiceCommand]:
+    """Say how each service but the supervisor is started, in the order of their start."""
+    workspace = [str(state.python("workspace")), "-m", "local_workspace", "--state", str(state.root), "serve"]
+    workspace += ["--port", str(state.workspace_port), "--spark-port", str(state.spark_port)]
+    airflow = str(state.venv("airflow") / "bin" / "airflow")
+    environment = service_environment(state, repo)
+    ports = {"airflow-api-server": state.airflow_port}
+    return [
+        ServiceCommand("workspace", workspace, _own_environment(state, repo), repo, state.workspace_port),
+        *(
+            ServiceCommand(name, [airflow, *arguments], environment, repo, ports.get(name))
+            for name, arguments in AIRFLOW_SERVICES.items()
+        ),
+    ]
+
+
+def _own_environment(state: LaptopState, repo: Path) -> dict[str, str]:
+    quiet = {"PYTHONPATH": str(repo), "GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "TZ": "UTC"}
+    return state.environment() | quiet
+
+
+def _stop_supervisor(state: LaptopState) -> None:
+    for service in processes.recorded_services(state):
+        if service.name == supervisor.NAME:
+            processes.stop_alone(state, service)
+
+
+def _end_rest(state: LaptopState, dead: list[str]) -> None:
+    """End what dead services have left, and forget their deaths: the next supervisor counts from none."""
+    for service in processes.recorded_services(state):
+        if service.name in dead:
+            processes.end_rest(service)
+            processes.forget(state, service)
+        elif service.deaths:
+            processes.record(state, replace(service, deaths=0))
+    if "workspace" in dead:
+        _end_orphaned_spark(state)
+
+
+def _start(state: LaptopState, repo: Path, dead: list[str]) -> None:
+    """Start the services that do not run, and a supervisor with the settings of this command."""
     write_files(state)
     for folder in (state.landing, state.ops, state.staging):
         folder.mkdir(parents=True, exist_ok=True)
-    workspace = [str(state.python("workspace")), "-m", "local_workspace", "--state", str(state.root), "serve"]
-    workspace += ["--port", str(state.workspace_port), "--spark-port", str(state.spark_port)]
-    quiet = {"PYTHONPATH": str(repo), "GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "TZ": "UTC"}
-    processes.start(state, "workspace", workspace, state.environment() | quiet, repo, state.workspace_port)
-    airflow = str(state.venv("airflow") / "bin" / "airflow")
-    environment = service_environment(state, repo)
-    _migrate(state, airflow, environment, repo)
-    for name, arguments in AIRFLOW_SERVICES.items():
-        port = state.airflow_port if name == "airflow-api-server" else None
-        processes.start(state, name, [airflow, *arguments], environment, repo, port)
-    _wait_for_workspace(state)
+    workspace, *airflow = service_commands(state, repo)
+    if workspace.name in dead:  # at once, since Spark takes long to start
+        processes.start(state, *workspace)
+    _migrate(state, airflow[0].command[0], airflow[0].environment, repo)
+    command = [str(state.python("workspace")), "-m", "laptop.services", "supervise"]
+    processes.start(state, supervisor.NAME, command, _own_environment(state, repo), repo)
+    _wait_for_workspace(state, may_die=False)
     deploy(state, repo)
-    _wait_for_airflow(state)
+    _wait_for_airflow(state, may_die=False)
     client = AirflowClient(state)
     client.ensure_pool(POOL, POOL_SLOTS)
     client.wait_for_dag(DAG)
@@ -151,9 +219,9 @@ def service_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]
     return state.environment() | airflow_environment(state, repo) | settings
 
 
-def _migrate(state: LaptopState, airflow: str, environment: dict[str, str], repo: Path) -> None:
+def _migrate(state: LaptopState, airflow: str, environment: Mapping[str, str], repo: Path) -> None:
     """Make or upgrade Airflow's database. Raises UserError."""
-    whole = processes.clean_environment() | environment
+    whole = {**processes.clean_environment(), **environment}
     done = subprocess.run([airflow, "db", "migrate"], cwd=repo, env=whole, capture_output=True, text=True)
     if done.returncode:
         end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
@@ -166,7 +234,13 @@ def _migrate(state: LaptopState, airflow: str, environment: dict[str, str], repo
     connection.close()
 
 
-def _wait_for_workspace(state: LaptopState) -> None:
+def wait_until_ready(state: LaptopState, *, may_die: bool = True) -> None:
+    """Return when all services answer; `may_die` allows that one dies once more meanwhile. Raises UserError."""
+    _wait_for_workspace(state, may_die=may_die)
+    _wait_for_airflow(state, may_die=may_die)
+
+
+def _wait_for_workspace(state: LaptopState, *, may_die: bool) -> None:
     client = workspace_client(state)
 
     def is_ready() -> bool:
@@ -176,25 +250,27 @@ def _wait_for_workspace(state: LaptopState) -> None:
             return False
         return True
 
-    _wait(state, ["workspace"], is_ready, "the local workspace")
+    _wait(state, ["workspace"], is_ready, "the local workspace", may_die=may_die)
 
 
-def _wait_for_airflow(state: LaptopState) -> None:
+def _wait_for_airflow(state: LaptopState, *, may_die: bool) -> None:
     client = AirflowClient(state)
 
     def is_ready() -> bool:
         health = client.health()
         return all(health.get(component) == "healthy" for component in HEALTHY_COMPONENTS)
 
-    _wait(state, list(AIRFLOW_SERVICES), is_ready, "Airflow")
+    _wait(state, list(AIRFLOW_SERVICES), is_ready, "Airflow", may_die=may_die)
 
 
-def _wait(state: LaptopState, services: list[str], is_ready: Callable[[], bool], what: str) -> None:
+def _wait(state: LaptopState, services: list[str], is_ready: Callable[[], bool], what: str, *, may_die: bool) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not is_ready():
         for service in processes.recorded_services(state):
-            if service.name in services and not service.is_alive:
-                tail = processes.log_tail(state, service.name)
+            if service.name not in [supervisor.NAME, *services]:
+                continue
+            if service.given_up or (not may_die and (service.deaths or not service.is_alive)):
+                tail = processes.log_tail(state, service.name, earlier=service.is_alive)
                 raise UserError(f"{service.name} ended while it started. The end of its log:\n{tail}")
         if time.monotonic() > deadline:
             raise UserError(f"{what} is not ready after {START_SECONDS:.0f} s; its log is in {state.logs}.")
@@ -222,13 +298,15 @@ def addresses(state: LaptopState) -> str:
 def status(state: LaptopState) -> str:
     """Return one line for each service: its process, its port, and since when it runs (UTC)."""
     known = {service.name: service for service in processes.recorded_services(state)}
+    supervised = supervisor.NAME in known and known[supervisor.NAME].is_alive
     lines = []
     for name in ALL_SERVICES:
         service = known.get(name)
         if service is None:
             lines.append(f"{name:24}not running")
         elif not service.is_alive:
-            lines.append(f"{name:24}has died (process {service.pid}); see {state.logs / name}.log")
+            then = "is being started again" if supervised and not service.given_up else "`make up` starts it again"
+            lines.append(f"{name:24}has died (process {service.pid}) and {then}; see {state.logs / name}.log")
         else:
             since = datetime.fromtimestamp(service.since, UTC).strftime("%Y-%m-%d %H:%M:%S")
             port = f"port {service.port}" if service.port else ""
@@ -250,6 +328,8 @@ def main() -> int:
         print(addresses(state))
     elif command == "down":
         print(down(state))
+    elif command == "supervise":  # for `up`
+        Supervisor(state, service_commands(state, REPO), most_bytes()).run()
     elif command == "status":
         print(status(state))
         return 0 if is_up(state) else 3

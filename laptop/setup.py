@@ -16,6 +16,7 @@ from laptop.sources import source_from_environment
 from laptop.spark_jars import ensure_jars
 from machine.command_line import run_command
 from machine.file_lock import file_lock
+from machine.file_system import check_file_system
 from machine.state_folder import StateFolder, private_folder
 from tools.build_wheel import ensure_wheel
 from tools.environments import check_python, ensure_environment
@@ -35,6 +36,7 @@ def set_up(state: LaptopState, environments: list[str]) -> None:
 
 
 def _setup_lock(state: StateFolder) -> AbstractContextManager[None]:
+    check_file_system(state.root)
     private_folder(state.root)
     waiting = "  Another set-up is at work here; waiting for it ..."
     return file_lock(state.root / ".setup-lock", waiting=waiting)

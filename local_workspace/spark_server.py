@@ -18,7 +18,9 @@ from urllib.parse import quote
 import psutil
 
 from machine.java import find_java_home
+from machine.log_files import begin_log
 from machine.ports import HOST, port_is_free
+from machine.process_environment import UTF8
 from machine.processes import ProcessIdentity, end_group
 from machine.state_folder import StateFolder, private_file, private_folder
 
@@ -102,7 +104,7 @@ class SparkServer:
         properties = self._write_settings(jars)
         spark_home = _spark_home()
         command = [str(spark_home / "bin" / "spark-submit"), "--properties-file", str(properties)]
-        with private_file(self.log_file) as log:
+        with begin_log(self.log_file) as log:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed argument list
                 [*command, str(DRIVER)],
                 stdin=subprocess.DEVNULL,
@@ -269,9 +271,10 @@ class SparkServer:
         return path
 
     def _environment(self, spark_home: Path, java_home: Path) -> dict[str, str]:
-        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
+        kept = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
         return environment | {
+            **UTF8,
             "TZ": "UTC",
             "JAVA_HOME": str(java_home),
             "SPARK_HOME": str(spark_home),

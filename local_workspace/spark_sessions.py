@@ -21,7 +21,7 @@ class SparkSessions:
         self._grpc: Any = grpc
         self._user = proto.UserContext(user_id=user_id, user_name=user_id)
         self._metadata = [("authorization", f"Bearer {token}")]
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)])
         self._service: Any = proto.SparkConnectServiceStub(self._channel)
 
     def end(self, session_id: str, *, interrupt: bool) -> None:

@@ -1,13 +1,14 @@
 """Keep the Spark server of the workspace running."""
 
+import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from local_workspace.spark_server import SparkServer, SparkServerError
 from local_workspace.spark_sessions import SparkSessions
 from machine.java import NoJavaError
+from machine.log_files import limit_log, most_bytes
 
 log = logging.getLogger(__name__)
 USER_ID = "workspace"
@@ -25,6 +26,7 @@ class SparkSupervisor:
         self._sessions: SparkSessions | None = None
         self.state = "starting"
         self.error = ""
+        self._most_log_bytes = most_bytes()
         self.generation = 0  # of servers: a task compares it to know whether its server was replaced
 
     def start(self) -> None:
@@ -69,18 +71,12 @@ class SparkSupervisor:
             self.state, self.error = "ready", ""
             self._ready.set()
             while self.server.is_alive() and not self._stopping.wait(0.3):
-                pass
+                with contextlib.suppress(OSError):  # no room for the copy: the log grows until there is some
+                    limit_log(self.server.log_file, self._most_log_bytes)
             self._ready.clear()
             if self._stopping.is_set():
                 break
             self.state, self.error = "starting", "Spark died and is being restarted."
             log.error("Spark died; the end of its log:\n%s", self.server.log_tail())
-            self._keep_log()
             self._when_lost()
             self.server.stop()
-
-    def _keep_log(self) -> None:
-        """Keep the log of the dead server, since the restart overwrites it."""
-        if self.server.log_file.exists():
-            stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-            self.server.log_file.replace(self.server.log_file.with_name(f"spark-died-{stamp}.log"))

@@ -16,6 +16,7 @@ from local_workspace.entities import Result, TaskRun
 from local_workspace.redaction import Redactor
 from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.task_launcher import TaskLauncher, TaskProcess
+from machine.process_environment import UTF8
 from machine.processes import ProcessIdentity, end_group, signal_group
 from machine.state_folder import private_file, private_folder
 
@@ -24,7 +25,7 @@ _LINE_LIMIT = 64 * 1024
 """Bytes: a longer line is copied to the log in parts."""
 SPARK_DIED = (
     "Spark died while this task ran (it may have run out of memory). It is being restarted; run the task again. "
-    "The end of Spark's log is in logs/spark-died-*.log of the state folder."
+    "The log of the dead one is kept as logs/spark.1.log of the state folder."
 )
 
 
@@ -163,10 +164,10 @@ class TaskAttempt:
 
 def task_environment(secrets: Path) -> dict[str, str]:
     """Return the whole environment of a task's process: it inherits nothing else of the workspace's."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
+    kept = ("PATH", "HOME", "TMPDIR", "USER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
-    environment.setdefault("LANG", "C.UTF-8")
     return environment | {
+        **UTF8,
         "TZ": "UTC",
         "PYTHONIOENCODING": "utf-8",
         "LAKEHOUSE_SECRETS_DIR": str(secrets),

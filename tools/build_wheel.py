@@ -77,11 +77,12 @@ def _build(state: StateFolder, repo: Path, sources: list[Path], scratch: Path) -
         target = copy / path.relative_to(repo)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+        target.chmod(0o644)
     command = [str(state.python("tools")), "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     command += ["--no-index", "--disable-pip-version-check", "--wheel-dir", str(out), str(copy)]
-    # A fixed time stamp: equal sources make an equal wheel.
+    # A fixed time stamp and fixed modes: equal sources make an equal wheel.
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1704067200"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, umask=0o022, capture_output=True, text=True)
     wheels = sorted(out.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])

@@ -19,7 +19,7 @@ def test_secrets_are_generated_for_the_owner_alone(tmp_path: Path) -> None:
     compose_env.write(other)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     values, others = (compose_env.values(path.read_text(encoding="utf-8")) for path in (file, other))
-    assert set(values) == {"COMPOSE_FILE", *compose_env.SECRETS, compose_env.CONNECTION}
+    assert set(values) == {"COMPOSE_FILE", "NO_PROXY", "no_proxy", *compose_env.SECRETS, compose_env.CONNECTION}
     for name in compose_env.SECRETS:
         assert len(values[name]) >= 16
         assert values[name] != others[name]

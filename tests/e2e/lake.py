@@ -44,6 +44,8 @@ class Silent:
 
     def show(self, tasks: list[TaskProgress], now: datetime) -> None: ...
 
+    def say(self, sentence: str) -> None: ...
+
 
 @dataclass
 class Lake:

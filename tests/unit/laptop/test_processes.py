@@ -119,7 +119,7 @@ def test_status_shows_what_runs(state: LaptopState) -> None:
     assert services.status(state).count("not running") == len(services.ALL_SERVICES)
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
     service = processes.start(state, "workspace", command, {}, Path.cwd(), state.workspace_port)
-    line = services.status(state).splitlines()[0]
+    (line,) = [line for line in services.status(state).splitlines() if line.startswith("workspace")]
     assert f"process {service.pid}" in line
     assert f"port {state.workspace_port}" in line
     processes.stop(state, [service])
