@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -9,13 +10,15 @@ from airflow.sdk import BaseOperator
 
 from include.failures import FileMissing, LandingIncomplete
 from include.intervals import days, landing_dates, spans
+from include.landing_names import Entry, folder_name, near_misses, why_not_landed
 from include.settings import SETTINGS, Settings
 from include.workspace import Workspace
 
-
-def missing_dates(folders: set[str], first: date, after: date) -> list[date]:
-    """Return the landing dates from `first` up to but not including `after` that have no folder dt=YYYY-MM-DD."""
-    return [day for day in days(first, after) if f"dt={day.isoformat()}" not in folders]
+MOST_FOLDERS_READ = 62
+"""Of a longer interval, only the folders of the last dates are looked into, which are those that may still be arriving.
+The build looks into all of them."""
+REQUESTS_AT_ONCE = 8
+NO_FOLDER = "no folder"
 
 
 class CheckLanding(BaseOperator):
@@ -36,22 +39,20 @@ class CheckLanding(BaseOperator):
         expected = days(first, after)
         self.log.info("Landing dates of this run: %s (%d).", spans(expected), len(expected))
         root = self.settings.landing_volume
+        workspace = Workspace(self.settings, "CheckLanding")
         try:
-            folders = Workspace(self.settings, "CheckLanding").folders(root)
+            entries = workspace.entries(root)
         except FileMissing as error:
             raise LandingIncomplete(
                 f"The landing folder {root} does not exist, so none of {spans(expected)} has landed. Create it by "
                 "delivering a first date, as <landing>/dt=YYYY-MM-DD/*.csv."
             ) from error
-        missing = missing_dates(folders, first, after)
+        missing = _missing(workspace, root, {str(e["name"]) for e in entries if e.get("is_directory")}, expected)
         if missing:
-            message = (
-                f"{len(missing)} of {len(expected)} landing dates have not landed: {spans(missing)}. "
-                f"There is no folder dt=YYYY-MM-DD for them in {root}."
-            )
+            message = _sentence(root, missing, len(expected), [str(entry["name"]) for entry in entries])
             if not self.settings.allow_missing_dates or len(missing) == len(expected):
                 raise LandingIncomplete(
-                    f"{message} Deliver them (a day without orders is an empty folder), or tolerate missing "
+                    f"{message} Deliver them (for a day without orders a file with a header only), or tolerate missing "
                     "dates with LAKEHOUSE_ALLOW_MISSING_DATES=true."
                 )
             self.log.warning("%s LAKEHOUSE_ALLOW_MISSING_DATES tolerates them.", message)
@@ -61,3 +62,34 @@ class CheckLanding(BaseOperator):
             "dates": len(expected),
             "landed": len(expected) - len(missing),
         }
+
+
+def _missing(workspace: Workspace, root: str, folders: set[str], expected: list[date]) -> dict[date, str]:
+    """Return the dates that have not landed, each with the reason."""
+    missing = {day: NO_FOLDER for day in expected if folder_name(day) not in folders}
+    read = [day for day in expected[-MOST_FOLDERS_READ:] if day not in missing]
+
+    def reason(day: date) -> str:
+        try:
+            found = workspace.entries(f"{root}/{folder_name(day)}")
+        except FileMissing:  # removed since the listing
+            return NO_FOLDER
+        return why_not_landed(Entry(str(entry["name"]), entry.get("file_size")) for entry in found)
+
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        reasons = dict(zip(read, pool.map(reason, read), strict=True))
+    return dict(sorted((missing | {day: why for day, why in reasons.items() if why}).items()))
+
+
+def _sentence(root: str, missing: dict[date, str], expected: int, names: list[str]) -> str:
+    """Say which dates have not landed and why, and which entries of the landing root may be meant for them."""
+    by_reason: dict[str, list[date]] = {}
+    for day, reason in missing.items():
+        by_reason.setdefault(reason, []).append(day)
+    parts = [f"{len(missing)} of {expected} landing dates have not landed in {root}."]
+    if without := by_reason.pop(NO_FOLDER, None):
+        parts.append(f"There is no folder dt=YYYY-MM-DD for {spans(without)}.")
+    parts += [f"{spans(dates)}: {reason}." for reason, dates in by_reason.items()]
+    if seen := near_misses(names, missing):
+        parts.append(f"In the landing folder, {'; '.join(seen)}.")
+    return " ".join(parts)

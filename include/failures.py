@@ -27,7 +27,7 @@ class Transient(AirflowException):
 
 
 class LandingIncomplete(Transient):
-    """Landing dates of the interval have no folder yet; check_landing looks again on a schedule of its own."""
+    """Landing dates of the interval have no finished file yet; check_landing looks again on a schedule of its own."""
 
 
 class FileMissing(Transient):

@@ -56,7 +56,7 @@ class Settings:
     landing_retry_delay: timedelta
     """LAKEHOUSE_LANDING_RETRY_DELAY: seconds between two such retries (default 900)."""
     allow_missing_dates: bool
-    """LAKEHOUSE_ALLOW_MISSING_DATES: warn of missing landing dates instead of waiting, also in jobs (default false)."""
+    """LAKEHOUSE_ALLOW_MISSING_DATES: warn of dates that have not landed, do not wait; in jobs too (default false)."""
     task_timeout: timedelta
     """LAKEHOUSE_TASK_TIMEOUT: time-out of a build or publish in seconds, queueing included. Longer than the jobs' own
     time-out of 3600, so that the job ends first and reports why (default 7200)."""

@@ -34,9 +34,9 @@ class Workspace:
         except NoAnswer as error:
             raise FileUnreadable(f"The file {path} in the workspace is not readable as JSON: {error}") from error
 
-    def folders(self, path: str) -> set[str]:
-        """Return the names of all folders in a folder; raise `FileMissing` where the folder does not exist."""
-        names: set[str] = set()
+    def entries(self, path: str) -> list[dict[str, Any]]:
+        """Return the entries of a folder as the Files API lists them; raise `FileMissing` where it does not exist."""
+        found: list[dict[str, Any]] = []
         query: dict[str, Any] = {"page_size": 1000}
         while True:
             try:
@@ -45,9 +45,9 @@ class Workspace:
                 if error.http_status_code == 404:
                     raise FileMissing(f"There is no folder {path} in the workspace.") from error
                 raise
-            names.update(str(e["name"]) for e in page.get("contents", []) if e.get("is_directory"))
+            found += page.get("contents", [])
             if not page.get("next_page_token"):
-                return names
+                return found
             query = {"page_size": 1000, "page_token": page["next_page_token"]}
 
     def page_url(self, path: str) -> str:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
 from machine.java import find_java_home
@@ -74,7 +75,9 @@ def _read(users: Path) -> dict[str, int]:
 
 def _started(state: Path) -> dict[str, int]:
     server = few_rows_server(state)
-    server.start()
+    # Under any locale of the machine, names of files are what they are.
+    with patch.dict(os.environ, LANG="C", LC_ALL="C"):
+        server.start()
     if server.pid is None:
         raise RuntimeError(f"Spark was started and has no process; its log is {server.log_file}")
     return {"port": server.port, "pid": server.pid, "users": 0}

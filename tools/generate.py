@@ -3,6 +3,7 @@
 - The parts of pages in docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`: the tables from the
   registry, the settings from include/settings.py, and the variables from databricks.yml.
 - include/published_tables.json, the names of the published tables: Airflow workers have no Spark, and so no registry.
+- include/landing_names.py, a copy of spark_jobs/storage/landing_names.py: nor have they the code of the jobs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from spark_jobs.tables.spec import TableSpec, Write
 REPO = Path(__file__).resolve().parent.parent
 DOCS = REPO / "docs"
 PUBLISHED_TABLES = REPO / "include" / "published_tables.json"
+LANDING_NAMES = REPO / "include" / "landing_names.py"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 _WRITES = {
     Write.REPLACE_DATES: "the landing dates of the run are replaced",
@@ -191,6 +193,11 @@ def generated(page: str) -> str:
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", page)
 
 
+def _landing_names() -> str:
+    source = "spark_jobs/storage/landing_names.py"
+    return f"# Generated: `make generate` copies {source}.\n" + (REPO / source).read_text(encoding="utf-8")
+
+
 def stale_files(docs: Path = DOCS, published_tables: Path = PUBLISHED_TABLES) -> dict[Path, str]:
     """Return every file that differs from what the code gives, with its new text."""
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
@@ -198,6 +205,8 @@ def stale_files(docs: Path = DOCS, published_tables: Path = PUBLISHED_TABLES) ->
     layers = {layer: [spec.short_name for spec in tables_of(layer)] for layer in LAYERS}
     texts[published_tables] = published_tables.read_text(encoding="utf-8") if published_tables.exists() else ""
     new[published_tables] = json.dumps(layers, indent=2) + "\n"
+    texts[LANDING_NAMES] = LANDING_NAMES.read_text(encoding="utf-8") if LANDING_NAMES.exists() else ""
+    new[LANDING_NAMES] = _landing_names()
     return {path: text for path, text in new.items() if text != texts[path]}
 
 

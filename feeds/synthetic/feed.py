@@ -35,7 +35,7 @@ from feeds.synthetic.feed_settings import FeedSettings, date_of, day_number
 from feeds.synthetic.lines import CHUNK, Lines, LineWriter
 from feeds.synthetic.order_book import LONGEST_LAG
 from spark_jobs.runtime.errors import LandingRefused, ParameterRefused
-from spark_jobs.storage.landing import folder_name
+from spark_jobs.storage.landing_names import folder_name
 from spark_jobs.tables.source import SOURCE_NAMES
 
 TRUTH = "_truth"
@@ -150,7 +150,7 @@ def _write_days(
 
 
 class _DayFile:
-    """The file of a day and its truth, while they are being written. A day without lines has no file."""
+    """The file of a day and its truth, while they are being written. One without lines has a header only."""
 
     def __init__(self, day: int, folder: Path, truths: Path) -> None:
         self.name = folder_name(date_of(day))
@@ -162,21 +162,18 @@ class _DayFile:
         self._is_finished = False
 
     def add(self, lines: Lines, injector: FaultInjector) -> None:
-        if self._stream is None:
-            self._folder.mkdir()
-            self._stream = (self._folder / FILE_NAME).open("wb")
-            self._stream.write(_HEADER)
+        stream = self._open()
         replaced, injected = injector.inject(lines)
         text, bounds = body(lines.text), ends(lines.text)
         extra = np.zeros(len(lines.item_ids) + 1, dtype=np.int64)
         written = 0
         for position, replacement in replaced.items():
             begin, end = int(bounds[position] - bounds[0]), int(bounds[position + 1] - bounds[0])
-            self._stream.write(text[written:begin])
-            self._stream.writelines(replacement)
+            stream.write(text[written:begin])
+            stream.writelines(replacement)
             written = end
             extra[position + 1] = len(replacement) - 1
-        self._stream.write(text[written:])
+        stream.write(text[written:])
         shift = np.cumsum(extra)
         # Line 1 of a file is the header.
         places = self.lines + 2 + np.arange(len(lines.item_ids)) + shift[:-1]
@@ -194,6 +191,13 @@ class _DayFile:
         self.lines += len(lines.item_ids) + int(shift[-1])
         self.damaged += len(injected)
 
+    def _open(self) -> BinaryIO:
+        if self._stream is None:
+            self._folder.mkdir()
+            self._stream = (self._folder / FILE_NAME).open("wb")
+            self._stream.write(_HEADER)
+        return self._stream
+
     def _add_truth(self, kind: str, line: int, item: int, **rest: Any) -> None:
         place = {"kind": kind, "file": f"{self.name}/{FILE_NAME}", "line": line, "order_item_id": item}
         self.truth.append(json.dumps(place | rest, ensure_ascii=False))
@@ -202,10 +206,7 @@ class _DayFile:
         if self._is_finished:
             return
         self._is_finished = True
-        if self._stream is None:
-            self._folder.mkdir()
-        else:
-            self._stream.close()
+        self._open().close()
         text = "".join(f"{entry}\n" for entry in self.truth)
         (self._truths / f"{self.name}.jsonl").write_text(text, encoding="utf-8")
         self.truth.clear()

@@ -42,7 +42,7 @@ def _fingerprint(build: Build, digests: Mapping[str, str]) -> str:
         "previous_upstream": build.previous_upstream and asdict(build.previous_upstream),
         "full_refresh": build.full_refresh,
         "interval": [str(build.interval.start), str(build.interval.end)],
-        "missing_dates": list(build.missing_dates),
+        "missing_dates": build.missing_dates,
         "parameters": build.parameters.data_parameters(),
         "rules": suites_hash(build.layer),
         "code_version": code_version(),

@@ -24,7 +24,8 @@ publication, weekly maintenance) these inputs are whole tables:
 - `affected_customers`: the customer_id of everyone who has, or had, such an order, or whose versions changed; empty
   where all are. `orders_of_affected_customers`: their orders.
 
-Bronze is judged on the landing dates of the interval; `missing_dates` has those without a folder that a setting allows.
+Bronze is judged on the landing dates of the interval. `missing_dates` has those that have not landed (landing_date,
+reason), where a setting allows it, and `landed_files_published` the files of these dates as they are published.
 """
 
 from __future__ import annotations

@@ -14,11 +14,15 @@ class ParameterRefused(LakehouseError):
 
 
 class NothingLanded(LakehouseError):
-    """Landing dates of the interval have no folder."""
+    """Landing dates of the interval have no finished order file."""
 
 
 class LandingRefused(LakehouseError):
     """A landing folder holds something that cannot be loaded as an order file."""
+
+
+class LandingChanged(LandingRefused):
+    """An order file changed while it was read: it is still being delivered."""
 
 
 class HeaderRefused(LandingRefused):

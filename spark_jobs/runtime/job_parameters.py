@@ -85,6 +85,10 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     source_encoding: str
     email_secret: str
     allow_missing_dates: bool
+    fewer_lines_warning_percent: Decimal
+    """0 to 100: a landing date that lands again with under this percentage of its published lines is a warning."""
+    fewer_lines_critical_percent: Decimal
+    """The same, and the gate fails."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -54,8 +54,8 @@ class Build:
     rows: dict[str, Any]
     """For people: numbers of rows by table and kind."""
     notes: tuple[str, ...] = ()
-    missing_dates: tuple[str, ...] = ()
-    """Landing dates of the interval without a folder: their published rows stay."""
+    missing_dates: dict[str, str] = field(default_factory=dict)
+    """Landing dates of the interval that have not landed, each with the reason: their published rows stay."""
 
     @property
     def is_empty(self) -> bool:
@@ -99,6 +99,5 @@ class Build:
                 "previous_upstream": pinned("previous_upstream"),
                 "staged": {table: StagedTable.from_dict(staged) for table, staged in record["staged"].items()},
                 "notes": tuple(record["notes"]),
-                "missing_dates": tuple(record["missing_dates"]),
             }
         )

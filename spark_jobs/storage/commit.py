@@ -126,7 +126,7 @@ def _write(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTa
 def _replace_dates(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable) -> int | None:
     condition = f"landing_date >= DATE'{build.interval.start}' AND landing_date < DATE'{build.interval.end}'"
     if build.missing_dates:
-        condition += f" AND landing_date NOT IN ({delta.literal_list(build.missing_dates, 'DATE')})"
+        condition += f" AND landing_date NOT IN ({delta.literal_list(sorted(build.missing_dates), 'DATE')})"
     # Where other dates were published meanwhile, the table may have rows, and yet none of these dates.
     removed = 0
     if build.previous.rows.get(spec.name):

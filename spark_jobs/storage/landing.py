@@ -7,22 +7,35 @@ Every file is read once here, byte by byte and without Spark or a CSV reader, so
 nothing to the code that it checks. A landed line is a non-blank line (one with more than blanks and tabs) after the
 header, which is the first non-blank line. A line ends with \\r\\n, \\n or a lone \\r, as in Spark's text reader.
 
-Other hidden entries (a leading . or _) are ignored; anything else that is not a regular *.csv file is refused by name.
+A date has landed when its folder holds a file with a header. Entries that are hidden, or named as unfinished files are
+(`landing_names.py`), are ignored; anything else that is not a regular *.csv file is refused by name.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-from spark_jobs.runtime.errors import HeaderRefused, LandingRefused, ManifestMismatch, NothingLanded
+from spark_jobs.runtime.errors import HeaderRefused, LandingChanged, LandingRefused, ManifestMismatch, NothingLanded
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.file_signatures import advice
+from spark_jobs.storage.landing_names import (
+    Entry,
+    folder_name,
+    is_ignored,
+    is_unfinished,
+    listed,
+    near_misses,
+    why_not_landed,
+)
 from spark_jobs.tables.source import SOURCE_NAMES
 
 MANIFEST = "_manifest.json"
@@ -31,6 +44,8 @@ _BLANKS = b" \t"
 _CHUNK = 1 << 20
 _LONGEST_HEADER = 1 << 24
 _MOST_UNEXPECTED = 10
+_READINGS = 3
+_PAUSE = 1.0  # seconds between two readings of a file that changes
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,8 @@ class LandedFile:
     """The header line as it stands in the file, without byte order mark and line end; None in an empty file."""
     positions: tuple[int, ...]
     """For each of the 53 columns, in the order of bronze's schema, where it stands in this file, from 0."""
+    modified_ns: int = 0
+    """When it was last written, in nanoseconds since 1970, as it was read."""
 
 
 @dataclass(frozen=True)
@@ -54,84 +71,120 @@ class Landing:
 
     files: tuple[LandedFile, ...]
     dates: tuple[date, ...]
-    """The dates that have a folder, also those without orders."""
-    missing: tuple[date, ...]
-    """The dates without a folder; empty unless missing dates were allowed."""
+    """The dates that have landed, also those without orders."""
+    missing: dict[date, str] = field(default_factory=dict)
+    """The dates that have not landed, each with the reason; empty unless missing dates were allowed."""
+    ignored: tuple[str, ...] = ()
+    """What stands beside finished files and seems unfinished, or empty: relative to the landing root."""
 
     @property
     def lines(self) -> int:
         return sum(file.lines for file in self.files)
 
 
-def folder_name(landing_date: date) -> str:
-    return f"dt={landing_date.isoformat()}"
-
-
 def landed_files(
     landing_root: Path, interval: Interval, *, encoding: str = "windows-1252", allow_missing: bool = False
 ) -> Landing:
-    """Return the order files of the interval, by path, all of them checked.
+    """Read and check the order files of the interval: by path.
 
-    Raises NothingLanded (dates without a folder, all listed), LandingRefused (entries that are no order files),
-    HeaderRefused (files with a wrong header, all listed) and ManifestMismatch.
+    Raises NothingLanded (dates that have not landed, all listed), LandingRefused (entries that are no order files),
+    LandingChanged (a file that is being written), HeaderRefused (files with a wrong header, all listed) and
+    ManifestMismatch.
     """
-    dates: list[date] = []
-    missing: list[date] = []
-    try:
-        for day in interval.dates():
-            (dates if (landing_root / folder_name(day)).exists() else missing).append(day)
-    except OSError as error:
-        raise LandingRefused(f"the landing root {landing_root} cannot be read: {error.strerror or error}") from error
-    if missing and not allow_missing:
-        raise NothingLanded(
-            f"nothing has landed in {landing_root} for {', '.join(day.isoformat() for day in missing)}: deliver"
-            f" a folder {folder_name(missing[0])} (an empty one for a day without orders), or allow missing dates"
-        )
-
-    entries: list[tuple[Path, date]] = []
+    missing: dict[date, str] = {}
+    paths: list[tuple[Path, date]] = []
     refused: list[str] = []
-    for day in dates:
-        for path, problem in _entries(landing_root / folder_name(day)):
-            if problem:
-                refused.append(f"{path.relative_to(landing_root).as_posix()!r} {problem}")
-            else:
-                entries.append((path, day))
+    ignored: list[str] = []
+    for day in interval.dates():
+        folder = landing_root / folder_name(day)
+        try:
+            entries = sorted(folder.iterdir(), key=lambda path: path.name) if folder.exists() else None
+            reason = "it has no folder" if entries is None else why_not_landed(map(_entry, entries))
+        except OSError as error:
+            refused.append(f"{folder.name!r} cannot be read ({error.strerror or error})")
+            continue
+        if reason:
+            missing[day] = reason
+            continue
+        for path in entries or ():
+            name = path.relative_to(landing_root).as_posix()
+            if is_unfinished(path.name):
+                ignored.append(name)
+            elif not is_ignored(path.name):
+                refused += [f"{name!r} {problem}"] if (problem := _problem(path)) else []
+                paths.append((path, day))
+    if not allow_missing:
+        _require(landing_root, missing)
     if refused:
         raise LandingRefused(
             f"in {landing_root} these are no order files that can be loaded: {'; '.join(refused)}. Only regular"
             " *.csv files may stand in a landing folder; remove the others, or give them a name that starts with _"
         )
+    files = [_landed_file(landing_root, path, day) for path, day in paths]
+    for day in sorted({file.landing_date for file in files} - {file.landing_date for file in files if file.header}):
+        empty = [file.path.rpartition("/")[2] for file in files if file.landing_date == day]
+        missing[day] = f"its folder holds only files without a header ({listed(empty)})"
+    if not allow_missing:
+        _require(landing_root, missing)
+    files = _with_positions([file for file in files if file.landing_date not in missing], encoding)
+    dates = [day for day in interval.dates() if day not in missing]
+    _check_manifests(landing_root, dates, files)
+    ignored += [f"{file.path} (it is empty)" for file in files if file.header is None]
+    return Landing(tuple(files), tuple(dates), dict(sorted(missing.items())), tuple(sorted(ignored)))
 
-    files, wrong = [], []
-    for path, day in entries:
-        name = path.relative_to(landing_root).as_posix()
-        try:
-            size, lines, header = _measure(path)
-        except OSError as error:
-            raise LandingRefused(f"the landed file {name} cannot be read: {error.strerror or error}") from error
-        positions, differences = _match_header(header, encoding)
+
+def check_unchanged(landing_root: Path, files: Sequence[LandedFile]) -> None:
+    """Raise LandingChanged where a file is no longer what `landed_files` read: its lines were read again since."""
+    changed = [file.path for file in files if _state(landing_root / file.path) != (file.size, file.modified_ns)]
+    if changed:
+        raise _changed(landing_root, changed)
+
+
+def _changed(landing_root: Path, names: list[str]) -> LandingChanged:
+    return LandingChanged(
+        f"files in {landing_root} changed while they were read: {listed(names)}. Nothing was judged; run the build"
+        " again when they are complete. A file that is written under a name with a leading . and renamed at the end is"
+        " never read half"
+    )
+
+
+def _with_positions(files: Sequence[LandedFile], encoding: str) -> list[LandedFile]:
+    """Find the columns of each file. Raises HeaderRefused."""
+    matched, wrong = [], []
+    for file in files:
+        positions, differences = _match_header(file.header, encoding)
         if differences:
-            wrong.append(f"{name}: {'; '.join(differences)}")
-        files.append(LandedFile(name, day, size, lines, header, positions))
+            wrong.append(f"{file.path}: {'; '.join(differences)}")
+        matched.append(replace(file, positions=positions))
     if wrong:
-        listed = "\n  ".join(wrong)
+        listing = "\n  ".join(wrong)
         raise HeaderRefused(
             f"{len(wrong)} of {len(files)} landed files have a wrong header (the order of the columns is free,"
-            f" the {len(SOURCE_NAMES)} names are not):\n  {listed}"
+            f" the {len(SOURCE_NAMES)} names are not):\n  {listing}"
         )
-    _check_manifests(landing_root, dates, files)
-    return Landing(tuple(files), tuple(dates), tuple(missing))
+    return matched
 
 
-def _entries(folder: Path) -> list[tuple[Path, str]]:
-    """Return the entries of a landing folder by name, each with what is wrong with it, or ""."""
-    try:
-        if not folder.is_dir():
-            return [(folder, "is not a folder")]
-        found = sorted(folder.iterdir(), key=lambda path: path.name)
-        return [(path, _problem(path)) for path in found if not path.name.startswith((".", "_"))]
-    except OSError as error:
-        return [(folder, f"cannot be read ({error.strerror or error})")]
+def _require(landing_root: Path, missing: dict[date, str]) -> None:
+    """Raise NothingLanded where a date is missing."""
+    if not missing:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for day, reason in sorted(missing.items()):
+        by_reason.setdefault(reason, []).append(day.isoformat())
+    reasons = "; ".join(f"{', '.join(days)}: {reason}" for reason, days in by_reason.items())
+    seen: list[str] = []
+    with contextlib.suppress(OSError):  # it is no more than a hint
+        seen = near_misses(os.listdir(landing_root), missing)  # noqa: PTH208 - only names are needed
+    looks = f" These look like folders of such dates: {'; '.join(seen)}." if seen else ""
+    raise NothingLanded(
+        f"nothing has landed in {landing_root} for {reasons}.{looks} Deliver {folder_name(min(missing))}/*.csv (for a"
+        " day without orders a file with a header only), or allow missing dates"
+    )
+
+
+def _entry(path: Path) -> Entry:
+    return Entry(path.name, path.stat().st_size if path.is_file() else None)
 
 
 def _problem(path: Path) -> str:
@@ -145,6 +198,31 @@ def _problem(path: Path) -> str:
     if ":" in path.name or not path.name.isprintable():
         return "has a name with a colon or a character that cannot be printed"
     return ""
+
+
+def _landed_file(landing_root: Path, path: Path, day: date) -> LandedFile:
+    """Read a file; again where it has changed meanwhile. Raises LandingChanged where it goes on changing."""
+    name = path.relative_to(landing_root).as_posix()
+    for reading in range(_READINGS):
+        time.sleep(_PAUSE if reading else 0)
+        try:
+            before = _state(path)
+            size, lines, header = _measure(path)
+        except OSError as error:
+            raise LandingRefused(f"the landed file {name} cannot be read: {error.strerror or error}") from error
+        file = LandedFile(name, day, size, lines, header, (), before[1] if before else 0)
+        if before == _state(path) == (size, file.modified_ns):
+            return file
+    raise _changed(landing_root, [name])
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return the size and the time of the last change of a file; None where it is gone."""
+    try:
+        details = path.stat()
+    except FileNotFoundError:
+        return None
+    return details.st_size, details.st_mtime_ns
 
 
 def _measure(path: Path) -> tuple[int, int, bytes | None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.quality.checkpoint import Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.fingerprint import fingerprint_as_built
@@ -15,6 +17,7 @@ from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit, once
 from spark_jobs.quality.rules import suites_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage.build_record import PinnedPublication
+from spark_jobs.storage.delta import at_version
 from spark_jobs.storage.local_relation import local_relation
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.overlay import Overlay
@@ -79,6 +82,8 @@ def _parameters(build: Build) -> dict[str, Any]:
     return {
         "max_quarantined_share": build.parameters.max_quarantined_percent / Decimal(100),
         "max_quarantined_lines": build.parameters.max_quarantined_lines,
+        "fewer_lines_warning_percent": build.parameters.fewer_lines_warning_percent,
+        "fewer_lines_critical_percent": build.parameters.fewer_lines_critical_percent,
         "interval_start": build.interval.start,
         "interval_end": build.interval.end,
     }
@@ -98,9 +103,10 @@ class _Inputs:
 
     def _bronze(self) -> dict[str, Input]:
         lakehouse, build = self._lakehouse, self._build
-        missing = [(day,) for day in build.interval.dates() if str(day) in build.missing_dates]
+        missing = [(date.fromisoformat(day), reason) for day, reason in sorted(build.missing_dates.items())]
         inputs: dict[str, Input] = {
-            "missing_dates": lambda: lakehouse.spark.createDataFrame(missing, "landing_date DATE"),
+            "landed_files_published": self._landed_files_published,
+            "missing_dates": lambda: lakehouse.spark.createDataFrame(missing, "landing_date DATE, reason STRING"),
         }
         for spec in lakehouse.tables_of("bronze"):
             read: Input = partial(read_pinned, lakehouse, build.previous, spec.name)
@@ -108,6 +114,16 @@ class _Inputs:
                 read = partial(staged_rows, lakehouse, spec.name, build.staged[spec.name])
             inputs[spec.short_name] = once(read)
         return inputs
+
+    def _landed_files_published(self) -> DataFrame:
+        """Read the files of the interval as they are published: with the statement that uses them, and not before."""
+        lakehouse, build = self._lakehouse, self._build
+        version = build.previous.versions.get(LANDED_FILES.name)
+        if version is None:
+            return lakehouse.spark.createDataFrame([], LANDED_FILES.schema)
+        files = at_version(lakehouse.spark, lakehouse.name(LANDED_FILES.name), version)
+        interval = build.interval
+        return files.where(f"landing_date >= DATE'{interval.start}' AND landing_date < DATE'{interval.end}'")
 
     def _silver(self) -> dict[str, Input]:
         order_items = self._upstream("bronze.order_items")

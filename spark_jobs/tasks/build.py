@@ -24,7 +24,7 @@ from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.changes import DELETED, changed_rows
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
-from spark_jobs.storage.landing import landed_files
+from spark_jobs.storage.landing import check_unchanged, landed_files
 from spark_jobs.storage.local_relation import local_relation
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import BuildInputs, build_inputs, changed_upstream, read_all_pinned, read_pinned
@@ -79,6 +79,7 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
     )
     separated = (ORDER_ITEMS.name, QUARANTINE.name)
     staged = stage_separated(lakehouse, build_id, lines, VALID, separated, landing.lines, len(LANDED_LINES))
+    check_unchanged(parameters.landing_root, landing.files)
     files = lakehouse.spark.createDataFrame(
         [(file.landing_date, file.path, file.lines, file.size) for file in landing.files], LANDED_FILES.schema
     )
@@ -98,8 +99,8 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
             "quarantined": staged[QUARANTINE.name].rows,
             "files": len(landing.files),
         },
-        notes=tuple(f"landing date {missing} has no folder (allowed)" for missing in landing.missing),
-        missing_dates=tuple(str(missing) for missing in landing.missing),
+        notes=tuple(f"{name} seems to be no finished order file, and is ignored" for name in landing.ignored),
+        missing_dates={str(day): reason for day, reason in landing.missing.items()},
     )
 
 

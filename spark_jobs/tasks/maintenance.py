@@ -6,6 +6,7 @@ import logging
 import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,8 @@ def _whole_tables(
             source_encoding="",
             email_secret="",
             allow_missing_dates=True,
+            fewer_lines_warning_percent=Decimal(0),
+            fewer_lines_critical_percent=Decimal(0),
         ),
         previous=PinnedPublication.pin(publication),
         upstream=PinnedPublication.pin(upstream) if upstream else None,

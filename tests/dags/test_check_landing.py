@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -81,7 +82,10 @@ def test_a_run_without_landing_dates_is_refused_before_any_request(
 def test_landed_dates_are_counted_over_all_pages_of_the_listing(workspace: TinyWorkspace) -> None:
     workspace.page_size = 10
     assert check(day(1), day(31)) == {"first": "2018-01-01", "after": "2018-01-31", "dates": 30, "landed": 30}
-    assert workspace.requests == [("GET", f"/api/2.0/fs/directories{LANDING}")] * 4
+    listings = [f"/api/2.0/fs/directories{LANDING}"] * 4
+    folders = [f"/api/2.0/fs/directories{LANDING}/dt=2018-01-{day:02}" for day in range(1, 31)]
+    assert [path for _, path in workspace.requests[:4]] == listings
+    assert sorted(unquote(path) for _, path in workspace.requests[4:]) == folders
 
 
 def test_missing_dates_are_named(workspace: TinyWorkspace) -> None:

@@ -102,6 +102,9 @@ class TinyWorkspace:
             return {"life_cycle_state": "RUNNING", "state_message": "In run"}
         return {"life_cycle_state": "TERMINATED", "result_state": run["result"], "state_message": ""}
 
+    def _file(self, path: str) -> dict[str, Any]:
+        return {"is_directory": False, "file_size": len(self.files.get(path, b"a file"))}
+
     def _write_files(self, run: dict[str, Any]) -> None:
         run_id, parameters = run["run_id"], run["parameters"]
         if run["job"].endswith("_build"):
@@ -171,12 +174,15 @@ class TinyWorkspace:
             return (200, content) if content is not None else (404, {"error_code": "NOT_FOUND", "message": "no file"})
         if path.startswith("/api/2.0/fs/directories/"):
             folder = unquote(path.removeprefix("/api/2.0/fs/directories"))
-            if folder not in self.folders:
+            parent, _, name = folder.rpartition("/")
+            names = self.folders.get(folder, ["orders.csv"] if name in self.folders.get(parent, []) else None)
+            if names is None:
                 return 404, {"error_code": "NOT_FOUND", "message": "no folder"}
-            start, names = int(body.get("page_token") or 0), self.folders[folder]
+            start = int(body.get("page_token") or 0)
             page: dict[str, Any] = {
                 "contents": [
-                    {"name": n, "path": f"{folder}/{n}", "is_directory": not n.endswith(".csv")}
+                    {"name": n, "path": f"{folder}/{n}"}
+                    | ({"is_directory": True} if n.startswith("dt=") and "." not in n else self._file(f"{folder}/{n}"))
                     for n in names[start : start + self.page_size]
                 ]
             }

@@ -19,6 +19,7 @@ BUILD = {
     "--repair-count": "0", "--layer": "bronze", "--interval-start": "2018-01-01", "--interval-end": "2018-01-02",
     "--landing-root": "landing", "--source-encoding": "windows-1252", "--email-secret": "lakehouse/key",
     "--allow-missing-dates": "false", "--max-quarantined-percent": "5", "--max-quarantined-lines": "5",
+    "--fewer-lines-warning-percent": "50", "--fewer-lines-critical-percent": "0",
 }  # fmt: skip
 
 

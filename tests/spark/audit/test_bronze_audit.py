@@ -18,7 +18,14 @@ from tests.spark.audit.frames import broken, delivery, given, row, rules_about, 
 ORDER_ITEMS, QUARANTINE = (TABLES[f"bronze.{name}"].schema for name in ("order_items", "quarantine"))
 LANDED = "landing_date date, source_file string, landed_lines bigint"
 START, END = date(2018, 1, 1), date(2018, 1, 8)
-LIMITS = {"max_quarantined_share": 0.05, "max_quarantined_lines": 5, "interval_start": START, "interval_end": END}
+LIMITS = {
+    "max_quarantined_share": 0.05,
+    "max_quarantined_lines": 5,
+    "fewer_lines_warning_percent": 50,
+    "fewer_lines_critical_percent": 40,
+    "interval_start": START,
+    "interval_end": END,
+}
 
 Rows = list[tuple[Any, ...]]
 
@@ -46,12 +53,16 @@ def judged(
     files: Rows,
     missing: Sequence[date] = (),
     limits: Mapping[str, Any] = LIMITS,
+    published: Rows | tuple[()] = (),
 ) -> AuditResult:
     frames = {
         "order_items": table(spark, ORDER_ITEMS, items) if isinstance(items, list) else items,
         "quarantine": table(spark, QUARANTINE, bad),
         "landed_files": spark.createDataFrame(files, LANDED),
-        "missing_dates": spark.createDataFrame([(day,) for day in missing], "landing_date date"),
+        "landed_files_published": spark.createDataFrame([*published], LANDED),
+        "missing_dates": spark.createDataFrame(
+            [(day, "it has no folder") for day in missing], "landing_date date, reason string"
+        ),
     }
     return run_checkpoint(
         spark, "bronze", tables_in("bronze"), {name: given(frame) for name, frame in frames.items()}, limits
@@ -64,9 +75,7 @@ def test_good_dates_pass_and_missing_ones_are_warnings(spark: SparkSession) -> N
     result = judged(spark, items, bad, landed((1, 100), (2, 25), (3, 0)), [date(2018, 1, 5)])
     assert result.failures == ()
     assert result.success
-    assert [(w.expectation, w.landing_date) for w in result.warnings] == [
-        ("the_landing_date_has_a_folder", "2018-01-05")
-    ]
+    assert [(w.expectation, w.landing_date) for w in result.warnings] == [("the_landing_date_has_landed", "2018-01-05")]
 
 
 def test_an_empty_change_passes(spark: SparkSession) -> None:
@@ -149,7 +158,8 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
         row(QUARANTINE, **at(7), line=None, reasons=["type is null"]),
     ]
     files = landed((1, 100), (2, 10), (3, 11), (9, 1), (6, 3), (5, 99), (7, 3))
-    result = judged(spark, items, bad, files, [date(2018, 1, 2)])
+    published = landed((2, 30), (3, 25), (5, 198), (4, 7))
+    result = judged(spark, items, bad, files, [date(2018, 1, 2)], published=published)
     found = {(f.expectation, f.landing_date) for f in (*result.failures, *result.warnings) if f.asset != "quarantine"}
     assert found >= {
         ("few_lines_are_quarantined", "2018-01-01"),
@@ -162,12 +172,15 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
         ("every_row_has_its_landing_date", None),
         ("every_line_has_its_file", "2018-01-07"),
         ("every_row_has_its_file", "2018-01-07"),
-        ("the_landing_date_has_a_folder", "2018-01-02"),
+        ("the_landing_date_has_landed", "2018-01-02"),
+        ("a_date_lands_again_with_enough_lines", "2018-01-02"),
+        ("a_date_lands_again_with_about_as_many_lines", "2018-01-03"),
     }
+    assert {day for rule, day in found if rule.startswith("a_date_lands_again")} == {"2018-01-02", "2018-01-03"}
     # No date is judged by another one's lines.
     assert ("few_lines_are_quarantined", "2018-01-05") not in found
     assert broken(result, "quarantine") == {"every_line_has_a_reason": 2, "every_line_is_kept": 1}
-    (message,) = (f.message for f in result.failures if f.landing_date == "2018-01-02")
+    message, _ = (f.message for f in result.failures if f.landing_date == "2018-01-02")
     assert message == (
         "landed_files: Every landed line is either valid or in quarantine. Broken by 1 row on 2018-01-02,"
         " such as dt=2018-01-02/orders.csv: landed 10, valid 9, quarantined 0"
@@ -189,7 +202,7 @@ def test_the_limits_are_parameters(spark: SparkSession, limits: dict[str, Any], 
     items, bad = [*lines(1, 1, 97), *lines(2, 200, 93)], [*quarantined(1, 3), *quarantined(2, 6)]
     result = judged(spark, items, bad, landed((1, 100), (2, 99)), limits={**LIMITS, **limits})
     assert {f.expectation for f in result.failures} == rejected
-    assert result.parameters == {**limits, "interval_start": str(START), "interval_end": str(END)}
+    assert result.parameters == {**LIMITS, **limits, "interval_start": str(START), "interval_end": str(END)}
 
 
 def test_another_schema_is_refused(spark: SparkSession) -> None:

@@ -90,7 +90,7 @@ class Lakehouse:
 
     def land(self, day: str, *lines: dict[str, str] | str) -> None:
         """Delivers a day, in place of what it has, in one file: lines as values by column, or as text."""
-        self.deliver(day, {"orders.csv": lines} if lines else {})
+        self.deliver(day, {"orders.csv": lines})
 
     def deliver(self, day: str, files: Mapping[str, Sequence[dict[str, str] | str]]) -> None:
         """Delivers a day, in place of what it has: its files with their lines."""
@@ -113,6 +113,8 @@ class Lakehouse:
             "allow_missing_dates": "false",
             "max_quarantined_percent": "5",
             "max_quarantined_lines": "5",
+            "fewer_lines_warning_percent": "50",
+            "fewer_lines_critical_percent": "0",
         }
         return BuildParameters.from_texts(texts | changes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -62,7 +62,7 @@ class Layer:
         self,
         staged: dict[str, StagedTable],
         until: str = "2018-01-02",
-        missing_dates: tuple[str, ...] = (),
+        missing_dates: Sequence[str] = (),
         spark: Any = None,
     ) -> dict[str, Committed]:
         """Commits a build as its record says, and takes what it gave for the published state."""
@@ -76,7 +76,7 @@ class Layer:
             full_refresh=False,
             staged=staged,
             rows={},
-            missing_dates=missing_dates,
+            missing_dates=dict.fromkeys(missing_dates, "it has no folder"),
         )
         build.save(self.lakehouse.ops)
         recorded = Build.load(self.lakehouse.ops, self.layer, build.job_run_id)

@@ -429,9 +429,9 @@ def test_a_date_that_has_not_landed_is_named_or_left_as_published(
         lakehouse.build("bronze", first.start, second.end)
     lakehouse.run(first.start, second.end, layers=("bronze",), audited=False, allow_missing_dates="true")
     assert (first.published(), second.published()) == (items, more_items)
-    landed.mkdir()
+    second.land(0)
     lakehouse.run(first.start, second.end, layers=("bronze",), audited=False)
-    assert (first.published(), second.published()) == (items, []), "an empty folder withdraws its date"
+    assert (first.published(), second.published()) == (items, []), "a file with a header only withdraws its date"
 
 
 def test_a_published_table_that_was_dropped_is_named(new_lakehouse: Callable[[], Lakehouse]) -> None:

@@ -22,6 +22,8 @@ THREE_DAYS = Interval(date(2018, 1, 1), date(2018, 1, 4))
 def land(root: Path, files: dict[str, bytes], *, interval: Interval = THREE_DAYS) -> Landing:
     for day in interval.dates():
         (root / f"dt={day}").mkdir(exist_ok=True)
+        if not any(name.startswith(f"dt={day}/") and content for name, content in files.items()):
+            (root / f"dt={day}" / "no_orders.csv").write_bytes(HEADER)
     for name, content in files.items():
         (root / name).write_bytes(content)
     return landed_files(root, interval)
@@ -47,26 +49,28 @@ def test_the_columns_and_their_names() -> None:
     ],
 )
 def test_landed_lines_are_counted_from_the_file(tmp_path: Path, content: bytes, lines: int) -> None:
-    (file,) = land(tmp_path, {"dt=2018-01-02/a.csv": content}).files
+    (file,) = [file for file in land(tmp_path, {"dt=2018-01-02/a.csv": content}).files if file.path.endswith("a.csv")]
     assert (file.path, file.landing_date, file.lines) == ("dt=2018-01-02/a.csv", date(2018, 1, 2), lines)
     assert file.header == (HEADER if content else None)
 
 
 def test_missing_dates_are_all_named(tmp_path: Path) -> None:
     (tmp_path / "dt=2018-01-02").mkdir()
-    with pytest.raises(NothingLanded, match="2018-01-01, 2018-01-03"):
+    (tmp_path / "dt=2018-01-02" / "a.csv").write_bytes(HEADER)
+    with pytest.raises(NothingLanded, match="2018-01-01, 2018-01-03: it has no folder"):
         landed_files(tmp_path, THREE_DAYS)
     landing = landed_files(tmp_path, THREE_DAYS, allow_missing=True)
-    assert landing.missing == (date(2018, 1, 1), date(2018, 1, 3))
-    assert (landing.dates, landing.files) == ((date(2018, 1, 2),), ())
+    assert landing.missing == dict.fromkeys((date(2018, 1, 1), date(2018, 1, 3)), "it has no folder")
+    assert (landing.dates, landing.lines) == ((date(2018, 1, 2),), 0)
 
 
 def test_other_entries_are_refused_by_name(tmp_path: Path) -> None:
     for day in THREE_DAYS.dates():
         (tmp_path / f"dt={day}").mkdir()
+        (tmp_path / f"dt={day}" / "a.csv").write_bytes(HEADER)
     (tmp_path / "dt=2018-01-01" / "folder.csv").mkdir()
     for name in ("a.csv.gz", "b.CSV", "c:d.csv", ".hidden", "_also_hidden.txt"):
-        (tmp_path / "dt=2018-01-02" / name).write_bytes(b"")
+        (tmp_path / "dt=2018-01-02" / name).write_bytes(b"x")
     (tmp_path / "dt=2018-01-03" / "dangling.csv").symlink_to(tmp_path / "nowhere")
     with pytest.raises(LandingRefused) as refused:
         landed_files(tmp_path, THREE_DAYS)
@@ -77,7 +81,7 @@ def test_other_entries_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_reordered_columns_are_found(tmp_path: Path) -> None:
     header = ",".join(f'"{name.upper()} "' for name in reversed(SOURCE_NAMES)).encode()
-    (file,) = land(tmp_path, {"dt=2018-01-01/a.csv": header}).files
+    file = land(tmp_path, {"dt=2018-01-01/a.csv": header}).files[0]
     assert file.positions == tuple(reversed(range(53)))
 
 

@@ -84,10 +84,11 @@ def test_a_failure_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "_truth").iterdir()) == ["dt=2018-01-01.jsonl", obstacle.name]
 
 
-def test_a_day_without_orders_is_an_empty_folder(tmp_path: Path) -> None:
+def test_a_day_without_orders_is_a_file_with_a_header_only(tmp_path: Path) -> None:
     result = generate(tmp_path, START, 30, FeedSettings(scale=1))
-    empty = [folder for folder in tmp_path.glob("dt=*") if not list(folder.iterdir())]
-    assert 0 < len(empty) < 30
+    files = [file.read_bytes() for file in tmp_path.glob("dt=*/orders.csv")]
+    assert len(files) == 30
+    assert 0 < sum(content.count(b"\n") == 1 for content in files) < 30
     assert landed_files(tmp_path, Interval(START, date(2018, 1, 31))).lines == result.lines > 0
 
 

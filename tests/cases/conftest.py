@@ -1,0 +1,8 @@
+"""The lakehouse, Spark and tiny workspace of other folders, for cases that go through all of them."""
+
+from __future__ import annotations
+
+from tests.dags.conftest import workspace
+from tests.spark.publishing.conftest import email_key, lakehouse, new_lakehouse
+
+__all__ = ["email_key", "lakehouse", "new_lakehouse", "workspace"]
