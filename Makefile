@@ -19,7 +19,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test prove lint up down status run airflow replay feed query bench docs generate env lock clean
+.PHONY: help setup demo test prove lint up down status run airflow replay feed query rejected bench docs generate env lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
@@ -60,6 +60,10 @@ feed: ## invented orders in landing (or LANDING=folder): START=2018-01-01 DAYS=3
 query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whether or not things are up
 	@$(SETUP) >&2
 	@$(WORKSPACE) -m laptop.query
+
+rejected: ## why the newest build of bronze was rejected, and its quarantined lines (FORMAT=csv, json; SQL over "rejected")
+	@$(SETUP) >&2
+	@$(WORKSPACE) -m laptop.rejected
 
 bench: ## measure the full DataCo run (DATA=...), then a one-day run; or SCALES=1,10 (DAYS=1127) beside alternatives
 	@$(SETUP) $(if $(SCALES),--dev)

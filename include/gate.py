@@ -86,8 +86,9 @@ class AuditGate(BaseOperator):
             self.log.warning("Note: %s", note)
         for line in verdict_file.lines(verdict.warnings):
             self.log.warning("Warning: %s", line)
-        for line in verdict_file.lines(verdict.failures):
-            self.log.error("Failed: %s", line)
+        if not verdict.success:
+            for line in verdict.explanation:
+                self.log.error("%s", line)
         if data_docs:
             self.log.info("Data Docs: %s", data_docs)
 
@@ -95,7 +96,7 @@ class AuditGate(BaseOperator):
 def decide(verdict: Verdict) -> dict[str, str]:
     """Return the job parameters of publish, or raise `PublicationForbidden`."""
     if not verdict.success:
-        reasons = verdict_file.lines(verdict.failures) or ["the verdict lists no failed expectation"]
+        reasons = verdict.explanation or ["the verdict lists no failed expectation"]
         raise PublicationForbidden(
             f"The audit of {verdict.layer} (build {verdict.build_id}) forbids publishing; published tables are "
             f"untouched. {verdict.statistics['failed']} of {verdict.statistics['evaluated']} expectations failed:\n"
@@ -123,7 +124,7 @@ def summary(verdict: Verdict, data_docs: str | None) -> dict[str, Any]:
         "statistics": verdict.statistics,
         "rows": verdict.rows,
         "notes": verdict.notes,
-        "failures": verdict_file.lines(verdict.failures),
+        "failures": verdict.explanation,
         "warnings": verdict_file.lines(verdict.warnings),
         "data_docs": data_docs,
     }

@@ -28,6 +28,8 @@ class Verdict:
     notes: list[str]
     rows: dict[str, Any]
     data_docs: str | None
+    explanation: list[str]
+    """What people read of a rejection, as the audit words it."""
 
     @property
     def contradictions(self) -> list[str]:
@@ -87,6 +89,7 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
         notes=[str(note) for note in raw.get("notes") or []],
         rows=raw.get("rows") or {},
         data_docs=_inside_the_volume(raw.get("data_docs")),
+        explanation=[str(line) for line in raw.get("explanation") or lines(failures)],
     )
 
 
@@ -96,6 +99,8 @@ def lines(outcomes: list[dict[str, Any]]) -> list[str]:
     for outcome in outcomes[:MOST_SHOWN]:
         where = ".".join(str(outcome[key]) for key in ("asset", "column") if outcome.get(key))
         samples = [str(sample)[:120] for sample in (outcome.get("samples") or [])[:MOST_SAMPLES]]
+        if samples and samples[0] in str(outcome.get("message")):
+            samples = []
         shown.append(
             f"{outcome.get('landing_date') or 'all dates'}: {outcome.get('expectation')} on {where or 'the layer'}: "
             f"{outcome.get('message')}" + (f" (such as {'; '.join(samples)})" if samples else "")

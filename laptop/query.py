@@ -102,9 +102,14 @@ def print_table(columns: list[str], rows: list[Any], more: bool) -> None:
 
 def main() -> int:
     sql = os.environ.get("SQL", "").strip().rstrip(";")
-    form = os.environ.get("FORMAT") or "table"
     if not sql:
         raise UserError('there is no query; give one: make query SQL="select * from gold.customers360 limit 5"')
+    return answer(sql)
+
+
+def answer(sql: str) -> int:
+    """Print the result of a query in the form that FORMAT names. Raises UserError."""
+    form = os.environ.get("FORMAT") or "table"
     if form not in FORMATS:
         raise UserError(f"FORMAT={form} is not one of {', '.join(FORMATS)}.")
     # Timestamps come as local time; here that is UTC, as in the tables.

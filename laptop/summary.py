@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult
@@ -74,6 +75,9 @@ def show(
     )
     console.print(tables(reports))
     console.print(gates(reports))
+    for report in reports:
+        for line in report.verdict.get("warnings") or []:
+            console.print(f"[yellow]{report.layer} warns[/]", Text(str(line)))
     groups = [
         ("customers by segment", SEGMENTS),
         ("products by tier", TIERS),

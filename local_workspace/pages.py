@@ -1,5 +1,6 @@
 """Pages for people: jobs, runs with their logs, and the volumes."""
 
+import json
 import mimetypes
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -127,8 +128,9 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
             raise ValueError(f"Job {job_id} has no run {run_id}.")
         task_runs = store.task_runs(run.run_id)
         logs = {task_run.run_id: runner.read_log(task_run, _LOG_LIMIT) for task_run in task_runs}
-        results = _results(state, run)
-        return page("run.html", run=run, tasks=task_runs, logs=logs, results=results, live=not run.is_over)
+        results, rejection = _results(state, run), _rejection(state, run)
+        shown: dict[str, Any] = {"tasks": task_runs, "logs": logs, "results": results, "rejection": rejection}
+        return page("run.html", run=run, **shown, live=not run.is_over)
 
     async def explore(_: Request, path: str = "") -> Response:
         api_path = f"/Volumes/{path}".rstrip("/")
@@ -200,16 +202,10 @@ def _any_active(runs: list[Run]) -> bool:
 
 def _results(state: StateFolder, run: Run) -> list[tuple[str, str]]:
     """Return labels and links of what the run left on the ops volume: its verdict, its Data Docs, its publication."""
-    links = []
-    root = next((parameter.value for parameter in run.parameters if parameter.name == "ops_root"), "")
-    base = state.volumes.resolve()
-    try:
-        ops = Path(root).resolve() if root else None
-        if ops is None or not ops.is_relative_to(base) or not ops.is_dir():
-            return []
-    except (OSError, RuntimeError, ValueError):  # the caller's text, which need not be a path
-        return []
-    run_id = run.run_id
+    links: list[tuple[str, str]] = []
+    ops, run_id = _ops_volume(state, run), run.run_id
+    if ops is None:
+        return links
     for label, pattern in (
         ("Verdict", f"verdicts/*/{run_id}.json"),
         ("Data Docs", f"data_docs/*/{run_id}_*/index.html"),
@@ -217,5 +213,28 @@ def _results(state: StateFolder, run: Run) -> list[tuple[str, str]]:
         ("Build", f"builds/*/{run_id}.json"),
     ):
         for path in sorted(ops.glob(pattern)):
-            links.append((label, f"{_VOLUMES}/" + quote(str(path.relative_to(base)))))
+            links.append((label, f"{_VOLUMES}/" + quote(str(path.relative_to(state.volumes.resolve())))))
     return links
+
+
+def _rejection(state: StateFolder, run: Run) -> list[str]:
+    """Return why the verdict that the run left forbids publishing, for people; nothing where it allows it."""
+    ops = _ops_volume(state, run)
+    for path in sorted(ops.glob(f"verdicts/*/{run.run_id}.json")) if ops else ():
+        try:
+            verdict = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(verdict, dict) and verdict.get("success") is False:
+            return [str(line) for line in verdict.get("explanation") or ["The verdict names no reason."]]
+    return []
+
+
+def _ops_volume(state: StateFolder, run: Run) -> Path | None:
+    """Return the folder of the run's parameter `ops_root`; None where it names no folder of a volume."""
+    root = next((parameter.value for parameter in run.parameters if parameter.name == "ops_root"), "")
+    try:
+        ops = Path(root).resolve() if root else None
+        return ops if ops and ops.is_relative_to(state.volumes.resolve()) and ops.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # the caller's text, which need not be a path
+        return None

@@ -276,8 +276,6 @@ class SparkServer:
         return environment | {
             **UTF8,
             "TZ": "UTC",
-            # By the locale Java encodes the names of files; without this one it cannot open `März.csv` under LANG=C.
-            "LC_ALL": "C.UTF-8",
             "JAVA_HOME": str(java_home),
             "SPARK_HOME": str(spark_home),
             # Keeps out the settings of another Spark on this machine.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
 from spark_jobs.quality.checkpoint import AuditResult
+from spark_jobs.storage.verdicts import QuarantineReason
 
 
-def render_data_docs(audit: AuditResult, folder: Path, title: str) -> Path:
+def render_data_docs(audit: AuditResult, folder: Path, title: str, quarantine: Sequence[QuarantineReason] = ()) -> Path:
     """Write `index.html` into `folder`, which is made, and return its path. `title` heads the page."""
     from jinja2 import Environment, StrictUndefined
 
@@ -22,6 +24,7 @@ def render_data_docs(audit: AuditResult, folder: Path, title: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
     unfinished = folder / ".index.html.unfinished"
-    unfinished.write_text(template.render(audit=audit, title=title, tables=tables), encoding="utf-8")
+    text = template.render(audit=audit, title=title, tables=tables, quarantine=quarantine)
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(page)
     return page

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spark_jobs.quality.rules import Rule, RuleFile
-from spark_jobs.quality.statements import Counted
+from spark_jobs.quality.rules import PRIVATE, Rule, RuleFile
+from spark_jobs.quality.statements import EXPECTED, STORED, Counted
 from spark_jobs.storage.verdicts import Finding
 
 Samples = Mapping[str | None, tuple[dict[str, Any], ...]]
@@ -35,5 +35,24 @@ def refusal(asset: str, rule: str, message: str) -> Finding:
 def _sample(row: Mapping[str, Any]) -> str:
     values = dict(row)
     place = values.pop("source_file", None)
-    text = ", ".join(f"{name} {'NULL' if value is None else value}" for name, value in values.items())
+    expected, stored = values.pop(EXPECTED, None), values.pop(STORED, None)
+    parts = [f"{name} {_shown(name, value)}" for name, value in values.items()]
+    text = ", ".join([*parts, *_differences(expected, stored)])
     return f"{place}: {text}" if place and text else place or text
+
+
+def _differences(expected: Mapping[str, Any] | None, stored: Mapping[str, Any] | None) -> list[str]:
+    """Name the fields in which two structs differ, with both values."""
+    if expected is None or stored is None:
+        return []
+    return [
+        f"{name} is {_shown(name, stored[name])} instead of {_shown(name, expected[name])}"
+        for name in expected
+        if name in stored and expected[name] != stored[name] and not isinstance(expected[name], Mapping)
+    ]
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in PRIVATE and value is not None:
+        return "***"
+    return "NULL" if value is None else str(value)

@@ -68,6 +68,8 @@ class Rule:
     says: str
     shows: tuple[str, ...] = ()
     """Columns of the evidence that a finding shows beside the evidence's own samples."""
+    compares: tuple[str, ...] = ()
+    """Two structs of the evidence, expected and stored: a finding shows the fields in which they differ."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,8 @@ def _evidence(name: Any, content: Any) -> Evidence:
 
 def _rule(content: Any) -> Rule:
     where = f"rule {content.get('name')}" if isinstance(content, Mapping) else f"the rule {content!r}"
-    fields = _fields(content, where, ("name", "evidence", "fails_when", "severity", "says"), ("shows",))
+    optional = ("shows", "compares")
+    fields = _fields(content, where, ("name", "evidence", "fails_when", "severity", "says"), optional)
     if fields["severity"] not in SEVERITIES:
         raise ValueError(f"{where}: severity is {fields['severity']!r}, and must be {' or '.join(SEVERITIES)}")
     return Rule(
@@ -260,7 +263,17 @@ def _rule(content: Any) -> Rule:
         fields["severity"],
         _text(fields, "says", where),
         _columns(fields, "shows", where),
+        _structs(fields, where),
     )
+
+
+def _structs(fields: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Return the two structs that a rule compares, or none."""
+    structs = fields.get("compares", [])
+    is_path = re.compile(rf"{_NAME.pattern}(\.{_NAME.pattern})*").fullmatch
+    if not isinstance(structs, list) or len(structs) not in (0, 2) or not all(is_path(str(one)) for one in structs):
+        raise ValueError(f"{where}: compares must be two structs of its evidence, such as [expected, stored]")
+    return tuple(structs)
 
 
 def _fields(content: Any, where: str, needed: Sequence[str], optional: Sequence[str]) -> Mapping[str, Any]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SAMPLES = 3
+EXPECTED, STORED = "_expected", "_stored"
+"""In a sample, the two structs that a rule compares."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def _counting(asked: Asked) -> str:
 def _sampling(asked: Asked, rule: Rule) -> str:
     """Return the SQL of up to SAMPLES rows for each landing date: table, rule, landing_date, sample (JSON)."""
     names = dict.fromkeys((*asked.evidence.samples, *rule.shows))
-    columns = ", ".join(f"'{name}', `{name}`" for name in names if name != LANDING_DATE)
+    values = [(name, f"`{name}`") for name in names if name != LANDING_DATE]
+    values += zip((EXPECTED, STORED), rule.compares, strict=False)
+    columns = ", ".join(f"'{name}', {value}" for name, value in values)
     sample = f"to_json(named_struct({columns}), map('ignoreNullFields', 'false'))"
     date = f"CAST({LANDING_DATE} AS STRING)" if asked.evidence.is_dated else "CAST(NULL AS STRING)"
     return (

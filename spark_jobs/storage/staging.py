@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +110,14 @@ def staged_rows(lakehouse: Lakehouse, table: str, staged: StagedTable) -> DataFr
         if fits(rows):
             return spark.createDataFrame(rows, schema)
     return spark.read.schema(schema).parquet(*map(str, files))
+
+
+def staged_values(lakehouse: Lakehouse, staged: StagedTable, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield values of each staged row, without Spark and in no order."""
+    if not (files := _files(lakehouse, staged.folder)):
+        return
+    for batch in ds.dataset([str(file) for file in files], format="parquet").to_batches(columns=list(columns)):
+        yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
 
 
 def verify(lakehouse: Lakehouse, table: str, staged: StagedTable) -> str:

@@ -69,6 +69,32 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class QuarantineReason:
+    """Why lines of a rejected build are in quarantine."""
+
+    reason: str
+    lines: int
+    dates: int
+    """Number of landing dates with such lines."""
+    file: str
+    """The first file with such a line, relative to the landing root."""
+    line: int | None
+    """The number of the first such line in it, counted from 1; None where it was not found any more."""
+    sample: str
+    """Values of that line, masked."""
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        lines = f"{self.lines:,} {'line' if self.lines == 1 else 'lines'}"
+        dates = f" on {self.dates:,} landing dates" if self.dates > 1 else ""
+        place = self.file if self.line is None else f"{self.file} line {self.line}"
+        sample = f" ({self.sample})" if self.sample else ""
+        return f"{self.reason}: {lines}{dates}, first {place}{sample}.{f' {self.remedy}' if self.remedy else ''}"
+
+
+@dataclass(frozen=True)
 class Statistics:
     """Numbers of rules. `failed` counts those that block, `warnings` those that are only shown."""
 
@@ -98,11 +124,31 @@ class Verdict:
     notes: tuple[str, ...] = ()
     rows: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    quarantine: tuple[QuarantineReason, ...] = ()
+    """Of a rejected build of bronze."""
+    staged_quarantine: str = ""
+    """Path of the Parquet files with all of these lines, until staging is removed."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the JSON file."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return content
+        return content | {"explanation": self.explanation()}
+
+    def explanation(self) -> list[str]:
+        """Explain a rejection on one screen: each rule that failed once, and why lines are in quarantine."""
+        by_rule: dict[tuple[str, str], list[Finding]] = {}
+        for failure in self.failures:
+            by_rule.setdefault((failure.asset, failure.expectation), []).append(failure)
+        lines = []
+        for (_, rule), (first, *others) in by_rule.items():
+            more = sorted(str(other.landing_date) for other in others if other.landing_date)
+            dates = f" So do {len(more)} more landing dates up to {more[-1]}." if more else ""
+            lines.append(f"{rule}: {first.message.rstrip('.')}.{dates}")
+        if self.quarantine:
+            lines.append("Why lines are in quarantine:")
+            lines += [f"- {reason.text}" for reason in self.quarantine]
+            lines.append(f"All of them: `make rejected` on one machine, or parquet.`{self.staged_quarantine}` in SQL.")
+        return lines
 
     def lines(self) -> list[str]:
         """Describe the verdict for people: in one line, and one for each finding."""
@@ -111,7 +157,7 @@ class Verdict:
         return [
             f"{self.layer} {word}: {counts.successful} of {counts.evaluated} rules hold,"
             f" {counts.failed} failed, {counts.warnings} warnings",
-            *(f"failed: {finding.message}" for finding in self.failures),
+            *self.explanation(),
             *(f"warning: {finding.message}" for finding in self.warnings),
             *(f"note: {note}" for note in self.notes),
         ]

@@ -9,11 +9,12 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
-from spark_jobs.quality.checkpoint import Input, run_checkpoint
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, QUARANTINE
+from spark_jobs.quality.checkpoint import AuditResult, Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.fingerprint import fingerprint_as_built
 from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit, once
+from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.quality.rules import suites_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage.build_record import PinnedPublication
@@ -23,8 +24,8 @@ from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import changed_upstream, read_pinned
 from spark_jobs.storage.publications import Publications, PublishedDates, dates_published_since
-from spark_jobs.storage.staging import changed_keys_table, staged_rows
-from spark_jobs.storage.verdicts import Verdict, Verdicts
+from spark_jobs.storage.staging import changed_keys_table, staged_rows, staged_values
+from spark_jobs.storage.verdicts import QuarantineReason, Verdict, Verdicts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -47,7 +48,8 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
     )
     docs = f"data_docs/{build.layer}/{build.build_id}"
     title = f"{build.layer} build {build.build_id}, {build.interval}"
-    render_data_docs(result, lakehouse.ops.root / docs, title)
+    quarantine, staged_quarantine = _quarantine(lakehouse, build, result)
+    render_data_docs(result, lakehouse.ops.root / docs, title, quarantine)
     unchanged = (f"nothing changed upstream: {build.layer} stays as it is",) if build.is_empty else ()
     verdict = Verdict(
         layer=build.layer,
@@ -67,12 +69,24 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
         notes=(*build.notes, *unchanged),
         rows=build.rows,
         parameters=result.parameters,
+        quarantine=quarantine,
+        staged_quarantine=staged_quarantine,
     )
     Verdicts(lakehouse).append(verdict)
     lakehouse.ops.write_json(verdict_file(build.layer, build.job_run_id), verdict.as_dict())
     for line in verdict.lines():
         log.info("%s", line)
     return verdict
+
+
+def _quarantine(lakehouse: Lakehouse, build: Build, result: AuditResult) -> tuple[tuple[QuarantineReason, ...], str]:
+    """Explain the quarantine of a rejected build, and say where all its lines are."""
+    staged = build.staged.get(QUARANTINE.name)
+    if result.success or staged is None or not staged.rows:
+        return (), ""
+    rows = staged_values(lakehouse, staged, ("source_file", "line", "reasons"))
+    reasons = quarantine_reasons(rows, build.parameters.landing_root, build.parameters.source_encoding)
+    return reasons, str(lakehouse.staging_root / staged.folder)
 
 
 def _parameters(build: Build) -> dict[str, Any]:

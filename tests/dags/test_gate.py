@@ -88,7 +88,7 @@ def test_the_log_shows_the_verdict(
     with pytest.raises(AirflowFailException):
         run_gate(workspace, context, success=False, failures=[FAILURE])
     assert "build 123_0: do not publish" in log.text
-    assert "Failed: 2018-01-03: expect_column_values_to_be_between" in log.text
+    assert "2018-01-03: expect_column_values_to_be_between" in log.text
 
 
 def test_a_job_run_id_may_be_a_number(workspace: TinyWorkspace, context: dict[str, Any]) -> None:

@@ -31,6 +31,8 @@ class Spoiled:
     statement: str
     caught_by: str = ""
     in_the_suite: bool = False
+    says: str = ""
+    """What a finding must show: the values on both sides."""
 
     @property
     def asset(self) -> str:
@@ -58,7 +60,14 @@ SPOILED = [
     changed("bronze.quarantine", "a reason taken away", "reasons = array()"),
     dropped("silver.orders", ITEM, in_the_suite=True),
     doubled("silver.orders", ITEM),
-    changed("silver.orders", "a cent", "line_total = line_total + 0.01", ITEM),
+    changed(
+        "silver.orders",
+        "a cent",
+        "line_total = line_total + 0.01",
+        ITEM,
+        in_the_suite=True,
+        says="order_item_id 11, line_total is 90.01 instead of 90",
+    ),
     changed("silver.orders", "a key swapped", "customer_id = 2", ITEM),
     dropped("silver.dim_customers", "WHERE is_current"),
     doubled("silver.dim_customers", "WHERE is_current"),
@@ -68,12 +77,20 @@ SPOILED = [
         "valid_to = valid_to + INTERVAL 1 HOUR",
         "WHERE valid_to IS NOT NULL",
         in_the_suite=True,
+        says="customer_id 1, overlaps 1",
     ),
     changed("silver.dim_customers", "no end", "valid_to = NULL, is_current = true"),
     changed("silver.dim_products", "a beginning moved", "valid_from = valid_from + INTERVAL 30 DAYS"),
     dropped("gold.orders_enriched", ITEM),
     doubled("gold.orders_enriched", ITEM),
-    changed("gold.orders_enriched", "a cent", "line_profit = line_profit + 0.01", ITEM, in_the_suite=True),
+    changed(
+        "gold.orders_enriched",
+        "a cent",
+        "line_profit = line_profit + 0.01",
+        ITEM,
+        in_the_suite=True,
+        says="order_item_id 11, line_profit is 20.51 instead of 20.5",
+    ),
     changed("gold.orders_enriched", "a key swapped", "customer_key = 'x'", ITEM),
     dropped("gold.customers360", CUSTOMER),
     doubled("gold.customers360", CUSTOMER),
@@ -81,7 +98,14 @@ SPOILED = [
     changed("gold.customers360", "a vocabulary broken", "rfm_segment = 'Whales'", CUSTOMER),
     changed("gold.customers360", "a score", "monetary_score = 9", CUSTOMER),
     changed("gold.customers360", "a day", "days_since_last_order = 99", CUSTOMER),
-    changed("gold.products360", "a cent", "total_profit = total_profit + 0.01", PRODUCT, in_the_suite=True),
+    changed(
+        "gold.products360",
+        "a cent",
+        "total_profit = total_profit + 0.01",
+        PRODUCT,
+        in_the_suite=True,
+        says="total_profit is 41.01 instead of 41",
+    ),
     changed("gold.products360", "a tier", "performance_tier = 'Weak'"),
     changed("gold.products360", "a rate", "order_completion_rate = 0.5"),
     dropped("gold.product_totals", PRODUCT),
@@ -146,4 +170,5 @@ def test_the_gate_catches(lakehouse: Lakehouse, builds: dict[str, Build], spoile
     assert not verdict.success, f"{spoiled.name} in {spoiled.table} passes the gate"
     findings = "\n".join(f"{failure.asset}: {failure.message}" for failure in verdict.failures)
     print(f"{spoiled.table}, {spoiled.name}: {findings}")
+    assert spoiled.says in findings
     assert spoiled.asset in {failure.asset for failure in verdict.failures}, findings

@@ -100,7 +100,7 @@ class Delivery:
         }
         if self.malformed:
             files.setdefault("a.csv", []).extend([MALFORMED] * self.malformed)
-        return files
+        return files or {"a.csv": []}
 
     def valid(self) -> Iterator[tuple[str, Line]]:
         """File and line of what is published: equal lines of a file once, lines that contradict each other never."""

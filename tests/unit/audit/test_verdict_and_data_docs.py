@@ -53,7 +53,7 @@ def test_a_verdict_as_json_and_as_lines() -> None:
     assert content["notes"] == ["landing date 2018-01-03 is missing (allowed)"]
     assert VERDICT.lines() == [
         "bronze REJECTED: 56 of 57 rules hold, 1 failed, 0 warnings",
-        "failed: m",
+        "some_rule: m.",
         "note: landing date 2018-01-03 is missing (allowed)",
     ]
     warned = replace(VERDICT, success=True, failures=(), warnings=(replace(FOUND, message="w"),))
@@ -81,7 +81,7 @@ def test_data_docs_show_every_rule_and_finding_and_load_nothing(tmp_path: Path) 
     assert "mind this" in words
     for rule in file.rules:
         assert rule.says in words
-    assert text.count(">holds<") == 6
+    assert text.count(">holds<") == len(file.rules) - 2
     assert text.count(">broken<") == 1
     assert text.count(">not judged<") == 1
     assert "1,234" in words
