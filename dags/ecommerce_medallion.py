@@ -21,7 +21,7 @@ For the landing dates of the run's **data interval** (UTC, end not included):
 |---|---|
 | `check_landing` | refuses an interval without dates; waits for dates that have not landed |
 | `<layer>.build` | Databricks job: writes to staging and audits it there; publishes nothing |
-| `<layer>.gate` | reads the audit's verdict; *no* fails for good, and published tables stay as they are |
+| `<layer>.gate` | reads the verdict; if it forbids publishing, fails for good, and published tables stay as they are |
 | `<layer>.publish` | Databricks job: commits exactly what was audited |
 
 **Other dates:** Trigger, then Data Interval: *Specify Manually*, from the first date 00:00 to the day after the last
@@ -31,7 +31,7 @@ refused. Leave the logical date as it is. Without a data interval, the logical d
 **Many days:** `airflow backfill create --dag-id ecommerce_medallion --from-date 2018-01-01 --to-date 2018-01-31`.
 **Repeat a run:** clear `bronze.build` with downstream tasks. Every try starts a new job run; the result is the same.
 
-The log of a failed gate and its links *Verdict* and *Data Docs* show which expectation failed on which date.
+The log of a failed gate and its links *Verdict* and *Data Docs* show which rule is broken on which date.
 """
 
 with DAG(

@@ -71,7 +71,7 @@ class AuditGate(BaseOperator):
     def _log(self, verdict: Verdict, data_docs: str | None) -> None:
         counts = verdict.statistics
         self.log.info(
-            "Verdict on %s, build %s: %s. %d of %d expectations met, %d failed, %d warnings.",
+            "Verdict on %s, build %s: %s. %d of %d rules hold, %d failed, %d warnings.",
             verdict.layer,
             verdict.build_id,
             "publish" if verdict.success else "do not publish",
@@ -96,10 +96,10 @@ class AuditGate(BaseOperator):
 def decide(verdict: Verdict) -> dict[str, str]:
     """Return the job parameters of publish, or raise `PublicationForbidden`."""
     if not verdict.success:
-        reasons = verdict.explanation or ["the verdict lists no failed expectation"]
+        reasons = verdict.explanation or ["the verdict lists no failed rule"]
         raise PublicationForbidden(
             f"The audit of {verdict.layer} (build {verdict.build_id}) forbids publishing; published tables are "
-            f"untouched. {verdict.statistics['failed']} of {verdict.statistics['evaluated']} expectations failed:\n"
+            f"untouched. {verdict.statistics['failed']} of {verdict.statistics['evaluated']} rules failed:\n"
             + "\n".join(f"  {line}" for line in reasons)
         )
     if verdict.contradictions:

@@ -49,7 +49,7 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             layer=layer,
             build_job_run_id=build_run,
             settings=settings,
-            doc_md="Reads the verdict on that build. A *no* fails for good. Links: *Verdict*, *Data Docs*.",
+            doc_md="Reads the verdict; if it forbids publishing, fails for good. Links: *Verdict*, *Data Docs*.",
         )
         publish = PublishOperator(
             task_id="publish",

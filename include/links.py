@@ -22,7 +22,7 @@ class VerdictLink(BaseOperatorLink):
 
 
 class DataDocsLink(BaseOperatorLink):
-    """Link to the Data Docs of an audit: every expectation and what was observed."""
+    """Link to the Data Docs of an audit: every rule, and whether it holds."""
 
     name = "Data Docs"
 

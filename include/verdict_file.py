@@ -10,7 +10,6 @@ from typing import Any
 from include.failures import VerdictUnusable
 
 MOST_SHOWN = 20
-MOST_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,12 @@ class Verdict:
             return []
         found = []
         if not self.statistics["evaluated"]:
-            found.append("no expectation was evaluated")
+            found.append("no rule was evaluated")
         if self.statistics["failed"] or self.failures:
-            found.append(f"{self.statistics['failed'] or len(self.failures)} expectations failed")
+            number = self.statistics["failed"] or len(self.failures)
+            found.append(f"{number} {'rule' if number == 1 else 'rules'} failed")
         if self.statistics["successful"] + self.statistics["warnings"] < self.statistics["evaluated"]:
-            found.append("not every evaluated expectation is accounted for")
+            found.append("not every evaluated rule is accounted for")
         return found
 
 
@@ -75,7 +75,7 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts.values()):
         raise VerdictUnusable(f"The verdict {path} has no usable statistics: {statistics!r:.200}")
     failures, warnings = field("failures", list), field("warnings", list)
-    if not all(isinstance(outcome, dict) for outcome in failures + warnings):
+    if not all(isinstance(finding, dict) for finding in failures + warnings):
         raise VerdictUnusable(f"The verdict {path} lists failures or warnings of an unknown shape.")
     return Verdict(
         layer=layer,
@@ -93,20 +93,14 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
     )
 
 
-def lines(outcomes: list[dict[str, Any]]) -> list[str]:
-    """Describe failed expectations, one line each: date, expectation, asset, message and samples."""
-    shown = []
-    for outcome in outcomes[:MOST_SHOWN]:
-        where = ".".join(str(outcome[key]) for key in ("asset", "column") if outcome.get(key))
-        samples = [str(sample)[:120] for sample in (outcome.get("samples") or [])[:MOST_SAMPLES]]
-        if samples and samples[0] in str(outcome.get("message")):
-            samples = []
-        shown.append(
-            f"{outcome.get('landing_date') or 'all dates'}: {outcome.get('expectation')} on {where or 'the layer'}: "
-            f"{outcome.get('message')}" + (f" (such as {'; '.join(samples)})" if samples else "")
-        )
-    if len(outcomes) > MOST_SHOWN:
-        shown.append(f"and {len(outcomes) - MOST_SHOWN} more: see Data Docs")
+def lines(findings: list[dict[str, Any]]) -> list[str]:
+    """Describe the findings, one line each: landing date, rule, and the message, which names table and samples."""
+    shown = [
+        f"{finding.get('landing_date') or 'all dates'}: {finding.get('rule')}: {finding.get('message')}"
+        for finding in findings[:MOST_SHOWN]
+    ]
+    if len(findings) > MOST_SHOWN:
+        shown.append(f"and {len(findings) - MOST_SHOWN} more: see Data Docs")
     return shown
 
 

@@ -103,12 +103,12 @@ def tables(reports: list[LayerReport]) -> Table:
 def gates(reports: list[LayerReport]) -> Table:
     """List each gate with the number of rules that hold."""
     table = _table("gates")
-    for column in ("gate", "expectations met", "warnings", "publication"):
+    for column in ("gate", "rules that hold", "warnings", "publication"):
         table.add_column(column, justify="left" if column == "gate" else "right")
     for report in reports:
         statistics = report.verdict["statistics"]
-        met = f"{statistics['successful']} of {statistics['evaluated']}"
-        table.add_row(report.layer, met, str(statistics["warnings"]), str(report.publication["seq"]))
+        hold = f"{statistics['successful']} of {statistics['evaluated']}"
+        table.add_row(report.layer, hold, str(statistics["warnings"]), str(report.publication["seq"]))
     return table
 
 

@@ -61,12 +61,12 @@ class _Audit:
     warnings: list[Finding] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def refuse(self, asset: str, rule: str, message: str) -> None:
+    def refuse(self, table: str, rule: str, message: str) -> None:
         self.failed += 1
-        self.failures.append(refusal(asset, rule, message))
+        self.failures.append(refusal(table, rule, message))
 
     def refuse_evidence(self, asked: Asked, message: str) -> None:
-        self.refuse(asked.file.asset, asked.evidence.name, f"{asked.evidence.name} could not be judged: {message}")
+        self.refuse(asked.file.short_name, asked.evidence.name, f"{asked.evidence.name} could not be judged: {message}")
         self.outcomes += [Outcome(asked.file, rule, None) for rule in asked.rules]
 
 
@@ -123,7 +123,7 @@ def _asked(rules: LayerRules, known: Mapping[str, Any], audit: _Audit, empty_cha
         audit.refuse(name, "rules", "no rule file of the layer has this parameter")
     for file in rules.files:
         if missing := sorted(name for name in file.parameters if known[name] is None):
-            audit.refuse(file.asset, "rules", f"the run gives no value for {', '.join(missing)}")
+            audit.refuse(file.short_name, "rules", f"the run gives no value for {', '.join(missing)}")
     return [
         Asked(file, evidence, file.rules_of(evidence.name))
         for file in rules.files
@@ -184,12 +184,14 @@ def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound,
     if not judged:
         return
     rules = {
-        f"{one.file.asset}: {rule.name}": (one, number, rule) for one in judged for number, rule in enumerate(one.rules)
+        f"{one.file.short_name}: {rule.name}": (one, number, rule)
+        for one in judged
+        for number, rule in enumerate(one.rules)
     }
     try:
         holds = rules_that_hold({k: (rule, counted[one.key].total(n)) for k, (one, n, rule) in rules.items()})
     except Exception as error:  # noqa: BLE001 - as above
-        audit.refuse(judged[0].file.asset, "rules", f"Great Expectations could not judge: {_in_short(error)}")
+        audit.refuse(judged[0].file.short_name, "rules", f"Great Expectations could not judge: {_in_short(error)}")
         return
     unmet = [(one, rule) for key, (one, _, rule) in rules.items() if not holds[key]]
     samples = _samples(unmet, bound)

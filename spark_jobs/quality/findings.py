@@ -22,14 +22,14 @@ def findings(file: RuleFile, rule: Rule, number: int, counted: Counted, samples:
             shown = tuple(_sample(row) for row in samples.get(day, ()))
             where = f" on {day}" if day else ""
             such = f", such as {'; '.join(shown)}" if shown else ""
-            message = f"{file.asset}: {rule.says} Broken by {bad} {'row' if bad == 1 else 'rows'}{where}{such}"
-            found.append(Finding(file.asset, rule.name, None, rule.severity, message, day, bad, shown))
+            message = f"{file.short_name}: {rule.says} Broken by {bad} {'row' if bad == 1 else 'rows'}{where}{such}"
+            found.append(Finding(file.short_name, rule.name, rule.severity, message, day, bad, shown))
     return tuple(found)
 
 
-def refusal(asset: str, rule: str, message: str) -> Finding:
+def refusal(table: str, rule: str, message: str) -> Finding:
     """Return the finding about what could not be judged, and therefore does not pass."""
-    return Finding(asset, rule, None, "critical", f"{asset}: {message}")
+    return Finding(table, rule, "critical", f"{table}: {message}")
 
 
 def _sample(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from spark_jobs.quality.rules import suites_hash
+from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage import staging
 
@@ -44,7 +44,7 @@ def _fingerprint(build: Build, digests: Mapping[str, str]) -> str:
         "interval": [str(build.interval.start), str(build.interval.end)],
         "missing_dates": build.missing_dates,
         "parameters": build.parameters.data_parameters(),
-        "rules": suites_hash(build.layer),
+        "rules": rules_hash(build.layer),
         "code_version": code_version(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

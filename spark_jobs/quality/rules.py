@@ -105,7 +105,7 @@ class RuleFile:
     rules: tuple[Rule, ...]
 
     @property
-    def asset(self) -> str:
+    def short_name(self) -> str:
         """The table's name without its schema."""
         return self.table.partition(".")[2]
 
@@ -168,7 +168,7 @@ def read_rules(table: str, folder: Traversable | None = None) -> RuleFile:
         raise RulesRefused(f"{name}: {error}") from None
 
 
-def suites_hash(layer: str, folder: Traversable | None = None) -> str:
+def rules_hash(layer: str, folder: Traversable | None = None) -> str:
     """Return sha256 (hex) over the names and bytes of the layer's rule files, and of the suites that judge single
     rows."""
     folder = folder or files("gx")

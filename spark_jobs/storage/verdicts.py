@@ -53,18 +53,16 @@ VERDICTS = TableSpec(
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule that does not hold, on one landing date where its evidence has dates.
+    """One rule that does not hold, on one landing date where its evidence has dates."""
 
-    `asset` is the table's name without its schema, and `expectation` the rule's name.
-    """
-
-    asset: str
-    expectation: str
-    column: str | None
+    table: str
+    """Without its schema."""
+    rule: str
     severity: str
     message: str
+    """For people: the table, the rule's sentence, the number of bad rows and samples."""
     landing_date: str | None = None
-    unexpected_count: int | None = None
+    bad_rows: int | None = None
     samples: tuple[str, ...] = ()
 
 
@@ -116,7 +114,8 @@ class Verdict:
     interval_end: str
     fingerprint: str
     statistics: Statistics
-    suites: str
+    rules: str
+    """The hash of the rules."""
     code_version: str
     data_docs: str
     failures: tuple[Finding, ...] = ()
@@ -138,7 +137,7 @@ class Verdict:
         """Explain a rejection on one screen: each rule that failed once, and why lines are in quarantine."""
         by_rule: dict[tuple[str, str], list[Finding]] = {}
         for failure in self.failures:
-            by_rule.setdefault((failure.asset, failure.expectation), []).append(failure)
+            by_rule.setdefault((failure.table, failure.rule), []).append(failure)
         lines = []
         for (_, rule), (first, *others) in by_rule.items():
             more = sorted(str(other.landing_date) for other in others if other.landing_date)

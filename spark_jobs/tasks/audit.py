@@ -15,7 +15,7 @@ from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.fingerprint import fingerprint_as_built
 from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit, once
 from spark_jobs.quality.quarantine_reasons import quarantine_reasons
-from spark_jobs.quality.rules import suites_hash
+from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.delta import at_version
@@ -61,7 +61,7 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
         # Of the staging as it was built, since that was judged. Publish compares it with the staging that it finds.
         fingerprint=fingerprint_as_built(build),
         statistics=result.statistics,
-        suites=suites_hash(build.layer),
+        rules=rules_hash(build.layer),
         code_version=code_version(),
         data_docs=f"{docs}/index.html",
         failures=result.failures,

@@ -257,7 +257,7 @@ def test_what_lands_again_withdraws_only_what_it_replaces(again: tuple[Lakehouse
 def test_far_fewer_lines_are_critical_by_a_setting(again: tuple[Lakehouse, Verdict, Verdict]) -> None:
     _, _, strict = again
     assert not strict.success
-    assert {(failure.expectation, failure.landing_date) for failure in strict.failures} == {
+    assert {(failure.rule, failure.landing_date) for failure in strict.failures} == {
         ("a_date_lands_again_with_enough_lines", day_of(7)),
         ("a_date_lands_again_with_enough_lines", day_of(8)),
     }

@@ -18,14 +18,13 @@ from tests.dags.tiny_workspace import OPS, TOKEN, TinyWorkspace, good_verdict
 INTERVAL = {"interval_start": "2018-01-01T00:00:00+00:00", "interval_end": "2018-01-08T00:00:00+00:00"}
 PATH = f"{OPS}/verdicts/bronze/123.json"
 FAILURE = {
-    "asset": "conservation",
-    "expectation": "expect_column_values_to_be_between",
-    "column": "difference",
+    "table": "landed_files",
+    "rule": "landed_is_valid_and_quarantined",
     "severity": "critical",
     "landing_date": "2018-01-03",
-    "message": "2 lines are lost",
-    "unexpected_count": 1,
-    "samples": ["dt=2018-01-03: 2", "b", "c", "d"],
+    "message": "landed_files: Every landed line is kept. Broken by 2 rows on 2018-01-03, such as landed 10, valid 9",
+    "bad_rows": 2,
+    "samples": ["landed 10, valid 9"],
 }
 
 
@@ -68,15 +67,15 @@ def test_a_warning_is_logged_and_does_not_forbid(
     statistics = {"evaluated": 1057, "successful": 1055, "failed": 0, "warnings": 2}
     answer = run_gate(workspace, context, statistics=statistics, warnings=[{**FAILURE, "severity": "warning"}])
     assert answer["build_id"] == "123_0"
-    assert "2 lines are lost" in context["ti"].xcom["verdict"]["warnings"][0]
-    assert "Warning: 2018-01-03: expect_column_values_to_be_between on conservation.difference" in log.text
+    assert "Broken by 2 rows" in context["ti"].xcom["verdict"]["warnings"][0]
+    assert "Warning: 2018-01-03: landed_is_valid_and_quarantined: landed_files: Every landed line is kept." in log.text
 
 
 def test_the_log_shows_the_verdict(
     workspace: TinyWorkspace, context: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
     run_gate(workspace, context, notes=["a date is missing"])
-    assert "build 123_0: publish. 57 of 57 expectations met, 0 failed, 0 warnings." in log.text
+    assert "build 123_0: publish. 57 of 57 rules hold, 0 failed, 0 warnings." in log.text
     for words in ("Rows: {'landed': 10", "Note: a date is missing", "Data Docs: http"):
         assert words in log.text
     log.clear()
@@ -88,40 +87,44 @@ def test_the_log_shows_the_verdict(
     with pytest.raises(AirflowFailException):
         run_gate(workspace, context, success=False, failures=[FAILURE])
     assert "build 123_0: do not publish" in log.text
-    assert "2018-01-03: expect_column_values_to_be_between" in log.text
+    assert "2018-01-03: landed_is_valid_and_quarantined" in log.text
 
 
 def test_a_job_run_id_may_be_a_number(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     assert run_gate(workspace, context, job_run_id=123)["build_id"] == "123_0"
 
 
-def test_a_failed_expectation_fails_for_good_with_its_name_and_date(
-    workspace: TinyWorkspace, context: dict[str, Any]
-) -> None:
+def test_a_broken_rule_fails_for_good_with_its_name_and_date(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     statistics = {"evaluated": 57, "successful": 56, "failed": 1, "warnings": 0}
     with pytest.raises(AirflowFailException) as refused:
         run_gate(workspace, context, success=False, statistics=statistics, failures=[FAILURE])
-    for words in ("1 of 57", "2018-01-03", "expect_column_values_to_be_between", "difference", "2 lines are lost", "b"):
+    for words in (
+        "1 of 57 rules failed",
+        "2018-01-03",
+        "landed_is_valid_and_quarantined",
+        "landed_files",
+        "landed 10, valid 9",
+    ):
         assert words in str(refused.value)
-    assert "lists no failed expectation" not in str(refused.value)
+    assert "lists no failed rule" not in str(refused.value)
     assert context["ti"].xcom[DATA_DOCS_URL]
 
 
 def test_a_verdict_without_success_forbids_even_without_failures(
     workspace: TinyWorkspace, context: dict[str, Any]
 ) -> None:
-    with pytest.raises(AirflowFailException, match="lists no failed expectation"):
+    with pytest.raises(AirflowFailException, match="lists no failed rule"):
         run_gate(workspace, context, success=False)
 
 
 @pytest.mark.parametrize(
     ("evaluated", "successful", "failed", "reason"),
     [
-        (0, 0, 0, "no expectation was evaluated"),
-        (57, 56, 1, "1 expectations failed"),
-        (57, 57, 2, "2 expectations failed"),
-        (57, 55, 0, "not every evaluated expectation is accounted for"),
-        (57, 50, 2, "2 expectations failed and not every evaluated expectation is accounted for"),
+        (0, 0, 0, "no rule was evaluated"),
+        (57, 56, 1, "1 rule failed"),
+        (57, 57, 2, "2 rules failed"),
+        (57, 55, 0, "not every evaluated rule is accounted for"),
+        (57, 50, 2, "2 rules failed and not every evaluated rule is accounted for"),
     ],
 )
 def test_a_verdict_that_contradicts_itself_forbids(
@@ -133,7 +136,7 @@ def test_a_verdict_that_contradicts_itself_forbids(
 
 
 def test_success_with_failures_forbids(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
-    with pytest.raises(AirflowFailException, match="allows publication, but 1 expectations failed"):
+    with pytest.raises(AirflowFailException, match="allows publication, but 1 rule failed"):
         run_gate(workspace, context, failures=[FAILURE])
 
 
@@ -211,8 +214,5 @@ def test_many_failures_are_cut_short() -> None:
 
 
 def test_a_failure_is_one_line() -> None:
-    where = "2018-01-03: expect_column_values_to_be_between on conservation.difference: 2 lines are lost"
-    assert lines([FAILURE]) == [f"{where} (such as dt=2018-01-03: 2; b; c)"]
-    assert lines([{**FAILURE, "samples": None}]) == [where]
-    assert lines([{**FAILURE, "samples": ["x" * 200]}]) == [f"{where} (such as {'x' * 120})"]
-    assert lines([{"expectation": "e", "message": "m"}]) == ["all dates: e on the layer: m"]
+    assert lines([FAILURE]) == [f"2018-01-03: landed_is_valid_and_quarantined: {FAILURE['message']}"]
+    assert lines([{"rule": "r", "message": "m"}]) == ["all dates: r: m"]

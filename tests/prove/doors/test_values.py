@@ -174,7 +174,7 @@ def test_data_docs_show_html_in_data_as_text(house: Workspace, owner: requests.S
     file = read_rules("bronze.landed_files")
     rule = file.rules[0]
     found = tuple(
-        Finding(file.asset, rule.name, None, "critical", f"{file.asset}: {text}", text, 1, (text,)) for text in HTML
+        Finding(file.short_name, rule.name, "critical", f"{file.short_name}: {text}", text, 1, (text,)) for text in HTML
     )
     audit = AuditResult(
         "bronze", Statistics(1, 0, 1, 0), found, (), dict.fromkeys(HTML, HTML[1]), (Outcome(file, rule, False, 1),)

@@ -168,7 +168,7 @@ def test_the_gate_catches(lakehouse: Lakehouse, builds: dict[str, Build], spoile
     spoiled_rows = stage(jobs, spoiled.table, build_id, changed_rows, staged.rows, overwrites=staged.overwrites)
     verdict = lakehouse.audit(replace(build, staged=build.staged | {spoiled.table: spoiled_rows}))
     assert not verdict.success, f"{spoiled.name} in {spoiled.table} passes the gate"
-    findings = "\n".join(f"{failure.asset}: {failure.message}" for failure in verdict.failures)
+    findings = "\n".join(f"{failure.table}: {failure.message}" for failure in verdict.failures)
     print(f"{spoiled.table}, {spoiled.name}: {findings}")
     assert spoiled.says in findings
-    assert spoiled.asset in {failure.asset for failure in verdict.failures}, findings
+    assert spoiled.asset in {failure.table for failure in verdict.failures}, findings

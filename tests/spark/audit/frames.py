@@ -73,15 +73,15 @@ def broken(result: AuditResult, asset: str) -> dict[str, int]:
     """Rule -> number of bad rows, over all landing dates, of the rules about a table that do not hold."""
     counts: dict[str, int] = {}
     for found in (*result.failures, *result.warnings):
-        if found.asset == asset:
-            assert found.unexpected_count is not None, found.message
-            counts[found.expectation] = counts.get(found.expectation, 0) + found.unexpected_count
+        if found.table == asset:
+            assert found.bad_rows is not None, found.message
+            counts[found.rule] = counts.get(found.rule, 0) + found.bad_rows
     return counts
 
 
 def sampled(result: AuditResult, asset: str, rule: str, column: str) -> set[str]:
     """The values of a column that the samples of a rule show."""
-    shown = [s for f in (*result.failures, *result.warnings) if (f.asset, f.expectation) == (asset, rule)
+    shown = [s for f in (*result.failures, *result.warnings) if (f.table, f.rule) == (asset, rule)
              for s in f.samples]  # fmt: skip
     return {value for sample in shown for value in re.findall(rf"\b{column} ([^,]+)", sample)}
 
@@ -92,4 +92,4 @@ def tables_in(layer: str) -> list[str]:
 
 def rules_about(layer: str) -> set[tuple[str, str]]:
     """Every rule of the layer, as asset and name."""
-    return {(file.asset, rule.name) for file in layer_rules(layer, tables_in(layer)).files for rule in file.rules}
+    return {(file.short_name, rule.name) for file in layer_rules(layer, tables_in(layer)).files for rule in file.rules}

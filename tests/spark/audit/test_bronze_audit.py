@@ -75,7 +75,7 @@ def test_good_dates_pass_and_missing_ones_are_warnings(spark: SparkSession) -> N
     result = judged(spark, items, bad, landed((1, 100), (2, 25), (3, 0)), [date(2018, 1, 5)])
     assert result.failures == ()
     assert result.success
-    assert [(w.expectation, w.landing_date) for w in result.warnings] == [("the_landing_date_has_landed", "2018-01-05")]
+    assert [(w.rule, w.landing_date) for w in result.warnings] == [("the_landing_date_has_landed", "2018-01-05")]
 
 
 def test_an_empty_change_passes(spark: SparkSession) -> None:
@@ -122,7 +122,7 @@ def test_every_mistake_in_a_row_is_seen(spark: SparkSession) -> None:
     mistakes = spoiled_rows()
     items = [row(ORDER_ITEMS, **{"order_item_id": n, **at(4), **values}) for n, values in enumerate(mistakes.values())]
     result = judged(spark, items, [], landed((4, len(items))))
-    found = {(f.expectation, f.landing_date) for f in (*result.failures, *result.warnings)}
+    found = {(f.rule, f.landing_date) for f in (*result.failures, *result.warnings)}
     assert {(rule, "2018-01-04") for rule in mistakes} <= found
     numbers = {rule: str(n) for n, rule in enumerate(mistakes) if rule != "order_item_id_is_null"}
     for rule, number in numbers.items():
@@ -160,7 +160,7 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
     files = landed((1, 100), (2, 10), (3, 11), (9, 1), (6, 3), (5, 99), (7, 3))
     published = landed((2, 30), (3, 25), (5, 198), (4, 7))
     result = judged(spark, items, bad, files, [date(2018, 1, 2)], published=published)
-    found = {(f.expectation, f.landing_date) for f in (*result.failures, *result.warnings) if f.asset != "quarantine"}
+    found = {(f.rule, f.landing_date) for f in (*result.failures, *result.warnings) if f.table != "quarantine"}
     assert found >= {
         ("few_lines_are_quarantined", "2018-01-01"),
         ("few_lines_of_a_small_date_are_quarantined", "2018-01-05"),
@@ -185,7 +185,7 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
         "landed_files: Every landed line is either valid or in quarantine. Broken by 1 row on 2018-01-02,"
         " such as dt=2018-01-02/orders.csv: landed 10, valid 9, quarantined 0"
     )
-    seen = {f"{f.asset}.{f.expectation}" for f in (*result.failures, *result.warnings)}
+    seen = {f"{f.table}.{f.rule}" for f in (*result.failures, *result.warnings)}
     untested = {f"{asset}.{rule}" for asset, rule in rules_about("bronze") if asset != "order_items"} - seen
     assert untested == set()
 
@@ -201,7 +201,7 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
 def test_the_limits_are_parameters(spark: SparkSession, limits: dict[str, Any], rejected: set[str]) -> None:
     items, bad = [*lines(1, 1, 97), *lines(2, 200, 93)], [*quarantined(1, 3), *quarantined(2, 6)]
     result = judged(spark, items, bad, landed((1, 100), (2, 99)), limits={**LIMITS, **limits})
-    assert {f.expectation for f in result.failures} == rejected
+    assert {f.rule for f in result.failures} == rejected
     assert result.parameters == {**LIMITS, **limits, "interval_start": str(START), "interval_end": str(END)}
 
 
@@ -209,7 +209,7 @@ def test_another_schema_is_refused(spark: SparkSession) -> None:
     items = table(spark, ORDER_ITEMS, lines(1, 1, 1))
     as_double = items.withColumn("sales", items["sales"].cast("double"))
     result = judged(spark, as_double, [], landed((1, 1)))
-    assert {f.expectation for f in result.failures} == {"the_columns_are_those_of_the_source"}
+    assert {f.rule for f in result.failures} == {"the_columns_are_those_of_the_source"}
     result = judged(spark, items.drop("market"), [], landed((1, 1)))
-    assert {f.expectation for f in result.failures} == {"the_columns_are_those_of_the_source", "rows"}
+    assert {f.rule for f in result.failures} == {"the_columns_are_those_of_the_source", "rows"}
     assert any("market" in f.message and "could not be judged" in f.message for f in result.failures)

@@ -197,7 +197,7 @@ def test_every_rule_sees_its_mistake(spark: SparkSession) -> None:
             ("no_key_twice", "11"),
         ):
             assert sampled(result, asset, rule, natural) == {key}, (asset, rule)
-    assert {(f.asset, f.expectation) for f in result.failures} == rules_about("silver")
+    assert {(f.table, f.rule) for f in result.failures} == rules_about("silver")
 
 
 def after_a_day(spark: SparkSession, upserted: list[tuple[Any, ...]], withdrawn: list[tuple[Any, ...]]) -> AuditResult:

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.quality.fingerprint import fingerprint
-from spark_jobs.quality.rules import suites_hash
+from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
 from spark_jobs.runtime.table_names import LAYERS, TableNames
@@ -149,7 +149,7 @@ class Lakehouse:
             interval_end=str(build.interval.end),
             fingerprint=fingerprint(self.jobs, build),
             statistics=Statistics(1, 1, 0, 0),
-            suites=suites_hash(build.layer),
+            rules=rules_hash(build.layer),
             code_version=code_version(),
             data_docs="",
         )

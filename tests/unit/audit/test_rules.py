@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from spark_jobs.layers.bronze.bronze_tables import ORDER_ITEMS
 from spark_jobs.layers.registry import tables_of
-from spark_jobs.quality.rules import LayerRules, RulesRefused, layer_rules, read_rules, suites_hash
+from spark_jobs.quality.rules import LayerRules, RulesRefused, layer_rules, read_rules, rules_hash
 from spark_jobs.runtime.table_names import LAYERS
 
 RULE = {
@@ -43,7 +43,7 @@ def rules_of(folder: Path, *tables: str) -> LayerRules:
 
 def test_a_file_is_read_as_written(tmp_path: Path) -> None:
     file = read_rules("gold.numbers", written(tmp_path, FILE))
-    assert (file.asset, file.parameters) == ("numbers", {"most": 5})
+    assert (file.short_name, file.parameters) == ("numbers", {"most": 5})
     (rule,) = file.rules_of("rows")
     assert (rule.name, rule.fails_when, rule.severity) == ("few", "n > :most", "critical")
     assert file.evidence["rows"].inputs == {"numbers"}
@@ -179,10 +179,10 @@ def test_the_hash_changes_with_every_file(tmp_path: Path) -> None:
         lambda: written(tmp_path, FILE, "gold.others"),
     ):
         change()
-        seen.add(suites_hash("gold", tmp_path))
+        seen.add(rules_hash("gold", tmp_path))
     assert len(seen) == 3
     suite.write_text("{}")
-    before = suites_hash("gold", tmp_path), suites_hash("bronze", tmp_path)
+    before = rules_hash("gold", tmp_path), rules_hash("bronze", tmp_path)
     suite.write_text("{ }")
-    assert suites_hash("gold", tmp_path) == before[0]
-    assert suites_hash("bronze", tmp_path) != before[1]
+    assert rules_hash("gold", tmp_path) == before[0]
+    assert rules_hash("bronze", tmp_path) != before[1]

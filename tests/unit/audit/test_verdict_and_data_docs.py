@@ -13,7 +13,7 @@ from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.rules import read_rules
 from spark_jobs.storage.verdicts import Finding, Statistics, Verdict
 
-FOUND = Finding("landed_files", "some_rule", None, "critical", "m", "2018-01-03", 1, ("s",))
+FOUND = Finding("landed_files", "some_rule", "critical", "m", "2018-01-03", 1, ("s",))
 VERDICT = Verdict(
     layer="bronze",
     build_id="123_0",
@@ -23,7 +23,7 @@ VERDICT = Verdict(
     interval_end="2018-01-08",
     fingerprint="f" * 64,
     statistics=Statistics(57, 56, 1, 0),
-    suites="a" * 64,
+    rules="a" * 64,
     code_version="0.1.0",
     data_docs="data_docs/bronze/123_0/index.html",
     failures=(FOUND,),
@@ -39,13 +39,12 @@ def test_a_verdict_as_json_and_as_lines() -> None:
     assert content["statistics"] == {"evaluated": 57, "successful": 56, "failed": 1, "warnings": 0}
     assert content["failures"] == [
         {
-            "asset": "landed_files",
-            "expectation": "some_rule",
-            "column": None,
+            "table": "landed_files",
+            "rule": "some_rule",
             "severity": "critical",
             "landing_date": "2018-01-03",
             "message": "m",
-            "unexpected_count": 1,
+            "bad_rows": 1,
             "samples": ["s"],
         }
     ]
@@ -64,7 +63,7 @@ def test_data_docs_show_every_rule_and_finding_and_load_nothing(tmp_path: Path) 
     file = read_rules("bronze.landed_files")
     outcomes = [Outcome(file, rule, number != 1, 1234) for number, rule in enumerate(file.rules)]
     outcomes[2] = replace(outcomes[2], holds=None)
-    found = replace(FOUND, expectation=file.rules[1].name, message="landed_files: <script>alert(1)</script> & more")
+    found = replace(FOUND, rule=file.rules[1].name, message="landed_files: <script>alert(1)</script> & more")
     warned = replace(found, severity="warning", message="landed_files: mind this")
     audit = AuditResult(
         "bronze", Statistics(8, 6, 1, 1), (found,), (warned,), {"max_quarantined_lines": 5}, tuple(outcomes)
