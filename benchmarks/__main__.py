@@ -1,6 +1,6 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
-Both run in a state folder of their own below the main one, with ports of their own, so they touch nobody's data.
+Both run in a separate state folder below the main one, with other ports, so they touch nobody's data.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _source() -> Path:
         return check_source(dataco_file())
     raise UserError(
         "name the data set: make bench DATA=path/to/DataCoSupplyChainDataset.csv, or LAKEHOUSE_DATA once for all "
-        "(the README says where it is from)"
+        "(docs/local-workspace.md says where it is from)"
     )
 
 

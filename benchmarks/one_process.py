@@ -64,7 +64,7 @@ class Tables:
 
 
 def run(landing: Path, out: Path) -> dict[str, Any]:
-    """Make all tables in a Spark of its own; return the measured result (measurement.Measurement.report).
+    """Make all tables in a separate Spark; return the measured result (measurement.Measurement.report).
 
     Raises FileNotFoundError where nothing has landed, FileExistsError where `out` is not empty, SparkServerError and
     NoJavaError where Spark cannot be started, and what make_tables raises.

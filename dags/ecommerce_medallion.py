@@ -50,6 +50,6 @@ with DAG(
         retries=SETTINGS.landing_retries,
         retry_delay=SETTINGS.landing_retry_delay,
         retry_exponential_backoff=0,
-        doc_md="Checks the data interval, and that its files have landed. Retries on a schedule of its own.",
+        doc_md="Checks the data interval, and that its files have landed. Has its own schedule of retries.",
     )
     check_landing >> layer_group("bronze") >> layer_group("silver") >> layer_group("gold")

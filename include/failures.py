@@ -27,7 +27,7 @@ class Transient(AirflowException):
 
 
 class LandingIncomplete(Transient):
-    """Landing dates of the interval have no finished file yet; check_landing looks again on a schedule of its own."""
+    """Landing dates of the interval have no finished file yet; check_landing has its own schedule of retries."""
 
 
 class FileMissing(Transient):
@@ -51,7 +51,7 @@ class NoAnswer(Transient):
 
 
 class RunOutOfSight(Transient):
-    """Polls of a job run failed for too long. The job run goes on, and the next try waits for it."""
+    """Polls of a job run failed for too long. The job run continues, and the next try waits for it."""
 
 
 class TaskStopped(Transient):

@@ -8,7 +8,7 @@ The token is stored before the request, so that the next try finds a job run of 
 
 A job run does not outlive its try: `on_kill` cancels it while the task runs, the trigger while the task is deferred.
 Where neither can (no triggerer runs, the deferral times out, the trigger fails), the resumed task or the next try does.
-The exception is a job run that could not be observed for a while: it goes on, and a retry waits for it.
+The exception is a job run that could not be observed for a while: it continues, and a retry waits for it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         raise job_failure(f"Job run {event['run_id']} ended as {outcome}, {event['run_page_url']}", reasons)
 
     def on_kill(self) -> None:
-        """Cancel the job run. Airflow calls this in a signal handler, and the interrupted code goes on afterwards."""
+        """Cancel the job run. Airflow calls this in a signal handler, and the interrupted code continues afterwards."""
         self._killed = True
         self._stop(self.run_id, "this try, which was stopped")
 

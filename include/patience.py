@@ -1,4 +1,4 @@
-"""How long a wait for a job run goes on although its polls fail."""
+"""How long a wait for a job run continues although its polls fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Patience:
         self._failing_since = None
 
     def poll_failed(self, error: Exception) -> None:
-        """Return if the wait goes on; raise `RunOutOfSight` if polls have failed for too long."""
+        """Return if the wait continues; raise `RunOutOfSight` if polls have failed for too long."""
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         if now - self._failing_since < self._seconds:

@@ -32,6 +32,7 @@ class JobRunTrigger(BaseTrigger):
         poll_patience: float,
         api_retries: int,
         api_retry_delay: float,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         super().__init__()
         self.run_id = run_id
@@ -40,6 +41,7 @@ class JobRunTrigger(BaseTrigger):
         self.poll_patience = poll_patience
         self.api_retries = api_retries
         self.api_retry_delay = api_retry_delay
+        self.settle_seconds = settle_seconds
         self.hook = LakehouseHook(
             connection_id, retry_limit=api_retries, retry_delay=api_retry_delay, caller=type(self).__name__
         )
@@ -47,11 +49,12 @@ class JobRunTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments from which a triggerer makes this trigger."""
         names = ("run_id", "connection_id", "poll_seconds", "poll_patience", "api_retries", "api_retry_delay")
-        return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
+        arguments = {name: getattr(self, name) for name in (*names, "settle_seconds")}
+        return f"{__name__}.{type(self).__name__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: how the job run ended, or why it cannot be observed any more."""
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self.settle_seconds)
         patience = Patience(self.run_id, self.poll_patience)
         async with self.hook:
             while True:

@@ -12,7 +12,7 @@ from machine.state_folder import REPO, private_folder, write_private
 USER = "admin"
 # As many job runs at a time as two cores can feed; deferred tasks count, because their jobs are running.
 POOL, POOL_SLOTS = "databricks", 3
-# So long a commit waits for another writer before it fails with "database is locked".
+# How long a commit waits for another writer before it fails with "database is locked".
 SQLITE_TIMEOUT_SECONDS = 60
 
 

@@ -72,8 +72,7 @@ def values(text: str) -> dict[str, str]:
     return found
 
 
-def main() -> int:
-    path = REPO / ".env"
+def main(path: Path = REPO / ".env") -> int:
     added = write(path)
     make_readable(REPO / name for name in MOUNTED)
     if not added:

@@ -69,7 +69,7 @@ def _empty_earlier_demo(state: LaptopState, data: Path | None) -> None:
     if landed and known is None:
         raise UserError(
             f"{state.landing} holds files that are not a demo's, and the demo would mix its own with them. "
-            "Run it in a state folder of its own (LAKEHOUSE_STATE=/path/to/folder make demo), run your own files "
+            "Run it in a separate state folder (LAKEHOUSE_STATE=/path/to/folder make demo), run your own files "
             "with `make run`, or remove all state with `make clean`."
         )
     if known is not None and known != wanted:

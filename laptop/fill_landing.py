@@ -23,12 +23,12 @@ FEED_OPTIONS = ("SCALE", "SEED", "LATE", "REPEATED", "CORRUPT", "MALFORMED", "PR
 
 
 def replay(state: LaptopState, data: Path, landing: Path) -> None:
-    """Replay a file into a landing folder, in a process of its own. Raises UserError if it failed."""
+    """Replay a file into a landing folder, in a separate process. Raises UserError if it failed."""
     _run_module(state, "feeds.daily_replay", landing, [f"--data={data}"])
 
 
 def feed(state: LaptopState, landing: Path, start: str, days: str, options: Mapping[str, str]) -> None:
-    """Generate a feed in a process of its own. Raises UserError if it failed."""
+    """Generate a feed in a separate process. Raises UserError if it failed."""
     # In one word each, so that a value like -1 reaches the command as a value.
     given = [f"--{name.lower()}={value}" for name, value in options.items() if value]
     _run_module(state, "feeds.synthetic", landing, [f"--start={start}", f"--days={days}", *given])

@@ -93,7 +93,7 @@ def print_table(columns: list[str], rows: list[Any], more: bool) -> None:
         table.add_column(Text(column), justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text("NULL", style="dim") if value is None else Text(text_of(value)) for value in row))
-    # A pipe has no width of its own; cutting columns there would lose data.
+    # A pipe has no width; cutting columns there would lose data.
     console = Console() if sys.stdout.isatty() else Console(width=max(120, 24 * len(columns)))
     if columns:
         console.print(table)

@@ -1,4 +1,4 @@
-"""Services as processes: each in a session of its own, known by id and start time, ended with all that they started.
+"""Services as processes: each in a separate session, known by id and start time, ended with all that they started.
 
 Nothing is ever ended by its name. A service's processes are found by its session, and by an environment variable that
 every process inherits from the service that started it, so that those of a crashed service are found as well.

@@ -278,7 +278,7 @@ def _wait(state: LaptopState, services: list[str], is_ready: Callable[[], bool],
 
 
 def _end_orphaned_spark(state: LaptopState) -> int:
-    """End a Spark server whose workspace was killed, which has a record of its own; the number of servers."""
+    """End a Spark server whose workspace was killed, which has a separate record; return the number of servers."""
     from local_workspace.spark_server import SparkServer
 
     return int(SparkServer(state.root, state.spark_port).end_orphan())

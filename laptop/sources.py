@@ -21,7 +21,7 @@ def check_source(path: Path) -> Path:
     """Return the absolute path of a source file. Raises UserError where it does not exist, or is of an unknown kind."""
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"the file DATA={path} {problem}. The README says how to get the DataCo file.")
+        raise UserError(f"the file DATA={path} {problem}. docs/local-workspace.md says how to get the DataCo file.")
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"DATA={path} must be a CSV file, plain or packed: {', '.join(SUFFIXES)}.")
     return path.absolute()

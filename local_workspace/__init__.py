@@ -1,1 +1,1 @@
-"""A stand-in for a Databricks workspace on one machine (README, "The local workspace")."""
+"""A stand-in for a Databricks workspace on one machine (docs/local-workspace.md)."""

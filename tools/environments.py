@@ -119,7 +119,7 @@ def _install(state: StateFolder, name: str, requirements: Path) -> None:
 
 
 def _install_with_pip(state: StateFolder, name: str, requirements: Path) -> None:
-    # The tools' pip installs into any environment, so that the others need none of their own.
+    # The tools' pip installs into any environment, so that the others need none.
     pip = [str(state.python("tools")), "-m", "pip", "--python", str(state.python(name))]
     _run([*pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", str(requirements)])
 

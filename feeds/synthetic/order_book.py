@@ -86,7 +86,7 @@ class OrderBook:
         self._payments = Weighted([row[-1] for row in content["payments"]])
         self._shippings = Weighted([row[-1] for row in content["shipping"]])
         self._items = tuple(Weighted(weights) for weights in content["items"])
-        # Places as vocabulary.places lists them, each kind of customer with weights of its own.
+        # Places as vocabulary.places lists them, with separate weights for each kind of customer.
         leaves = _leaves(content["places"])
         self._places = tuple(Weighted([leaf[kind] for leaf in leaves]) for kind in (0, 1))
         self._lags = Weighted(_LAGS)

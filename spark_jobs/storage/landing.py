@@ -83,13 +83,18 @@ class Landing:
 
 
 def landed_files(
-    landing_root: Path, interval: Interval, *, encoding: str = "windows-1252", allow_missing: bool = False
+    landing_root: Path,
+    interval: Interval,
+    *,
+    encoding: str = "windows-1252",
+    allow_missing: bool = False,
+    chunk: int = _CHUNK,
 ) -> Landing:
     """Read and check the order files of the interval: by path.
 
     Raises NothingLanded (dates that have not landed, all listed), LandingRefused (entries that are no order files),
     LandingChanged (a file that is being written), HeaderRefused (files with a wrong header, all listed) and
-    ManifestMismatch.
+    ManifestMismatch. `chunk` is the bytes of one read.
     """
     missing: dict[date, str] = {}
     paths: list[tuple[Path, date]] = []
@@ -120,7 +125,7 @@ def landed_files(
             f"in {landing_root} these are no order files that can be loaded: {'; '.join(refused)}. Only regular"
             " *.csv files may stand in a landing folder; remove the others, or give them a name that starts with _"
         )
-    files = [_landed_file(landing_root, path, day) for path, day in paths]
+    files = [_landed_file(landing_root, path, day, chunk) for path, day in paths]
     for day in sorted({file.landing_date for file in files} - {file.landing_date for file in files if file.header}):
         empty = [file.path.rpartition("/")[2] for file in files if file.landing_date == day]
         missing[day] = f"its folder holds only files without a header ({listed(empty)})"
@@ -200,14 +205,14 @@ def _problem(path: Path) -> str:
     return ""
 
 
-def _landed_file(landing_root: Path, path: Path, day: date) -> LandedFile:
+def _landed_file(landing_root: Path, path: Path, day: date, chunk: int) -> LandedFile:
     """Read a file; again where it has changed meanwhile. Raises LandingChanged where it goes on changing."""
     name = path.relative_to(landing_root).as_posix()
     for reading in range(_READINGS):
         time.sleep(_PAUSE if reading else 0)
         try:
             before = _state(path)
-            size, lines, header = _measure(path)
+            size, lines, header = _measure(path, chunk)
         except OSError as error:
             raise LandingRefused(f"the landed file {name} cannot be read: {error.strerror or error}") from error
         file = LandedFile(name, day, size, lines, header, (), before[1] if before else 0)
@@ -225,13 +230,13 @@ def _state(path: Path) -> tuple[int, int] | None:
     return details.st_size, details.st_mtime_ns
 
 
-def _measure(path: Path) -> tuple[int, int, bytes | None]:
+def _measure(path: Path, chunk_size: int) -> tuple[int, int, bytes | None]:
     """Measure size, landed lines and header of a file, in one pass and in constant memory (the header line aside)."""
     size = lines = 0
     header: bytes | None = None
     tail = b""  # the unfinished line so far: while the header is sought all of it, later only whether it is blank
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(chunk_size):
             start = chunk if size else chunk.removeprefix(UTF8_BOM)
             size += len(chunk)
             *ended, rest = start.replace(b"\r", b"\n").split(b"\n")
@@ -279,7 +284,7 @@ def _match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...],
     if missing := [name for normal, name in expected.items() if normal not in counts]:
         differences.append(f"missing {_listed(missing)}")
     if unexpected := [name for name, normal in zip(names, found, strict=True) if normal not in expected]:
-        # So many are the values of a line that was joined to the header, and have no place in a message either.
+        # More are the values of a line that was joined to the header, and have no place in a message either.
         differences.append(
             f"unexpected {_listed(unexpected)}"
             if len(unexpected) <= _MOST_UNEXPECTED

@@ -6,6 +6,7 @@ that is most of the work. A plan over local relations names no table.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,15 +14,22 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 MOST_ROWS = 10_000
+"""Unless the environment variable ROWS_VARIABLE gives another number; 0 makes builds read the tables themselves."""
+ROWS_VARIABLE = "LAKEHOUSE_LOCAL_ROWS"
 MOST_BYTES = 1_000_000
 """A local relation travels with each statement that uses it."""
 MOST_VALUES = 50_000
 """Rows times columns, where the number of rows is known or expected before they are fetched."""
 
 
+def most_rows() -> int:
+    """Return the number of rows that a local relation has at most."""
+    return int(os.environ.get(ROWS_VARIABLE, MOST_ROWS))
+
+
 def is_small(rows: int, columns: int) -> bool:
     """Return whether that many rows of that many columns are worth being a local relation."""
-    return rows <= MOST_ROWS and rows * columns <= MOST_VALUES
+    return rows <= most_rows() and rows * columns <= MOST_VALUES
 
 
 def local_relation(frame: DataFrame, known_rows: int | None = None) -> DataFrame:
@@ -35,10 +43,10 @@ def local_relation(frame: DataFrame, known_rows: int | None = None) -> DataFrame
 
 def fetch(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, pa.Table | None]:
     """Return `local_relation`, and its rows; None where they are too many."""
-    if known_rows is not None and known_rows > MOST_ROWS:
+    if known_rows is not None and known_rows > most_rows():
         return frame, None
     # A limit over a Delta table costs more than all of a small one: Delta adds up the rows of its files first.
-    few = frame.limit(MOST_ROWS + 1) if known_rows is None else frame
+    few = frame.limit(most_rows() + 1) if known_rows is None else frame
     rows = few.toArrow()
     if not fits(rows):
         return frame, None
@@ -48,4 +56,4 @@ def fetch(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, p
 def fits(rows: pa.Table) -> bool:
     """Return whether rows are few enough for a local relation."""
     # Not nbytes: it crashes the whole process where a column of texts has no row.
-    return rows.num_rows <= MOST_ROWS and rows.get_total_buffer_size() <= MOST_BYTES
+    return rows.num_rows <= most_rows() and rows.get_total_buffer_size() <= MOST_BYTES

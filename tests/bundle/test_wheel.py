@@ -39,7 +39,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the sources as they are, in a folder of its own."""
+    """Built from the sources as they are, in a separate folder."""
     folder = tmp_path_factory.mktemp("sources")
     for name in PROJECT_FILES:
         copy(REPO / name, folder / name)

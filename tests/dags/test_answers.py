@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from include.failures import FileUnreadable, NoAnswer, RunOutOfSight
 from include.operators import JobRunOperator
 from include.settings import Settings, load
+from include.triggers import JobRunTrigger
 from include.workspace import Workspace
 from tests.dags.tiny_workspace import OPS, PAGE, SIGN_IN, TinyWorkspace
 
@@ -78,18 +79,17 @@ def run_deferred(context: dict[str, Any], patience: int) -> None:
     with pytest.raises(TaskDeferred) as wait:
         operator.execute(context)
 
+    trigger = wait.value.trigger
+    assert isinstance(trigger, JobRunTrigger)
+    trigger.settle_seconds = 0
+
     async def event() -> Any:
-        return (await anext(wait.value.trigger.run())).payload
+        return (await anext(trigger.run())).payload
 
     operator.resume_execution(wait.value.method_name, {"event": asyncio.run(event())}, context)
 
 
 WAYS: list[Any] = [pytest.param(run_in_task, id="in the task"), pytest.param(run_deferred, id="deferred")]
-
-
-@pytest.fixture(autouse=True)
-def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.triggers.SETTLE_SECONDS", 0)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -142,13 +142,11 @@ def test_a_killed_trigger_cancels_even_before_its_first_poll(workspace: TinyWork
     assert workspace.cancelled == [1000]
 
 
-def test_a_trigger_that_is_only_moved_does_not_cancel(
-    workspace: TinyWorkspace, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trigger_that_is_only_moved_does_not_cancel(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     workspace.duration = None
     trigger = started(build(), context).trigger
-    assert trigger is not None
-    monkeypatch.setattr("include.triggers.SETTLE_SECONDS", 0)
+    assert isinstance(trigger, JobRunTrigger)
+    trigger.settle_seconds = 0
 
     async def poll() -> None:
         async for _ in trigger.run():

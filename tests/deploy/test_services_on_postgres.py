@@ -117,7 +117,7 @@ class Stack:
         return process
 
     def start_postgres(self, programs: Path) -> None:
-        """A server of its own on a free port, with the user, password and database that the compose file names."""
+        """A separate server on a free port, with the user, password and database that the compose file names."""
         data, secret = self.folder / "postgres", self.folder / "password"
         environment = self.services["postgres"]["environment"]
         user = other_user()

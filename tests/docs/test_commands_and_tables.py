@@ -1,4 +1,4 @@
-"""Pages and hooks name commands that exist, and pages every column of every published table."""
+"""Pages and hooks name commands that exist, pages every column, and no text uses a word that the glossary refuses."""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ def test_the_hooks_of_pre_commit_run_what_exists() -> None:
         assert Path(sys.executable).with_name(Path(program).name).exists(), hook
         if arguments[:1] == ["-m"]:
             assert find_spec(arguments[1]), hook
+
+
+def test_no_text_uses_a_word_that_the_glossary_refuses() -> None:
+    section = (DOCS / "glossary.md").read_text(encoding="utf-8").split("## Words to avoid everywhere")[1]
+    refused = [words for cell in re.findall(r"^\| (.*?) \|", section, re.MULTILINE) for words in cell.split("**")[1::2]]
+    assert len(refused) >= 10
+    pattern = re.compile(rf"\b({'|'.join(word.replace(' ', chr(92) + 's+') for word in refused)})\b", re.IGNORECASE)
+    listed = subprocess.run(["git", "ls-files"], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    found = [
+        f"{path}: {match[0]}"
+        for path in map(Path, listed.splitlines())
+        if path.suffix in (".py", ".md", ".yml", ".html", ".toml", ".sql") and path != Path("docs/glossary.md")
+        for match in pattern.finditer((REPO / path).read_text(encoding="utf-8"))
+    ]
+    assert not found
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)

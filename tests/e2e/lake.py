@@ -49,7 +49,7 @@ class Silent:
 
 @dataclass
 class Lake:
-    """The services, with a Spark of their own to look at the tables."""
+    """The services, and a separate Spark to look at the tables."""
 
     state: LaptopState
     settings: Mapping[str, str]

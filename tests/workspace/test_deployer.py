@@ -139,7 +139,7 @@ def test_the_deployment_state_continues_the_existing_one(workspace: Workspace, b
 
 
 def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: Path) -> None:
-    """Every job of databricks.yml passes the workspace's checks (with a minimal wheel in place of its own)."""
+    """Every job of databricks.yml passes the workspace's checks (with a minimal wheel in place of the real one)."""
     for name in ("databricks.yml", *(f"resources/{p.name}" for p in (REPO / "resources").glob("*.yml"))):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((REPO / name).read_text())

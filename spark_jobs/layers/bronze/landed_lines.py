@@ -244,7 +244,7 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         ),
     )
     valid = F.size("reasons") == 0
-    # Columns of their own: masking looks at both for every field, and would split the line again for each.
+    # Separate columns: masking looks at both for every field, and would split the line again for each.
     quarantined = final.withColumn("raw", F.when(~valid, line_text.raw_fields(F.col("text")))).withColumn(
         "surplus", F.size("raw") - _WIDTH
     )

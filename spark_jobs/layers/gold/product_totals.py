@@ -1,6 +1,6 @@
 """`gold.product_totals`: one row per product that any order item names, the exact sums behind `gold.products360`.
 
-They are a table of their own so that a day's orders change them without reading all orders: what the orders were is
+They are a separate table so that a day's orders change them without reading all orders: what the orders were is
 subtracted, and what they are is added.
 """
 

@@ -23,13 +23,13 @@ MANIFEST = b'{"files": {"a.csv": 4}}'
 
 @pytest.mark.timed
 @pytest.mark.parametrize("encoding", ["windows-1252", "utf-8"])
-def test_a_broken_file_is_counted_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+def test_a_broken_file_is_counted_or_refused(tmp_path: Path, encoding: str) -> None:
     rng = random.Random(encoding)
     deliver(tmp_path, {"a.csv": b""})
     file = tmp_path / f"dt={DAY}" / "a.csv"
     loaded = 0
     for _ in range(number := examples(1500, seconds=3)):
-        monkeypatch.setattr(landing, "_CHUNK", rng.choice((1, 7, 64, 1 << 20)))
+        chunk = rng.choice((1, 7, 64, 1 << 20))
         start = HEADER.encode()
         if rng.random() < 0.7:
             start = rng.choice(STRAIGHT)(rng, start, WHOLE)
@@ -39,7 +39,7 @@ def test_a_broken_file_is_counted_or_refused(tmp_path: Path, monkeypatch: pytest
         content += rng.choice(ends) + b"".join(part + end for part, end in zip(parts, ends, strict=True))
         file.write_bytes(content)
         try:
-            (found,) = landing.landed_files(tmp_path, INTERVAL, encoding=encoding).files
+            (found,) = landing.landed_files(tmp_path, INTERVAL, encoding=encoding, chunk=chunk).files
         except LandingRefused as error:
             message = str(error)
         else:

@@ -1,4 +1,4 @@
-"""Whatever is asked of the workspace, with the right token: it answers, and never with a fault of its own (5xx)."""
+"""Whatever is asked of the workspace, with the right token: it answers, and never with its fault (5xx)."""
 
 from __future__ import annotations
 

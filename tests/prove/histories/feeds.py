@@ -1,7 +1,7 @@
 """Feeds of a few items over a few days, as Hypothesis draws them: what lands, and what is run in between.
 
-A run of a layer takes seconds, whatever few rows it has. So feeds travel in convoys: each has orders, customers and
-products of its own, and all of them land in the same folders and are run in the same order.
+A run of a layer takes seconds, whatever few rows it has. So feeds travel in convoys: each has its own orders, customers
+and products, and all of them land in the same folders and are run in the same order.
 """
 
 from __future__ import annotations

@@ -1,15 +1,13 @@
-"""Mutates modules with cosmic-ray and lists the mutants that no test notices; README.md says how to run it.
+"""Mutate modules with cosmic-ray, and list the mutants that no test notices; README.md says how to run it.
 
 All happens in a copy of the work tree in a temporary folder. So that a mutant costs little, one Spark server serves
-all, and the tests of each run in a process that is forked from one that has loaded the libraries.
+all, and the tests of each run in a process that is forked from one that has loaded the libraries (serve.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
-import select
 import shutil
 import signal
 import socket
@@ -20,6 +18,10 @@ import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
+from machine.java import find_java_home
+from machine.ports import free_port
 
 REPO = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
@@ -38,13 +40,8 @@ def copy_work_tree(folder: Path) -> None:
             shutil.copy2(REPO / name, folder / name)
 
 
-def start_spark(state: Path, project_state: Path) -> Any:
+def start_spark(state: Path, project_state: Path) -> SparkServer:
     """A Spark Connect server of this run alone, and SPARK_REMOTE."""
-    from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
-    from machine.java import find_java_home
-    from machine.ports import free_port
-
-    # Not as tests/shared_spark.py does: what is loaded here of the tests would not be loaded from the copy.
     server = SparkServer(
         state,
         free_port(),
@@ -57,47 +54,6 @@ def start_spark(state: Path, project_state: Path) -> Any:
     return server
 
 
-def serve(server: socket.socket, folder: Path, imports: list[str], arguments: list[str]) -> None:
-    """Answers each connection with a run of the tests in a process of its own: their output, then the exit code.
-
-    A caller that hangs up ends its tests.
-    """
-    os.chdir(folder)
-    sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry or ".").resolve() != REPO)]
-    # Two mutants of one second and one size would share their compiled file.
-    sys.dont_write_bytecode = True
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # loading them takes longer than the tests
-    import pytest
-
-    for name in imports:
-        importlib.import_module(name)
-    known = [name for name in sys.modules if name.split(".")[0] in ("spark_jobs", "include", "tests")]
-    assert not known, f"already loaded, so that their mutants would never be seen: {known}"
-    while True:
-        caller, _ = server.accept()
-        child = os.fork()
-        if not child:
-            os.setpgid(0, 0)
-            for stream in (1, 2):
-                os.dup2(caller.fileno(), stream)
-            code = 70
-            try:
-                code = int(pytest.main(arguments))
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        with caller:
-            while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if select.select([caller], [], [], 0.02)[0] and not caller.recv(1):
-                    os.killpg(child, signal.SIGKILL)
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            try:
-                caller.sendall(f"\n{code}".encode())
-            except OSError:  # it has hung up
-                continue
-
-
 def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> None:
     """All mutants of one module."""
     folder, address, session = work / "repo", work / f"{name}.socket", work / f"{name}.sqlite"
@@ -107,12 +63,16 @@ def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> No
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(address))
     listening.listen()
-    server = os.fork()
-    if not server:
-        try:
-            serve(listening, folder, wanted["imports"], arguments)
-        finally:
-            os._exit(70)
+    # In the copy, with the copy alone on its path for modules.
+    program = folder / HERE.relative_to(REPO) / "serve.py"
+    command = [sys.executable, str(program), str(listening.fileno()), ",".join(wanted["imports"]), *arguments]
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        # Two mutants of one second and one size would share their compiled file.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # loading them takes longer than the tests
+    }
+    server = subprocess.Popen(command, cwd=folder, env=environment, pass_fds=[listening.fileno()])
     listening.close()
     try:
         asked = f"{sys.executable} -S {HERE / 'ask.py'} {address}"
@@ -126,8 +86,8 @@ def mutate(name: str, wanted: dict[str, Any], work: Path, cosmic_ray: str) -> No
         for step in (["init", config, session], ["exec", config, session]):
             subprocess.run([cosmic_ray, *map(str, step)], cwd=folder, check=True)
     finally:
-        os.kill(server, signal.SIGKILL)
-        os.waitpid(server, 0)
+        server.kill()
+        server.wait()
     report(name, session)
 
 
@@ -159,7 +119,6 @@ def main() -> None:
     if cosmic_ray is None:
         parser.error(f"there is no program {given.cosmic_ray}: see README.md in {HERE}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
-    sys.path.insert(0, str(REPO))
     project_state = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state")).resolve()
     os.environ["LAKEHOUSE_STATE"] = str(project_state)
     with tempfile.TemporaryDirectory(prefix="mutation-") as temporary:

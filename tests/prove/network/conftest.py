@@ -16,6 +16,7 @@ from tests.prove.network.proxy import HostileNetwork
 from tests.workspace.conftest import Workspace, make_wheel, task
 
 CLIENT_TIMEOUT = 0.8  # seconds; 180 in earnest
+JOB_SECONDS = 0.4  # what these jobs take
 OPS = "/Volumes/spark_catalog/ops/files"
 # What the real jobs leave on the ops volume, without their work.
 JOBS = """
@@ -83,10 +84,7 @@ def network(lakehouse: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
     from airflow.providers.databricks.hooks import databricks_base
     from tenacity import wait_fixed
 
-    import include.triggers
-
     monkeypatch.setattr(databricks_base, "wait_exponential", lambda **_: wait_fixed(0.02))
-    monkeypatch.setattr(include.triggers, "SETTLE_SECONDS", 0.4)  # what these jobs take
     before = databricks_base.BaseDatabricksHook.__init__
 
     def impatient(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -145,7 +143,7 @@ class Task:
         from include.triggers import JobRunTrigger
 
         async def first_event() -> Any:
-            return (await anext(JobRunTrigger(**arguments).run())).payload
+            return (await anext(JobRunTrigger(**arguments | {"settle_seconds": JOB_SECONDS}).run())).payload
 
         try:
             return {"event": asyncio.run(first_event())}

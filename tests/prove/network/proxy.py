@@ -70,7 +70,7 @@ def by_chance(seed: int, share: float, most_in_a_row: int = 4, faults: Sequence[
 
 
 class HostileNetwork:
-    """The proxy, in a thread of its own. `rule` may be changed at any time; `exchanges` keeps what was done."""
+    """The proxy, in a separate thread. `rule` may be changed at any time; `exchanges` keeps what was done."""
 
     def __init__(self, port: int, client_timeout: float) -> None:
         self.rule: Rule = always("none")

@@ -147,7 +147,7 @@ def after_an_outage(fault: str, where: str, network: HostileNetwork, context: di
 def test_a_run_that_nobody_knows_of_is_found_and_stopped(
     fault: str, lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
 ) -> None:
-    """It may have read what has changed since, so the next try has a run of its own."""
+    """It may have read what has changed since, so the next try has another run."""
     before = newest(lakehouse)
     task = after_an_outage(fault, "POST .*/run-now", network, context)
     wait_until(lambda: results(lakehouse, before) == ["CANCELED", "SUCCESS"])

@@ -27,7 +27,7 @@ class Rules:
         self.parameters: dict[str, Any] = {}
 
     def rule(self, name: str, fails_when: str, sql: str = SQL, severity: str = "critical", **evidence: Any) -> None:
-        """One rule with an evidence of its own."""
+        """One rule with its own evidence."""
         self.evidence[name] = {"grain": "one row per number", "samples": ["landing_date", "n"], "sql": sql, **evidence}
         text = {"says": f"The rule {name} holds.", "severity": severity, "fails_when": fails_when}
         self.rules.append({"name": name, "evidence": name, **text})

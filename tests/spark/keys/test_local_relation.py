@@ -55,7 +55,7 @@ def test_no_row_of_any_published_table_keeps_its_columns(spark: SparkSession, ta
     assert found.count() == 0
 
 
-def test_rows_at_hand_are_those_of_that_moment(spark: SparkSession, tmp_path: Path) -> None:
+def test_local_rows_are_those_of_that_moment(spark: SparkSession, tmp_path: Path) -> None:
     folder = str(tmp_path / "table")
     spark.range(3).write.format("delta").save(folder)
     found = local_relation.local_relation(spark.read.format("delta").load(folder))
@@ -63,12 +63,27 @@ def test_rows_at_hand_are_those_of_that_moment(spark: SparkSession, tmp_path: Pa
     assert found.count() == 3
 
 
-@pytest.mark.parametrize("limit", ["MOST_ROWS", "MOST_BYTES"])
-def test_many_rows_stay_where_they_are(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "is_local"),
+    [
+        ("SELECT id FROM range(10000)", True),
+        ("SELECT id FROM range(10001)", False),
+        ("SELECT repeat('x', 990000) AS text", True),
+        ("SELECT repeat('x', 1000001) AS text", False),
+    ],
+    ids=["the most rows", "a row too many", "the most bytes", "too many bytes"],
+)
+def test_many_rows_stay_where_they_are(spark: SparkSession, query: str, is_local: bool) -> None:
+    frame = spark.sql(query)
+    found, rows = local_relation.fetch(frame)
+    assert (found is not frame, rows is not None) == (is_local, is_local)
+
+
+def test_the_number_of_rows_that_are_sent_is_a_setting(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = spark.range(10)
-    monkeypatch.setattr(local_relation, limit, 9)
+    monkeypatch.setenv(local_relation.ROWS_VARIABLE, "9")
     assert local_relation.fetch(frame) == (frame, None)
-    monkeypatch.setattr(local_relation, limit, 1000)
+    monkeypatch.setenv(local_relation.ROWS_VARIABLE, "10")
     assert local_relation.local_relation(frame) is not frame
 
 
@@ -85,7 +100,7 @@ KINDS = {
 @pytest.mark.parametrize("most", [0, 1000], ids=["many", "few"])
 def test_rows_of_keys(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, kind: str, most: int) -> None:
     """The same whether or not the keys are a local relation; a null is no key."""
-    monkeypatch.setattr(local_relation, "MOST_ROWS", most)
+    monkeypatch.setenv(local_relation.ROWS_VARIABLE, str(most))
 
     def as_key(frame: DataFrame) -> DataFrame:
         return frame.selectExpr(f"{KINDS[kind]} AS key")

@@ -77,7 +77,7 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
     at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the tables themselves, as where rows are many; in all other tests the few rows are local relations."""
-    monkeypatch.setattr(local_relation, "MOST_ROWS", 0)
+    monkeypatch.setenv(local_relation.ROWS_VARIABLE, "0")
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
     lakehouse.run("2018-01-03", "2018-01-04", audited=False)
@@ -101,7 +101,7 @@ def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: 
     for table, columns in ((name, spec.statistics_columns) for name, spec in TABLES.items()):
         assert all(set(file) == set(columns) for file in lakehouse.statistics(table)), table
     days = sorted((file["landing_date"] for file in lakehouse.statistics("bronze.order_items")), key=str)
-    assert days == [(f"2018-01-0{day}", f"2018-01-0{day}") for day in (1, 2, 3)], "a day is in a file of its own"
+    assert days == [(f"2018-01-0{day}", f"2018-01-0{day}") for day in (1, 2, 3)], "a day has its own file"
 
 
 def test_an_unchanged_upstream_layer_is_an_empty_change(at_once: Lakehouse) -> None:

@@ -75,7 +75,7 @@ def order_item(item: int, **changes: Any) -> dict[str, str]:
 
 
 class Lakehouse:
-    """Its tables have a prefix of their own, and are dropped by `drop`."""
+    """Its tables have a separate prefix, and are dropped by `drop`."""
 
     def __init__(self, spark: SparkSession, folder: Path, prefix: str) -> None:
         self.spark = spark

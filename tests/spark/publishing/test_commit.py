@@ -96,7 +96,7 @@ class Layer:
 
 @pytest.fixture(scope="module")
 def gold(new_lakehouse: Callable[[], Lakehouse]) -> Layer:
-    """One for all tests, each of which changes a table of its own."""
+    """One for all tests, each of which changes another table."""
     return Layer(new_lakehouse(), "gold")
 
 

@@ -31,7 +31,7 @@ NOT_AN_ITEM = "this is no order item"
 
 @pytest.fixture(scope="module")
 def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
-    """One for all tests, each of which has landing dates of its own."""
+    """One for all tests, each of which has other landing dates."""
     lakehouse = new_lakehouse()
     lakehouse.land("2017-12-31", order_item(1))
     lakehouse.run("2017-12-31", "2018-01-01", layers=("bronze",), audited=False)
@@ -53,7 +53,7 @@ def other_publications(lakehouse: Lakehouse, another_session: SparkSession) -> P
 
 @dataclass
 class Day:
-    """A landing date, and order items with ids of its own."""
+    """A landing date, and order items with ids that no other date has."""
 
     lakehouse: Lakehouse
     start: str

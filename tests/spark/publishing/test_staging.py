@@ -58,7 +58,7 @@ def test_many_staged_rows_are_read_from_their_files(
     lakehouse: Lakehouse, expected_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged = stage(lakehouse, f"many{expected_rows}", expected_rows)
-    monkeypatch.setattr(local_relation, "MOST_ROWS", 4)
+    monkeypatch.setenv(local_relation.ROWS_VARIABLE, "4")
     found = staging.staged_rows(lakehouse.jobs, TABLE, staged).orderBy("product_id").collect()
     assert [{name: row[name] for name in ROWS[0]} for row in found] == ROWS
 

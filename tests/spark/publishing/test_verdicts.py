@@ -58,9 +58,9 @@ def test_a_row_says_what_the_verdict_says(verdicts: Verdicts) -> None:
     (row,) = verdicts._spark.table(verdicts._name).where("build_id = '5_0'").drop("audited_at").collect()
     assert json.loads(row["verdict"]) == YES.as_dict()
     assert row["verdict"].startswith('{"build_id": "5_0", "code_version"'), "keys are sorted"
-    said = row.asDict()
-    del said["verdict"]
-    assert said == {
+    fields = row.asDict()
+    del fields["verdict"]
+    assert fields == {
         "layer": "gold",
         "build_id": "5_0",
         "job_run_id": "5",
