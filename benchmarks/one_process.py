@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark import StorageLevel
 
 from benchmarks.measurement import Measurement, command_line, empty_folder, order_files
-from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer, SparkServerError
-from machine.java import NoJavaError, find_java_home
+from local_workspace.spark_server import DEFAULT_DRIVER_MEMORY, SparkServer
+from machine.command_line import UserError
+from machine.java import find_java_home
 from machine.ports import free_port
 from machine.state_folder import StateFolder
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
@@ -148,4 +149,4 @@ def landing_interval(landing: Path) -> Interval:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line(run, __doc__ or "", LakehouseError, SparkServerError, NoJavaError))
+    sys.exit(command_line(run, __doc__ or "", LakehouseError, UserError))

@@ -31,14 +31,11 @@ def spark_session(state: LaptopState) -> Iterator[SparkSession]:
         with _session(f"{state.spark_remote()};user_id=laptop;session_id={uuid.uuid4()}") as spark:
             yield spark
         return
-    from local_workspace.spark_server import SparkServer, SparkServerError
+    from local_workspace.spark_server import SparkServer
 
     with spark_lock(state):
         server = SparkServer(state.root, free_port())
-        try:
-            server.start()
-        except SparkServerError as error:
-            raise UserError(str(error)) from None
+        server.start()
         try:
             with _session(server.remote_url(str(uuid.uuid4()))) as spark:
                 yield spark

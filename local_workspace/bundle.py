@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 
 from local_workspace.users import USER_NAME
+from machine.command_line import UserError
 
 _VARIABLE = re.compile(r"\$\{([^${}]+)\}")
 
 
-class BundleError(RuntimeError):
+class BundleError(UserError):
     """The bundle cannot be deployed. The message says where and why."""
 
 

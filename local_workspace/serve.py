@@ -17,6 +17,7 @@ from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
 from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.store import Store
 from local_workspace.task_launcher import IMPORTED_BY_ALL
+from machine.command_line import UserError
 from machine.state_folder import StateFolder, private_folder
 
 
@@ -29,8 +30,8 @@ def listening_socket(port: int, address: str) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno != errno.EADDRINUSE:
-            raise RuntimeError(f"The workspace cannot listen on {address} (--bind): {error.strerror}.") from error
-        raise RuntimeError(
+            raise UserError(f"The workspace cannot listen on {address} (--bind): {error.strerror}.") from error
+        raise UserError(
             f"Port {port} on {address} is in use, so the workspace cannot listen there: stop the program that uses "
             "it (an earlier workspace? `make down`), or choose another port (LAKEHOUSE_WORKSPACE_PORT)."
         ) from error
@@ -46,7 +47,7 @@ def serve_forever(
     few_rows: bool = False,
     address: str = "127.0.0.1",
 ) -> None:
-    """Serve until TERM or Ctrl-C; without a `spark_port`, without Spark. Raises RuntimeError if it cannot start."""
+    """Serve until TERM or Ctrl-C; without a `spark_port`, without Spark. Raises UserError if it cannot start."""
     os.umask(0o077)  # only its owner may read what the workspace and its tasks write
     for folder in (state.root, state.workspace, state.files, state.volumes, state.runs, state.logs, state.pids):
         private_folder(folder)
@@ -80,7 +81,7 @@ def serve_forever(
             runner.spark.stop()
         store.close()
     if errors:
-        raise RuntimeError(errors[0])
+        raise UserError(errors[0])
 
 
 def _stop_without_spark(spark: SparkSupervisor, http: uvicorn.Server, errors: list[str]) -> None:

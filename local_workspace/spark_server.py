@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import psutil
 
+from machine.command_line import UserError
 from machine.java import find_java_home
 from machine.log_files import begin_log
 from machine.ports import HOST, port_is_free
@@ -52,7 +53,7 @@ FEW_ROWS_SETTINGS = {
 NO_METASTORE = {"spark.sql.catalogImplementation": "in-memory"}
 
 
-class SparkServerError(RuntimeError):
+class SparkServerError(UserError):
     """Spark could not be started. The message gives the reason and the remedy."""
 
 

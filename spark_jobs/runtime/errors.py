@@ -45,6 +45,10 @@ class UpstreamMissing(LakehouseError):
     """The upstream layer has no publication yet, so there is nothing to build from."""
 
 
+class PublicationMissing(LakehouseError):
+    """A publication that another one names is not recorded."""
+
+
 class TableDropped(LakehouseError):
     """A published table is gone."""
 

@@ -9,7 +9,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from spark_jobs.runtime.concurrency import run_each
-from spark_jobs.runtime.errors import TableDropped
+from spark_jobs.runtime.errors import LakehouseError, TableDropped
 from spark_jobs.storage import delta
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.staging import StagedTable, staged_rows
@@ -34,8 +34,8 @@ class Committed:
     rows_gained: int
 
 
-class ConcurrentCommit(Exception):
-    """Another run committed to a table of the layer meanwhile: restore and commit again."""
+class ConcurrentCommit(LakehouseError):
+    """Another run committed to a table of the layer meanwhile: publish restores and commits again."""
 
 
 def restore_tables(lakehouse: Lakehouse, layer: str, newest: Publication | None) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, MapType, StringType, StructType, TimestampType
 
+from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage.delta import create_table, is_concurrency_conflict
@@ -98,10 +99,14 @@ class Publications:
         return {row["layer"]: _publication(row) for row in rows}
 
     def get(self, layer: str, seq: int) -> Publication:
-        """Return one publication. Raises LookupError."""
+        """Return one publication. Raises PublicationMissing."""
         rows = self._of(layer).where(F.col("seq") == seq).collect()
         if not rows:
-            raise LookupError(f"{self._name} has no publication {seq} of {layer}")
+            raise PublicationMissing(
+                f"{self._name} has no publication {seq} of {layer}, which another one names: were rows removed by hand?"
+                " Restore that table to an earlier version, or drop the tables of all layers and of ops, and run all"
+                " landing dates again"
+            )
         return _publication(rows[0])
 
     def since(self, layer: str, seq: int) -> list[Publication]:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.runtime.errors import GateRejected, PublicationMissing
 from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
@@ -72,7 +72,9 @@ def _whole_tables(
     """Describe a publication as a build that stages nothing, so that the audit judges whole tables."""
     bronze = publications.newest("bronze")
     if bronze is None:
-        raise LookupError(f"{publication.layer} is published, and bronze is not")
+        raise PublicationMissing(
+            f"{publication.layer} is published, and bronze is not: were rows of ops.publications removed?"
+        )
     first, last = _landed_dates(lakehouse, bronze, parameters.as_of.date())
     upstream = None
     if publication.upstream_seq:
