@@ -25,7 +25,7 @@ YES = Verdict(
     rules="a" * 64,
     code_version="0.1.0",
     data_docs="",
-    failures=(Finding("a", "e", None, "critical", "lost"), Finding("a", "e", None, "critical", "doubled")),
+    failures=(Finding("a", "e", "critical", "lost"), Finding("a", "e", "critical", "doubled")),
 )
 
 
