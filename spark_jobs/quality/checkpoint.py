@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spark_jobs.quality.findings import findings, refusal
 from spark_jobs.quality.gx_judge import rules_that_hold
 from spark_jobs.quality.rules import LayerRules, Rule, RuleFile, layer_rules
-from spark_jobs.quality.statements import Asked, Bound, Counted, count_bad_rows, fetch_samples
+from spark_jobs.quality.statements import BadRows, Bindings, JudgedEvidence, count_bad_rows, fetch_samples
 from spark_jobs.runtime.concurrency import run_each
 from spark_jobs.storage.verdicts import Finding, Statistics
 
@@ -65,9 +65,11 @@ class _Audit:
         self.failed += 1
         self.failures.append(refusal(table, rule, message))
 
-    def refuse_evidence(self, asked: Asked, message: str) -> None:
-        self.refuse(asked.file.short_name, asked.evidence.name, f"{asked.evidence.name} could not be judged: {message}")
-        self.outcomes += [Outcome(asked.file, rule, None) for rule in asked.rules]
+    def refuse_evidence(self, judged: JudgedEvidence, message: str) -> None:
+        self.refuse(
+            judged.file.short_name, judged.evidence.name, f"{judged.evidence.name} could not be judged: {message}"
+        )
+        self.outcomes += [Outcome(judged.file, rule, None) for rule in judged.rules]
 
 
 def run_checkpoint(
@@ -95,11 +97,11 @@ def run_checkpoint(
     for table, reason in rules.refused.items():
         audit.refuse(table.partition(".")[2], "rules", reason)
     known = {**rules.parameters, **(parameters or {})}
-    asked = _asked(rules, known, audit, empty_change)
-    frames, asked = _made(inputs, asked, audit)
-    bound = Bound(spark, frames, known)
-    counted, asked = _counted(asked, bound, audit)
-    _judge(asked, counted, bound, audit)
+    evidence = _evidence_to_judge(rules, known, audit, empty_change)
+    frames, evidence = _read_inputs(inputs, evidence, audit)
+    bindings = Bindings(spark, frames, known)
+    counted, evidence = _count(evidence, bindings, audit)
+    _judge(evidence, counted, bindings, audit)
     if not audit.evaluated:
         audit.refuse(layer, "rules", "no rule was evaluated")
     statistics = Statistics(
@@ -118,14 +120,16 @@ def run_checkpoint(
     )
 
 
-def _asked(rules: LayerRules, known: Mapping[str, Any], audit: _Audit, empty_change: bool) -> list[Asked]:
+def _evidence_to_judge(
+    rules: LayerRules, known: Mapping[str, Any], audit: _Audit, empty_change: bool
+) -> list[JudgedEvidence]:
     for name in sorted(set(known) - set(rules.parameters)):
         audit.refuse(name, "rules", "no rule file of the layer has this parameter")
     for file in rules.files:
         if missing := sorted(name for name in file.parameters if known[name] is None):
             audit.refuse(file.short_name, "rules", f"the run gives no value for {', '.join(missing)}")
     return [
-        Asked(file, evidence, file.rules_of(evidence.name))
+        JudgedEvidence(file, evidence, file.rules_of(evidence.name))
         for file in rules.files
         if all(known[name] is not None for name in file.parameters)
         for evidence in file.evidence.values()
@@ -133,9 +137,9 @@ def _asked(rules: LayerRules, known: Mapping[str, Any], audit: _Audit, empty_cha
     ]
 
 
-def _made(
-    inputs: Mapping[str, Input], asked: Sequence[Asked], audit: _Audit
-) -> tuple[dict[str, DataFrame], list[Asked]]:
+def _read_inputs(
+    inputs: Mapping[str, Input], evidence: Sequence[JudgedEvidence], audit: _Audit
+) -> tuple[dict[str, DataFrame], list[JudgedEvidence]]:
     """Make the inputs that the evidence names, at the same time; return them, and the evidence that has all of its
     inputs."""
 
@@ -145,10 +149,10 @@ def _made(
         except Exception as error:  # noqa: BLE001 - whatever it is, it must become a failure and not a pass
             return f"the input {name} could not be read: {_in_short(error)}"
 
-    names = sorted({name for one in asked for name in one.evidence.inputs})
+    names = sorted({name for one in evidence for name in one.evidence.inputs})
     made = dict(zip(names, run_each(make, names), strict=True))
     readable = []
-    for one in asked:
+    for one in evidence:
         wrong = [reason for name in sorted(one.evidence.inputs) if isinstance(reason := made[name], str)]
         if wrong:
             audit.refuse_evidence(one, "; ".join(wrong))
@@ -157,28 +161,32 @@ def _made(
     return {name: frame for name, frame in made.items() if not isinstance(frame, str)}, readable
 
 
-def _counted(asked: Sequence[Asked], bound: Bound, audit: _Audit) -> tuple[dict[str, Counted], list[Asked]]:
+def _count(
+    evidence: Sequence[JudgedEvidence], bindings: Bindings, audit: _Audit
+) -> tuple[dict[str, BadRows], list[JudgedEvidence]]:
     """Count all evidence by one statement; one by one where that fails, to name what is wrong."""
-    if not asked:
+    if not evidence:
         return {}, []
     try:
-        return count_bad_rows(asked, bound), list(asked)
+        return count_bad_rows(evidence, bindings), list(evidence)
     except Exception as error:  # noqa: BLE001 - as above
-        if len(asked) == 1:
-            audit.refuse_evidence(asked[0], _in_short(error))
+        if len(evidence) == 1:
+            audit.refuse_evidence(evidence[0], _in_short(error))
             return {}, []
-    counted: dict[str, Counted] = {}
-    judged: list[Asked] = []
-    for one in asked:
-        found, readable = _counted([one], bound, audit)
+    counted: dict[str, BadRows] = {}
+    judged: list[JudgedEvidence] = []
+    for one in evidence:
+        found, readable = _count([one], bindings, audit)
         counted |= found
         judged += readable
     return counted, judged
 
 
-def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound, audit: _Audit) -> None:
-    judged = [one for one in asked if one.key in counted]
-    for one in asked:
+def _judge(
+    evidence: Sequence[JudgedEvidence], counted: Mapping[str, BadRows], bindings: Bindings, audit: _Audit
+) -> None:
+    judged = [one for one in evidence if one.key in counted]
+    for one in evidence:
         if one.key not in counted:
             audit.refuse_evidence(one, "it was not counted")
     if not judged:
@@ -193,8 +201,8 @@ def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound,
     except Exception as error:  # noqa: BLE001 - as above
         audit.refuse(judged[0].file.short_name, "rules", f"Great Expectations could not judge: {_in_short(error)}")
         return
-    unmet = [(one, rule) for key, (one, _, rule) in rules.items() if not holds[key]]
-    samples = _samples(unmet, bound)
+    broken = [(one, rule) for key, (one, _, rule) in rules.items() if not holds[key]]
+    samples = _samples(broken, bindings)
     for key, (one, number, rule) in rules.items():
         audit.evaluated += 1
         audit.outcomes.append(Outcome(one.file, rule, holds[key], counted[one.key].rows))
@@ -209,17 +217,17 @@ def _judge(asked: Sequence[Asked], counted: Mapping[str, Counted], bound: Bound,
             audit.failures += found
 
 
-def _samples(unmet: Sequence[tuple[Asked, Rule]], bound: Bound) -> dict[tuple[str, str], Any]:
+def _samples(broken: Sequence[tuple[JudgedEvidence, Rule]], bindings: Bindings) -> dict[tuple[str, str], Any]:
     """Fetch the samples of each rule, as far as they can be: a finding counts without samples too."""
-    if not unmet:
+    if not broken:
         return {}
     try:
-        return fetch_samples(unmet, bound)
+        return fetch_samples(broken, bindings)
     except Exception as error:  # noqa: BLE001 - the verdict is known already
-        if len(unmet) == 1:
-            log.warning("%s has no samples: %s", unmet[0][1].name, _in_short(error))
+        if len(broken) == 1:
+            log.warning("%s has no samples: %s", broken[0][1].name, _in_short(error))
             return {}
-    return {key: value for one in unmet for key, value in _samples([one], bound).items()}
+    return {key: value for one in broken for key, value in _samples([one], bindings).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from spark_jobs.quality.rules import PRIVATE, Rule, RuleFile
-from spark_jobs.quality.statements import EXPECTED, STORED, Counted
+from spark_jobs.quality.statements import EXPECTED, STORED, BadRows
 from spark_jobs.storage.verdicts import Finding
 
 Samples = Mapping[str | None, tuple[dict[str, Any], ...]]
 
 
-def findings(file: RuleFile, rule: Rule, number: int, counted: Counted, samples: Samples) -> tuple[Finding, ...]:
+def findings(file: RuleFile, rule: Rule, number: int, counted: BadRows, samples: Samples) -> tuple[Finding, ...]:
     """Return one finding per landing date that has bad rows, in order; `number` is the rule's place among the
     counts."""
     found = []

@@ -177,7 +177,7 @@ class SilverAudit:
         if judged is None:
             return after
         changes = {natural: self.changes[table]() for table, natural in _DIMENSIONS.items()}
-        parts = [_held_otherwise(change, key) for key, change in changes.items() if change.staged is not None]
+        parts = [_held_differently(change, key) for key, change in changes.items() if change.staged is not None]
         # As a union of keys and not as three conditions: an item may be judged for more than one reason.
         items = judged.keys
         if parts:
@@ -287,15 +287,15 @@ def _judged_keys(overlay: Overlay, keys: DataFrame | None, column: str) -> KeyFi
     return KeyFilter.fetch(keys.distinct(), column)
 
 
-def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
-    """Return `dimension`, `key` and `since` of each natural key with staged versions: from when on they may hold
-    otherwise than as published.
+def _held_differently(change: Overlay, natural: str) -> DataFrame:
+    """Return `dimension`, `key` and `since` of each natural key with staged versions: from when on they may
+    hold differently from what is published.
 
-    A version that differs from its published self in its end alone holds otherwise from the earlier end on, and one
+    A version that differs from its published self in its end alone holds differently from the earlier end on, and one
     whose span is the same does not.
     """
     if change.staged is None or change.published is None:
-        raise ValueError("only versions that are staged upon published ones can hold otherwise")
+        raise ValueError("only versions that are staged upon published ones can hold differently")
     key = change.key
     # Structs compare field by field, so an open end is greater than any instant.
     end = F.struct(F.col("valid_to").isNull().alias("is_open"), F.col("valid_to").alias("at"))
@@ -321,13 +321,13 @@ def _held_otherwise(change: Overlay, natural: str) -> DataFrame:
     return found.where("since IS NOT NULL").groupBy("dimension", "key").agg(F.min("since").alias("since"))
 
 
-def _placed_since(orders: DataFrame, natural: str, held_otherwise: DataFrame, rows: pa.Table | None) -> DataFrame:
-    """Return `order_item_id` of the orders that were placed since the versions of their `natural` key hold otherwise.
+def _placed_since(orders: DataFrame, natural: str, held_differently: DataFrame, rows: pa.Table | None) -> DataFrame:
+    """Return `order_item_id` of the orders that were placed since the versions of their `natural` key hold differently.
 
-    `rows` are those of `held_otherwise`, where they are few: their earliest instant is a literal then, by which files
+    `rows` are those of `held_differently`, where they are few: their earliest instant is a literal then, by which files
     of earlier orders are skipped.
     """
-    theirs = held_otherwise.where(F.col("dimension") == natural)
+    theirs = held_differently.where(F.col("dimension") == natural)
     later = orders
     if rows is not None:
         instants = rows.filter(pc.equal(rows["dimension"], natural))["since"]

@@ -20,7 +20,7 @@ EXPECTED, STORED = "_expected", "_stored"
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgedEvidence:
     """An evidence with the rules that judge it."""
 
     file: RuleFile
@@ -33,7 +33,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Counted:
+class BadRows:
     """How many rows an evidence has, and how many of them are bad: for each landing date the number for each rule.
 
     None stands for the landing date of evidence that has none. Dates without a bad row are left out.
@@ -47,7 +47,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Bound:
+class Bindings:
     """What statements read: frames by the names of the inputs, and the values of the parameters."""
 
     spark: SparkSession
@@ -82,11 +82,11 @@ def literal(value: Any) -> str:
     raise ValueError(f"a parameter cannot be {value!r}")
 
 
-def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
+def count_bad_rows(judged: Sequence[JudgedEvidence], bindings: Bindings) -> dict[str, BadRows]:
     """Return the counts of each evidence, by its key. A predicate that is NULL counts as bad."""
-    found = bound.run([_counting(one) for one in asked], (name for one in asked for name in one.evidence.inputs))
+    found = bindings.run([_counting(one) for one in judged], (name for one in judged for name in one.evidence.inputs))
     return {
-        row["evidence"]: Counted(
+        row["evidence"]: BadRows(
             row["judged"], {dated["landing_date"]: tuple(dated["bad"]) for dated in row["by_date"]}
         )
         for row in found
@@ -94,23 +94,23 @@ def count_bad_rows(asked: Sequence[Asked], bound: Bound) -> dict[str, Counted]:
 
 
 def fetch_samples(
-    unmet: Sequence[tuple[Asked, Rule]], bound: Bound
+    broken: Sequence[tuple[JudgedEvidence, Rule]], bindings: Bindings
 ) -> dict[tuple[str, str], dict[str | None, tuple[dict[str, Any], ...]]]:
     """Fetch a few bad rows by table and rule, and by landing date: the columns that evidence and rule name."""
-    inputs = (name for asked, _ in unmet for name in asked.evidence.inputs)
+    inputs = (name for judged, _ in broken for name in judged.evidence.inputs)
     samples: dict[tuple[str, str], dict[str | None, tuple[dict[str, Any], ...]]] = {}
-    for row in bound.run([_sampling(asked, rule) for asked, rule in unmet], inputs):
+    for row in bindings.run([_sampling(judged, rule) for judged, rule in broken], inputs):
         by_date = samples.setdefault((row["table"], row["rule"]), {})
         shown = json.loads(row["sample"], parse_float=_number)
         by_date[row["landing_date"]] = (*by_date.get(row["landing_date"], ()), shown)
     return samples
 
 
-def _counting(asked: Asked) -> str:
+def _counting(judged: JudgedEvidence) -> str:
     """Return the SQL of one row: evidence, judged, by_date."""
-    bad = ", ".join(f"count_if({_is_bad(rule)})" for rule in asked.rules)
-    evidence, rows = asked.key, f"({asked.evidence.sql}\n)"
-    if not asked.evidence.is_dated:
+    bad = ", ".join(f"count_if({_is_bad(rule)})" for rule in judged.rules)
+    evidence, rows = judged.key, f"({judged.evidence.sql}\n)"
+    if not judged.evidence.is_dated:
         return (
             f"SELECT '{evidence}' AS evidence, count(*) AS judged,"  # noqa: S608 - the rules' own text
             f" array(struct(CAST(NULL AS STRING) AS landing_date, array({bad}) AS bad)) AS by_date FROM {rows}"
@@ -123,19 +123,19 @@ def _counting(asked: Asked) -> str:
     )
 
 
-def _sampling(asked: Asked, rule: Rule) -> str:
+def _sampling(judged: JudgedEvidence, rule: Rule) -> str:
     """Return the SQL of up to SAMPLES rows for each landing date: table, rule, landing_date, sample (JSON)."""
-    names = dict.fromkeys((*asked.evidence.samples, *rule.shows))
+    names = dict.fromkeys((*judged.evidence.samples, *rule.shows))
     values = [(name, f"`{name}`") for name in names if name != LANDING_DATE]
     values += zip((EXPECTED, STORED), rule.compares, strict=False)
     columns = ", ".join(f"'{name}', {value}" for name, value in values)
     sample = f"to_json(named_struct({columns}), map('ignoreNullFields', 'false'))"
-    date = f"CAST({LANDING_DATE} AS STRING)" if asked.evidence.is_dated else "CAST(NULL AS STRING)"
+    date = f"CAST({LANDING_DATE} AS STRING)" if judged.evidence.is_dated else "CAST(NULL AS STRING)"
     return (
-        f"SELECT '{asked.file.table}' AS table, '{rule.name}' AS rule, landing_date, sample FROM ("  # noqa: S608
+        f"SELECT '{judged.file.table}' AS table, '{rule.name}' AS rule, landing_date, sample FROM ("  # noqa: S608
         f"SELECT landing_date, sample, row_number() OVER (PARTITION BY landing_date ORDER BY sample) AS number"
         f" FROM (SELECT {date} AS landing_date, {sample} AS sample"
-        f" FROM ({asked.evidence.sql}\n) WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
+        f" FROM ({judged.evidence.sql}\n) WHERE {_is_bad(rule)})) WHERE number <= {SAMPLES}"
     )
 
 

@@ -30,9 +30,7 @@ PUBLICATIONS = TableSpec(
         [
             column("layer", StringType(), "bronze, silver or gold", nullable=False),
             column("seq", LongType(), "Number of the publication: 1, 2, 3, ... in each layer, no gap", nullable=False),
-            column(
-                "base_seq", LongType(), "Publication of the layer on which it was built, 0 for none", nullable=False
-            ),
+            column("previous_seq", LongType(), "Previous publication of the layer, 0 for none", nullable=False),
             column("upstream_seq", LongType(), "Publication of the upstream layer from which it was built"),
             column("interval_start", DateType(), "First landing date of the run; none for maintenance"),
             column("interval_end", DateType(), "First landing date after the run"),
@@ -58,7 +56,7 @@ class Publication:
 
     layer: str
     seq: int
-    base_seq: int
+    previous_seq: int
     upstream_seq: int | None
     interval_start: date | None
     interval_end: date | None

@@ -174,7 +174,7 @@ class _Inputs:
                 orders, upstream["orders"](), items, self._changed_in_silver("dim_customers", "customer_id")
             )
 
-        upstream["order_items"] = once(self._bronze_behind)
+        upstream["order_items"] = once(self._bronze_of_silver)
         audit = GoldAudit(upstream, self._overlays(), once(self._changed_keys), changed, moved)
         return audit.inputs(incremental=not self._build.full_refresh)
 
@@ -209,7 +209,7 @@ class _Inputs:
     def _changed_in_silver(self, table: str, key: str) -> DataFrame:
         return changed_upstream(self._lakehouse, self._build, f"silver.{table}", key)
 
-    def _bronze_behind(self) -> DataFrame:
+    def _bronze_of_silver(self) -> DataFrame:
         """Return bronze.order_items as the silver that a gold build read had read it."""
         seq = self._publications.get("silver", self._upstream_publication().seq).upstream_seq
         if seq is None:

@@ -140,7 +140,7 @@ def _maintain_layer(
     maintained = replace(
         newest,
         seq=newest.seq + 1,
-        base_seq=newest.seq,
+        previous_seq=newest.seq,
         interval_start=None,
         interval_end=None,
         tables=versions,
@@ -158,10 +158,10 @@ def _maintain_layer(
 def _hours_needed(lakehouse: Lakehouse, publications: Publications, layer: str, table: str, as_of: datetime) -> int:
     """Return for how many hours files are kept: 90 days, and what a newest publication, or an input of one, needs."""
     needed = [publications.newest(layer)]
-    needed += [publications.inputs_of(layer_above) for layer_above, below in UPSTREAM_LAYER.items() if below == layer]
-    silver_behind_gold = publications.inputs_of("gold")
-    if layer == "bronze" and silver_behind_gold and silver_behind_gold.upstream_seq:
-        needed.append(publications.get("bronze", silver_behind_gold.upstream_seq))
+    needed += [publications.inputs_of(other) for other, upstream in UPSTREAM_LAYER.items() if upstream == layer]
+    silver_of_gold = publications.inputs_of("gold")
+    if layer == "bronze" and silver_of_gold and silver_of_gold.upstream_seq:
+        needed.append(publications.get("bronze", silver_of_gold.upstream_seq))
     versions = [one.tables[table] for one in needed if one and table in one.tables]
     history = lakehouse.spark.sql(f"DESCRIBE HISTORY {lakehouse.name(table)}").select("version", "timestamp").collect()
     written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}

@@ -144,13 +144,13 @@ def _publication(
     audited: _Audited, newest: Publication | None, committed: dict[str, Committed], parameters: PublishParameters
 ) -> Publication:
     build = audited.build
-    base_seq = newest.seq if newest else 0
+    previous_seq = newest.seq if newest else 0
     # Not of a table that the newest publication does not have, whatever it counts.
     rows = {table: newest.row_counts[table] for table in newest.tables} if newest else {}
     return Publication(
         layer=build.layer,
-        seq=base_seq + 1,
-        base_seq=base_seq,
+        seq=previous_seq + 1,
+        previous_seq=previous_seq,
         upstream_seq=build.upstream.seq if build.upstream else None,
         interval_start=build.interval.start,
         interval_end=build.interval.end,

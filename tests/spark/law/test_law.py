@@ -153,7 +153,7 @@ def publish_changed(lakehouse: Lakehouse, publication: Publication, tables: dict
     """Publishes a layer once more, with these tables."""
     newest = lakehouse.publications.newest(publication.layer)
     assert newest is not None
-    changed = replace(publication, seq=newest.seq + 1, base_seq=newest.seq, tables=tables)
+    changed = replace(publication, seq=newest.seq + 1, previous_seq=newest.seq, tables=tables)
     assert lakehouse.publications.append(changed)
     return changed
 

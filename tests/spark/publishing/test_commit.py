@@ -203,7 +203,7 @@ def test_landing_dates_are_replaced_and_what_they_gain_is_counted(new_lakehouse:
 SOME_PUBLICATION = Publication(
     layer="gold",
     seq=1,
-    base_seq=0,
+    previous_seq=0,
     upstream_seq=None,
     interval_start=None,
     interval_end=None,

@@ -112,7 +112,7 @@ def test_a_publication_records_what_was_published_and_is_reported(lakehouse: Lak
     assert publication == Publication(
         layer="bronze",
         seq=before.seq + 1,
-        base_seq=before.seq,
+        previous_seq=before.seq,
         upstream_seq=None,
         interval_start=date.fromisoformat(day.start),
         interval_end=date.fromisoformat(day.end),
@@ -184,7 +184,7 @@ def test_a_first_publish_that_died_leaves_nothing_behind(new_lakehouse: Callable
     assert lakehouse.spark.table(lakehouse.names.table("bronze.order_items")).count() == 1, "it died before its commit"
     live.land(2)
     publication = live.publish()
-    assert (publication.seq, publication.base_seq) == (1, 0)
+    assert (publication.seq, publication.previous_seq) == (1, 0)
     assert publication.row_counts == {"bronze.landed_files": 1, "bronze.order_items": 2, "bronze.quarantine": 0}
     assert (dead.published(), live.published()) == ([], [200, 201])
 
@@ -313,7 +313,12 @@ def test_other_dates_and_maintenance_leave_a_build_as_it_is(lakehouse: Lakehouse
     other_items = other.land(1)
     between = other.publish()
     maintained = replace(
-        between, seq=between.seq + 1, base_seq=between.seq, interval_start=None, interval_end=None, gate_fingerprint=""
+        between,
+        seq=between.seq + 1,
+        previous_seq=between.seq,
+        interval_start=None,
+        interval_end=None,
+        gate_fingerprint="",
     )
     assert lakehouse.publications.append(maintained)
     publication = lakehouse.publish(build, fingerprint)
@@ -362,7 +367,7 @@ def taking_its_number(
         previous = publications.newest("bronze")
         assert previous is not None
         published = replace(
-            previous, seq=previous.seq + 1, base_seq=previous.seq, interval_start=None, gate_fingerprint="another's"
+            previous, seq=previous.seq + 1, previous_seq=previous.seq, interval_start=None, gate_fingerprint="another's"
         )
         assert publications.append(published)
         others.append(published)
@@ -406,7 +411,9 @@ def test_of_publications_appended_at_the_same_time_one_gets_the_number(
     from concurrent.futures import ThreadPoolExecutor
 
     previous = newest(lakehouse)
-    wanted = replace(previous, seq=previous.seq + 1, base_seq=previous.seq, interval_start=None, gate_fingerprint="")
+    wanted = replace(
+        previous, seq=previous.seq + 1, previous_seq=previous.seq, interval_start=None, gate_fingerprint=""
+    )
     with ThreadPoolExecutor(2) as pool:
         appended = [
             pool.submit(publications.append, replace(wanted, job_run_id=str(number)))
