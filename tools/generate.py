@@ -1,7 +1,8 @@
 """Write what is generated from the code: `make generate`, or `python -m tools.generate --check` to only compare.
 
 - The parts of pages in docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`: the tables from the
-  registry, the settings from include/settings.py, and the variables from databricks.yml.
+  registry, the labels from the rules in gx/, the settings from include/settings.py, and the variables from
+  databricks.yml.
 - include/published_tables.json, the names of the published tables: Airflow workers have no Spark, and so no registry.
 - include/landing_names.py, a copy of spark_jobs/storage/landing_names.py: nor have they the code of the jobs.
 """
@@ -24,6 +25,7 @@ import yaml
 from include import settings
 from machine.dag_settings import DAG_SETTINGS
 from spark_jobs.layers.registry import TABLES, tables_of
+from spark_jobs.quality.rules import read_rules
 from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.tables.spec import TableSpec, Write
 
@@ -94,6 +96,36 @@ def _section(table: TableSpec) -> str:
             *(f"    {row}" for row in _rows(("column", "type", "what"), columns)),
         ]
     )
+
+
+def segments() -> str:
+    """Return the labels of a customer with their conditions, as the gate recomputes them."""
+    return _labels("gold.customers360", "the_segment_follows")
+
+
+def product_labels() -> str:
+    """Return the labels of a product with their conditions, column by column, as the gate recomputes them."""
+    rules = {
+        "performance_tier": "the_tier_follows",
+        "margin_category": "the_margin_category_follows",
+        "product_health": "the_health_follows",
+        "strategic_priority": "the_priority_follows",
+    }
+    return "\n\n".join(f"`{column}`:\n\n{_labels('gold.products360', rule)}" for column, rule in rules.items())
+
+
+def _labels(table: str, name: str) -> str:
+    """Return a row for each label that the rule's SQL gives: its CASE, or its array by score."""
+    (sql,) = (rule.fails_when for rule in read_rules(table).rules if rule.name == name)
+    sql = re.sub(r"(?<=\d)BD\b", "", " ".join(sql.split()))
+    # A branch that gives no literal takes the stored label, where the audit cannot know.
+    branches = re.findall(r"WHEN ((?:(?!WHEN ).)*?) THEN '(.*?)'", sql)
+    found = [(label, f"`{condition}`") for condition, label in branches]
+    found += [(label, "all others") for label in re.findall(r"ELSE '(.*?)'", sql)]
+    if by_score := re.search(r"array\((.*?)\), (\w+)\)", sql):
+        labels = re.findall(r"'(.*?)'", by_score[1])
+        found += [(label, f"`{by_score[2]} = {score}`") for score, label in enumerate(labels, 1)]
+    return "\n".join(_rows(("label", "the first that holds"), found))
 
 
 def airflow_settings() -> str:
@@ -183,6 +215,8 @@ def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 PARTS: dict[str, Callable[[], str]] = {
     "lineage": lineage,
     "tables": tables,
+    "segments": segments,
+    "product-labels": product_labels,
     "airflow-settings": airflow_settings,
     "bundle-variables": bundle_variables,
 }

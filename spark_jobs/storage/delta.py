@@ -60,14 +60,6 @@ def head_version(spark: SparkSession, name: str) -> int | None:
     raise RuntimeError(f"{name} claims to have version {_BEYOND_EVERY_VERSION}")
 
 
-def last_commit_version(spark: SparkSession) -> int:
-    """Return the version that this session's newest commit gave a table. Runs no job.
-
-    https://docs.databricks.com/en/delta/history.html, "Find the last commit's version in the Spark session".
-    """
-    return int(spark.conf.get("spark.databricks.delta.lastCommitVersionInSession") or -1)
-
-
 def at_version(spark: SparkSession, name: str, version: int) -> DataFrame:
     """Return the table at a version. The server is not asked before the frame is used."""
     return spark.read.option("versionAsOf", int(version)).table(name)
