@@ -90,7 +90,7 @@ def changed_spans(before: DataFrame, after: DataFrame, key: str, surrogate_key: 
 def within_spans(orders: DataFrame, spans: DataFrame, key: str) -> DataFrame:
     """Return the orders of these keys that were placed within one of the spans; one row for each span that holds it.
 
-    The earliest begin becomes a literal, by which Delta skips the files of earlier orders.
+    Runs a job: the earliest begin becomes a literal, by which Delta skips the files of earlier orders.
     """
     earliest = spans.agg(F.unix_micros(F.min("_from"))).collect()[0][0]
     if earliest is None:
