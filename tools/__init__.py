@@ -1,4 +1,4 @@
-"""What builds the project: the wheel, the virtual environments and their locked requirements, the feed's calibration.
+"""What builds the project: the wheel, the environments and their locked requirements, generated files, the calibration.
 
-No job and no service imports it. All but `calibrate` needs the standard library only.
+No job and no service imports it. All but `calibrate` and `generate` need the standard library only.
 """
