@@ -54,7 +54,7 @@ def not_running(state: LaptopState) -> list[str]:
 
 def require_up(state: LaptopState) -> None:
     """Return when every service runs, waiting for those that are being started again. Raises UserError."""
-    deadline, told = time.monotonic() + RESTART_SECONDS, False
+    deadline, reported = time.monotonic() + RESTART_SECONDS, False
     while dead := not_running(state):
         if len(dead) == len(ALL_SERVICES):
             raise UserError("Airflow and the local workspace are not running; start them with `make up`.")
@@ -64,9 +64,9 @@ def require_up(state: LaptopState) -> None:
                 f"not running: {', '.join(dead)} (`make status` shows more, the logs are in {state.logs}). "
                 "`make up` starts what is missing; the others run on."
             )
-        if not told:
+        if not reported:
             print(f"Waiting for {', '.join(dead)}, which died and is being started again ...", flush=True)
-            told = True
+            reported = True
         time.sleep(0.5)
 
 

@@ -94,7 +94,7 @@ RENAMED = {
     "market": "delivery_market",
     "order_zipcode": "delivery_zipcode",
 }
-_SOURCE = {here: there for there, here in RENAMED.items()}
+_SOURCE = {name: source for source, name in RENAMED.items()}
 
 
 def newest_deliveries(order_items: DataFrame) -> DataFrame:
