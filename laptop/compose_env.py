@@ -72,9 +72,10 @@ def values(text: str) -> dict[str, str]:
     return found
 
 
-def main(path: Path = REPO / ".env") -> int:
+def main(repo: Path = REPO) -> int:
+    path = repo / ".env"
     added = write(path)
-    make_readable(REPO / name for name in MOUNTED)
+    make_readable(repo / name for name in MOUNTED)
     if not added:
         print(f"{path} has everything; nothing was changed.")
         return 0

@@ -119,15 +119,12 @@ def strict_umask(request: pytest.FixtureRequest) -> Iterator[int]:
     os.umask(before)
 
 
-def test_what_containers_mount_is_readable_for_their_user(
-    strict_umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_containers_mount_is_readable_for_their_user(strict_umask: int, tmp_path: Path) -> None:
     for name in compose_env.MOUNTED:
         (tmp_path / name / "deeper").mkdir(parents=True)
         (tmp_path / name / "deeper" / "file.py").touch()
         (tmp_path / name / "link.py").symlink_to("nowhere")
-    monkeypatch.setattr(compose_env, "REPO", tmp_path)
-    assert compose_env.main() == 0
+    assert compose_env.main(tmp_path) == 0
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     for name in compose_env.MOUNTED:
         for path in [tmp_path / name, *(tmp_path / name).rglob("*")]:

@@ -59,8 +59,8 @@ def test_what_is_there_stays_and_what_is_missing_comes(tmp_path: Path) -> None:
 
 
 def test_names_are_printed_and_values_are_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert compose_env.main(tmp_path / ".env") == 0
-    assert compose_env.main(tmp_path / ".env") == 0
+    assert compose_env.main(tmp_path) == 0
+    assert compose_env.main(tmp_path) == 0
     printed = capsys.readouterr()
     values = compose_env.values((tmp_path / ".env").read_text(encoding="utf-8"))
     for name in compose_env.SECRETS:
