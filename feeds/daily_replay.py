@@ -7,8 +7,11 @@ enough. Every line keeps exactly its bytes, below the file's own header:
 
 - A record with a quoted line break stays together. A quote that does not close within a hundred lines is damage: its
   line is delivered alone.
+- In which order day and month are written, is decided from the whole file, as bronze decides it for each landed one
+  (spark_jobs/tables/date_order.py); so the file is read twice.
 - A line whose date cannot be read is delivered with the line before it, at the start of the file with the first line
-  whose date can be read. Bronze judges lines, so none may be lost here. Blank lines hold nothing and are left out.
+  whose date can be read. Bronze judges lines, so none may be lost here. Blank lines, records without any value and
+  repetitions of the header hold nothing and are left out; another header is refused.
 - All days are written under a hidden name first. Only when the last line has been read, the finished folders are
   renamed, each replacing the folder of its day; an error before that leaves the landing root as it was.
 """
@@ -37,19 +40,27 @@ from typing import BinaryIO, cast
 
 from spark_jobs.runtime.errors import LakehouseError
 from spark_jobs.storage.file_signatures import advice
+from spark_jobs.tables.blank_records import is_blank
+from spark_jobs.tables.date_order import (
+    AUTO,
+    DATE_ORDERS,
+    EVIDENCE_COLUMNS,
+    ORDER_DATE,
+    DateEvidence,
+    DateOrder,
+    LineDates,
+    Readings,
+    fields_of,
+)
 
-DATE_COLUMN = "order date (DateOrders)"
+DATE_COLUMN = ORDER_DATE
 FILE_NAME = "orders.csv"
 _CHUNK = 1 << 20
 _BUDGET = 64 << 20  # bytes of lines in memory before they are written
 _LONGEST_RECORD = 100  # lines that a quoted value may span
 _UTF8_BOM = b"\xef\xbb\xbf"
-_BLANKS = b" \t\r\n"
-_MONTH_FIRST = re.compile(rb'\s*"?\s*(\d{1,2})/(\d{1,2})/(\d{4})(?!\d)')
-_DAY_FIRST = re.compile(rb'\s*"?\s*(\d{2})-(\d{2})-(\d{4})(?!\d)')
 # Whole fields, plain or quoted, and then a quoted one that does not end on this line.
 _OPEN_QUOTE = re.compile(rb'(?:(?:"[^"]*+(?:""[^"]*+)*+"|(?!")[^,]*+),)*+"[^"]*+(?:""[^"]*+)*+\Z')
-_FIELD = re.compile(rb',("[^"]*+(?:""[^"]*+)*+"[^,]*+|[^,]*+)')
 
 
 class ReplayRefused(LakehouseError):
@@ -66,10 +77,13 @@ class ReplayResult:
     last: date
     undated: int
     """Lines without a readable date, delivered with a line beside them."""
+    blank: int
+    """Records without any value, and repeated headers, which were left out."""
 
     def __str__(self) -> str:
         undated = f" ({self.undated:,} of them without a readable date)" if self.undated else ""
-        return f"replayed {self.lines:,} lines{undated} into {self.days:,} days, {self.first} to {self.last}"
+        blank = f"; left out {self.blank:,} records without any value" if self.blank else ""
+        return f"replayed {self.lines:,} lines{undated} into {self.days:,} days, {self.first} to {self.last}{blank}"
 
 
 def replay(
@@ -78,6 +92,7 @@ def replay(
     *,
     date_column: str = DATE_COLUMN,
     encoding: str = "windows-1252",
+    date_order: str = AUTO,
     manifest: bool = False,
     budget: int = _BUDGET,
     chunk: int = _CHUNK,
@@ -95,7 +110,10 @@ def replay(
     try:
         staging.chmod(0o755)
         with _opened(data, _has_column(date_column, encoding)) as stream:
-            result = _distribute(data, _records(stream, chunk), staging, date_column, encoding, manifest, budget)
+            dates = _date_order(_records(stream, chunk), date_column, encoding, date_order)
+        with _opened(data, _has_column(date_column, encoding)) as stream:
+            records = _records(stream, chunk)
+            result = _distribute(data, records, staging, date_column, encoding, dates, manifest, budget)
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
         raise ReplayRefused(f"{data} is damaged ({error}): nothing was delivered; get the file again") from error
     # zipfile raises RuntimeError for an archive with a password, or with an unknown compression.
@@ -143,7 +161,7 @@ def _member(data: Path, archive: zipfile.ZipFile, is_wanted: Callable[[BinaryIO]
 
 def _has_column(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
     def has_column(stream: BinaryIO) -> bool:
-        header = next((line for line in _lines(stream) if line.strip(_BLANKS)), b"")
+        header = next((line for line in _lines(stream) if not _is_blank(line, encoding)), b"")
         return _position(header, date_column, encoding)[0] is not None
 
     return has_column
@@ -156,9 +174,13 @@ def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | Non
         names = next(csv.reader(io.StringIO(line)), [])
     except csv.Error:
         names = []  # no header: too long a field, or a line break that csv does not accept
-    normal = [" ".join(name.split()).casefold() for name in names]
-    wanted = " ".join(date_column.split()).casefold()
+    normal = [_normal(name) for name in names]
+    wanted = _normal(date_column)
     return (normal.index(wanted) if wanted in normal else None), names
+
+
+def _normal(name: str) -> str:
+    return " ".join(name.split()).casefold()
 
 
 def _lines(stream: BinaryIO, size: int = _CHUNK) -> Iterator[bytes]:
@@ -197,11 +219,42 @@ def _records(stream: BinaryIO, chunk: int) -> Iterator[list[bytes]]:
         yield record
 
 
+def _date_order(records: Iterator[list[bytes]], date_column: str, encoding: str, setting: str) -> DateOrder:
+    """Decide from the whole file in which order its dates are."""
+    evidence = DateEvidence(setting)
+    header, _ = _header(records, encoding)
+    positions = _positions(header, date_column, encoding)
+    if setting == AUTO:
+        for record in records:
+            if len(record) == 1:
+                evidence.add(LineDates.at(fields_of(record[0]), positions))
+    return evidence.decide()
+
+
+def _header(records: Iterator[list[bytes]], encoding: str) -> tuple[bytes, int]:
+    """Return the first record with a value, and the number of its line."""
+    number = 0
+    for record in records:
+        number += len(record)
+        if not _is_blank(record[0], encoding):
+            return b"".join(record), number
+    return b"", number
+
+
+def _is_blank(line: bytes, encoding: str) -> bool:
+    return is_blank(line.rstrip(b"\r\n"), encoding)
+
+
+def _positions(header: bytes, date_column: str, encoding: str) -> tuple[int | None, ...]:
+    """Return where the evidence stands, the date of the order first; None for a column that the file does not have."""
+    return tuple(_position(header, name, encoding)[0] for name in (date_column, *EVIDENCE_COLUMNS[1:]))
+
+
 class _Days:
     """The day files under the hidden name: lines are buffered in memory and appended when the budget is exceeded."""
 
-    def __init__(self, folder: Path, header: bytes, budget: int) -> None:
-        self._folder, self._header, self._budget = folder, header, budget
+    def __init__(self, folder: Path, header: bytes, encoding: str, budget: int) -> None:
+        self._folder, self._header, self._encoding, self._budget = folder, header, encoding, budget
         self._pending: dict[date, list[bytes]] = {}
         self._size = 0
         self.lines: dict[date, int] = {}
@@ -209,7 +262,7 @@ class _Days:
     def add(self, day: date, record: list[bytes]) -> None:
         self._pending.setdefault(day, []).extend(record)
         self._size += sum(map(len, record))
-        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if line.strip(_BLANKS))
+        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if not _is_blank(line, self._encoding))
         if self._size > self._budget:
             self.flush()
 
@@ -231,27 +284,34 @@ def _distribute(
     staging: Path,
     date_column: str,
     encoding: str,
+    dates: DateOrder,
     manifest: bool,
     budget: int,
 ) -> ReplayResult:
-    header = next((b"".join(record) for record in records if record[0].strip(_BLANKS)), b"")
+    header, number = _header(records, encoding)
     position, names = _position(header, date_column, encoding)
     if position is None:
         raise ReplayRefused(
             f"{data} has no column {date_column!r} in its header ({len(names)} columns){advice(header)}, so its lines"
             " cannot be assigned to days; name the column with --date-column"
         )
-    days = _Days(staging, header, budget)
-    known: dict[bytes, date | None] = {}
+    positions = _positions(header, date_column, encoding)
+    wanted = date_column.split()[-1].lower().encode(encoding)
+    days = _Days(staging, header, encoding, budget)
     current: date | None = None
-    undated = 0
+    undated = blank = 0
     # Lines before the first readable date wait in a file, since they may be any number.
     with tempfile.TemporaryFile(dir=staging) as waiting:
         for record in records:
-            if len(record) == 1 and not record[0].strip(_BLANKS):
+            number += len(record)
+            if len(record) == 1 and _is_blank(record[0], encoding):
+                blank += bool(record[0].rstrip(b"\r\n"))
                 continue
-            day = _day(b"".join(record), position, len(names), known)
+            day = dates.day(_line_dates(b"".join(record), positions, len(names)))
             if day is None:
+                if wanted in record[0].lower() and _is_repeated(data, record[0], number, names, date_column, encoding):
+                    blank += 1
+                    continue
                 undated += len(record)
                 if current is None:
                     waiting.writelines(record)
@@ -264,44 +324,38 @@ def _distribute(
             current = current if day is None else day
             days.add(current, record)
     if not days.lines:
-        raise ReplayRefused(f"{data} has no line with a date that can be read (M/D/YYYY or DD-MM-YYYY)")
+        raise ReplayRefused(
+            f"{data} has no line with a date that can be read (M/D/YYYY, D/M/YYYY or with dashes); where no line shows"
+            " whether the month or the day comes first, set --date-order"
+        )
     days.flush()
     if manifest:
         for day, lines in days.lines.items():
             text = json.dumps({"files": {FILE_NAME: lines}}, indent=2) + "\n"
             (staging / f"dt={day.isoformat()}" / "_manifest.json").write_text(text, encoding="utf-8")
-    return ReplayResult(len(days.lines), sum(days.lines.values()), min(days.lines), max(days.lines), undated)
+    return ReplayResult(len(days.lines), sum(days.lines.values()), min(days.lines), max(days.lines), undated, blank)
 
 
-def _day(record: bytes, position: int, width: int, known: dict[bytes, date | None]) -> date | None:
-    """Return the day of a record, or None.
-
-    Where the field at `position` is no date, the position counts from the right.
-    """
-    fields = _FIELD.findall(b"," + record) if b'"' in record else record.split(b",")
-    for index in dict.fromkeys((position, len(fields) - width + position)):
-        if 0 <= index < len(fields):
-            text = fields[index][:32]
-            if text not in known:
-                if len(known) > 1_000_000:
-                    known.clear()
-                known[text] = _read_day(text)
-            if (day := known[text]) is not None:
-                return day
-    return None
+def _line_dates(record: bytes, positions: tuple[int | None, ...], width: int) -> LineDates:
+    """Read the dates of a record; where there is none for the order, positions count from the right."""
+    fields = fields_of(record)
+    found = LineDates.at(fields, positions)
+    if found.ordered == Readings() and len(fields) != width:
+        found = LineDates.at(fields, positions, len(fields) - width)
+    return found
 
 
-def _read_day(text: bytes) -> date | None:
-    try:
-        if found := _MONTH_FIRST.match(text):
-            month, day, year = map(int, found.groups())
-            return date(year, month, day)
-        if found := _DAY_FIRST.match(text):
-            day, month, year = map(int, found.groups())
-            return date(year, month, day)
-    except ValueError:
-        pass
-    return None
+def _is_repeated(data: Path, line: bytes, number: int, names: list[str], date_column: str, encoding: str) -> bool:
+    """Tell whether a line is the header again. Raises ReplayRefused for a header with other columns."""
+    position, others = _position(line, date_column, encoding)
+    if position is None:
+        return False
+    if [_normal(name) for name in others] == [_normal(name) for name in names]:
+        return True
+    raise ReplayRefused(
+        f"line {number} of {data} is another header, with columns in another order or other ones: replay what is below"
+        " it as a file of its own"
+    )
 
 
 def deliver(staging: Path, landing: Path) -> None:
@@ -337,6 +391,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--landing", type=Path, required=True, help="the landing root to deliver to")
     parser.add_argument("--date-column", default=DATE_COLUMN, help="the column with the day (default: %(default)s)")
     parser.add_argument("--encoding", default="windows-1252", help="of the header (default: %(default)s)")
+    parser.add_argument(
+        "--date-order", choices=DATE_ORDERS, default=AUTO, help="of day and month (default: %(default)s)"
+    )
     parser.add_argument("--manifest", action="store_true", help="write a _manifest.json into each folder")
     options = parser.parse_args(arguments)
     try:
@@ -345,6 +402,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.landing,
             date_column=options.date_column,
             encoding=options.encoding,
+            date_order=options.date_order,
             manifest=options.manifest,
         )
     except LakehouseError as error:

@@ -21,10 +21,15 @@ from machine.state_folder import REPO
 # Given or not; the feed's own command line has the defaults and refuses what it does not know.
 FEED_OPTIONS = ("SCALE", "SEED", "LATE", "REPEATED", "CORRUPT", "MALFORMED", "PROCESSES")
 
+REPLAY_OPTIONS = {"encoding": "source_encoding", "date-order": "date_order"}
+"""Option of the replay -> variable of the bundle, so that a file is split into days as the jobs read it."""
+
 
 def replay(state: LaptopState, data: Path, landing: Path) -> None:
     """Replay a file into a landing folder, in a separate process. Raises UserError if it failed."""
-    _run_module(state, "feeds.daily_replay", landing, [f"--data={data}"])
+    given = {option: _text(f"BUNDLE_VAR_{name}") for option, name in REPLAY_OPTIONS.items()}
+    options = [f"--{option}={value}" for option, value in given.items() if value]
+    _run_module(state, "feeds.daily_replay", landing, [f"--data={data}", *options])
 
 
 def feed(state: LaptopState, landing: Path, start: str, days: str, options: Mapping[str, str]) -> None:

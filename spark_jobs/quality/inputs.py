@@ -65,8 +65,6 @@ MOVED_COLUMNS = (
 """Few columns, so that a large day's items are few enough to fetch."""
 _VERSION_COLUMNS = ("order_item_id", "customer_id", "product_id", "order_date", "landing_date")
 _DIMENSIONS = {"dim_customers": "customer_id", "dim_products": "product_id"}
-_BEGINNING = "0001-01-01"
-"""No order is placed earlier: bronze takes no earlier year."""
 
 
 def once(make: Callable[[], Value]) -> Callable[[], Value]:
@@ -314,11 +312,13 @@ def _held_differently(change: Overlay, natural: str) -> DataFrame:
         )
     )
     same_begin = (F.col("_rows") == 1) & ~F.col("_is_deleted") & F.col("_from").eqNullSafe(F.col("_was_from"))
-    since = F.when(~same_begin, F.coalesce(F.least("_from", "_was_from"), F.to_timestamp(F.lit(_BEGINNING)))).when(
-        F.col("_to") != F.col("_was_to"), F.least("_to", "_was_to")["at"]
+    since = F.when(~same_begin, F.least("_from", "_was_from")).otherwise(F.least("_to", "_was_to")["at"])
+    found = versions.where(~same_begin | ~F.col("_to").eqNullSafe(F.col("_was_to"))).select(
+        F.lit(natural).alias("dimension"), F.col(natural).alias("key"), since.alias("since")
     )
-    found = versions.select(F.lit(natural).alias("dimension"), F.col(natural).alias("key"), since.alias("since"))
-    return found.where("since IS NOT NULL").groupBy("dimension", "key").agg(F.min("since").alias("since"))
+    # NULL: from the beginning.
+    earliest = F.when(F.count("since") == F.count(F.lit(1)), F.min("since"))
+    return found.groupBy("dimension", "key").agg(earliest.alias("since"))
 
 
 def _placed_since(orders: DataFrame, natural: str, held_differently: DataFrame, rows: pa.Table | None) -> DataFrame:
@@ -333,6 +333,8 @@ def _placed_since(orders: DataFrame, natural: str, held_differently: DataFrame, 
         instants = rows.filter(pc.equal(rows["dimension"], natural))["since"]
         if not len(instants):
             return orders.select("order_item_id").where("false")
-        later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(pc.min(instants).cast("int64").as_py())))
-    placed = (F.col(natural) == F.col("key")) & (F.col("order_date") >= F.col("since"))
+        if not instants.null_count:
+            earliest = pc.min(instants).cast("int64").as_py()
+            later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
+    placed = (F.col(natural) == F.col("key")) & (F.col("since").isNull() | (F.col("order_date") >= F.col("since")))
     return later.join(F.broadcast(theirs), placed).select("order_item_id")

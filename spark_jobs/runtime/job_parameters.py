@@ -83,6 +83,11 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     interval_end: date
     landing_root: Path
     source_encoding: str
+    date_order: str
+    max_order_age_days: int
+    max_order_days_ahead: int
+    null_words: str
+    email_columns: str
     email_secret: str
     allow_missing_dates: bool
     fewer_lines_warning_percent: Decimal

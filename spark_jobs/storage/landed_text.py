@@ -16,7 +16,7 @@ def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFi
 
     `value` holds the line's bytes as they are, which need not be valid UTF-8.
     """
-    paths = [_glob_literal(f"{landing_root.as_posix()}/{file.path}") for file in files if file.header is not None]
+    paths = [_glob_literal(f"{landing_root.as_posix()}/{file.path}") for file in files if file.headers]
     if not paths:
         return spark.createDataFrame([], "value STRING, source_file STRING, source_file_modified_at TIMESTAMP")
     # The path comes as a URI. Its last two parts are the path relative to the landing root, however the root is

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from pyspark.sql.types import (
     BooleanType,
@@ -16,6 +18,7 @@ from pyspark.sql.types import (
 )
 
 from spark_jobs.runtime.errors import ParameterRefused
+from spark_jobs.tables.date_order import AUTO, DATE_ORDERS
 
 ID = LongType()
 INTEGER = IntegerType()
@@ -105,23 +108,78 @@ NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 EMAIL = "customer_email"
 PASSWORD = "customer_password"  # noqa: S105 - a column's name
 PRIVATE = (EMAIL, PASSWORD)
+ORDER_DATE = "order_date_dateorders"
+DATES = (ORDER_DATE, "shipping_date_dateorders")
+STATED_DAYS = "days_for_shipping_real"
 
 ENCODINGS = ("windows-1252", "utf-8")
+CODES = ("customer_zipcode", "order_zipcode", *(name for name in NAMES if name.endswith("_id")))
+"""Columns with codes, which a spreadsheet may have respelled as numbers."""
+NULL_WORDS = (
+    "NULL,null,(null),(NULL),<null>,<NULL>,NaN,nan,NAN,-nan,-NaN,NaT,<NA>,\\N,N/A,n/a,"
+    "#N/A,#NA,#NULL!,#REF!,#VALUE!,#DIV/0!,#NAME?,#NUM!"
+)
+"""Words that programs write where a value is missing, exactly so spelled. NA (Namibia, North America), None and the
+surname Null are not among them."""
+_EVERYWHERE = tuple(name for name in NAMES if name not in PRIVATE)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Read a list of words, parted by commas."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 @dataclass(frozen=True)
 class SourceFormat:
-    """Settings of a source. Raises ParameterRefused for an encoding that is not known."""
+    """Settings of a source. Raises ParameterRefused for a setting that is not known."""
 
     encoding: str = "windows-1252"
-    timestamp_formats: tuple[str, ...] = ("M/d/yyyy H:mm", "dd-MM-yyyy HH:mm")
-    """Spark's patterns, of which the first that fits counts."""
+    date_order: str = AUTO
+    """auto, month_first or day_first: see spark_jobs/tables/date_order.py."""
+    max_order_age_days: int = 7305
+    """An order that lies further before its landing date is quarantined."""
+    max_order_days_ahead: int = 0
+    """An order that lies further after its landing date is quarantined."""
+    null_words: tuple[str, ...] = _listed(NULL_WORDS)
+    email_columns: tuple[str, ...] = _EVERYWHERE
+    """The columns that are searched for e-mail addresses out of place."""
+
+    @classmethod
+    def from_texts(cls, null_words: str, email_columns: str, **settings: Any) -> SourceFormat:
+        """Read the lists of settings: words and names of columns, parted by commas; `all` or `none` of the columns."""
+        known = {name.casefold(): column.name for column in COLUMNS for name in (column.source, column.name)}
+        match email_columns.strip():
+            case "all":
+                columns = _EVERYWHERE
+            case "none":
+                columns = ()
+            case text:
+                named = _listed(text)
+                if unknown := [name for name in named if known.get(name.casefold()) not in _EVERYWHERE] or not named:
+                    raise ParameterRefused(
+                        f"email_columns is {email_columns!r}: it must be all, none, or columns of the source, parted by"
+                        f" commas and without {' and '.join(PRIVATE)}; not known: {unknown if named else 'no column'}"
+                    )
+                columns = tuple(known[name.casefold()] for name in named)
+        return cls(null_words=_listed(null_words), email_columns=columns, **settings)
 
     def __post_init__(self) -> None:
-        if self.encoding not in ENCODINGS:
-            raise ParameterRefused(
-                f"the source encoding {self.encoding!r} is not known: it must be one of {', '.join(ENCODINGS)}"
-            )
+        for name, value, known in (
+            ("encoding", self.encoding, ENCODINGS),
+            ("date order", self.date_order, DATE_ORDERS),
+        ):
+            if value not in known:
+                raise ParameterRefused(
+                    f"the source {name} {value!r} is not known: it must be one of {', '.join(known)}"
+                )
+
+    @property
+    def finds_date_order(self) -> bool:
+        return self.date_order == AUTO
+
+    def is_plausible(self, ordered: date, landed: date) -> bool:
+        """Tell whether an order of this day can have been landed on that one."""
+        return -self.max_order_days_ahead <= (landed - ordered).days <= self.max_order_age_days
 
 
 def position(name: str) -> int:

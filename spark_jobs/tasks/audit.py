@@ -98,6 +98,8 @@ def _parameters(build: Build) -> dict[str, Any]:
         "max_quarantined_lines": build.parameters.max_quarantined_lines,
         "fewer_lines_warning_percent": build.parameters.fewer_lines_warning_percent,
         "fewer_lines_critical_percent": build.parameters.fewer_lines_critical_percent,
+        "max_order_age_days": build.parameters.max_order_age_days,
+        "max_order_days_ahead": build.parameters.max_order_days_ahead,
         "interval_start": build.interval.start,
         "interval_end": build.interval.end,
     }

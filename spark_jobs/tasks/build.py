@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.changes import DELETED, changed_rows
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
-from spark_jobs.storage.landing import check_unchanged, landed_files
+from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
 from spark_jobs.storage.local_relation import local_relation
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import BuildInputs, build_inputs, changed_upstream, read_all_pinned, read_pinned
@@ -61,11 +61,18 @@ def build_layer(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str
 
 def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
     """Stage every landed line, as an order item or in quarantine, and the number of lines of each file."""
-    source_format = SourceFormat(encoding=parameters.source_encoding)
+    source_format = SourceFormat.from_texts(
+        parameters.null_words,
+        parameters.email_columns,
+        encoding=parameters.source_encoding,
+        date_order=parameters.date_order,
+        max_order_age_days=parameters.max_order_age_days,
+        max_order_days_ahead=parameters.max_order_days_ahead,
+    )
     landing = landed_files(
         parameters.landing_root,
         parameters.interval,
-        encoding=parameters.source_encoding,
+        source_format=source_format,
         allow_missing=parameters.allow_missing_dates,
     )
     previous = PinnedPublication.pin(Publications(lakehouse).newest("bronze"))
@@ -98,10 +105,25 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
             "valid": staged[ORDER_ITEMS.name].rows,
             "quarantined": staged[QUARANTINE.name].rows,
             "files": len(landing.files),
+            "blank": sum(file.blank for file in landing.files),
         },
-        notes=tuple(f"{name} seems to be no finished order file, and is ignored" for name in landing.ignored),
+        notes=(
+            *(f"{name} seems to be no finished order file, and is ignored" for name in landing.ignored),
+            *_ignored(landing.files),
+        ),
         missing_dates={str(day): reason for day, reason in landing.missing.items()},
     )
+
+
+def _ignored(files: Sequence[LandedFile]) -> Iterator[str]:
+    """Yield what the files hold beside landed lines, in a sentence each."""
+    for what, numbers in (
+        ("records without any value", {file.path: file.blank for file in files}),
+        ("repeated headers", {file.path: file.repeated_headers for file in files}),
+    ):
+        found = [path for path, number in numbers.items() if number]
+        if found:
+            yield f"{sum(numbers.values())} {what} ignored in {len(found)} files, the first is {found[0]}"
 
 
 # --- silver and gold: what the difference between two upstream publications changes ---

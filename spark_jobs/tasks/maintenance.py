@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 KEPT = timedelta(days=90)
 STAGING_KEPT = timedelta(days=7)
+_NO_BOUND = 10_000_000
+"""Days: how far orders may lie from their landing dates was judged when they were published."""
 OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
 
 
@@ -91,6 +93,11 @@ def _whole_tables(
             interval_end=last + timedelta(days=1),
             landing_root=Path(),
             source_encoding="",
+            date_order="",
+            max_order_age_days=_NO_BOUND,
+            max_order_days_ahead=_NO_BOUND,
+            null_words="",
+            email_columns="",
             email_secret="",
             allow_missing_dates=True,
             fewer_lines_warning_percent=Decimal(0),

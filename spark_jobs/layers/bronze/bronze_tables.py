@@ -70,7 +70,7 @@ LANDED_FILES = TableSpec(
         [
             _LANDING_DATE,
             _SOURCE_FILE,
-            column("landed_lines", LongType(), "Lines after the header that are not blank"),
+            column("landed_lines", LongType(), "Lines below the header that hold a value"),
             column("size_bytes", LongType(), "Size of the file in bytes"),
         ]
     ),

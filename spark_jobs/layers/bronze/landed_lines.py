@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.layers.bronze import line_text, masking, values
+from spark_jobs.layers.bronze import addresses, dates, line_text, masking, values
 from spark_jobs.layers.bronze.bronze_tables import LANDED_LINES, ORDER_ITEMS, QUARANTINE
 from spark_jobs.layers.bronze.email import email_hmac, key_blocks
 from spark_jobs.layers.bronze.row_rules import RowRule
-from spark_jobs.storage.landing import UTF8_BOM, LandedFile
+from spark_jobs.storage.landing import LandedFile
+from spark_jobs.storage.order_file import UTF8_BOM
 from spark_jobs.tables import source
 from spark_jobs.tables.source import SourceFormat
 
@@ -68,62 +71,70 @@ def quarantine(landed: DataFrame) -> DataFrame:
 
 
 def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes) -> DataFrame:
-    """Return lines that are not blank, each beside its file's header, the places of the columns, and the key's blocks.
+    """Return lines that are no header, beside the places of their columns, the order of their dates, and the key.
 
     Few layouts serve many files. The key travels in the same small table, as data, which no plan shows.
     """
     spark = lines.sparkSession
     inner, outer = key_blocks(email_key)
-    layouts: dict[tuple[bytes, tuple[int, ...]], int] = {}
+    layouts: dict[tuple[tuple[bytes, ...], tuple[int, ...]], int] = {}
     of_file = [
-        (file.path, layouts.setdefault((file.header, file.positions), len(layouts)))
+        (
+            file.path,
+            layouts.setdefault((file.headers, file.positions), len(layouts)),
+            file.dates.order,
+            file.dates.agreed,
+        )
         for file in files
-        if file.header is not None
+        if file.headers
     ]
-    layout_rows = [(number, header, list(positions), inner, outer) for (header, positions), number in layouts.items()]
-    layout = spark.createDataFrame(of_file, "source_file STRING, layout INT").join(
+    # Spark drops the byte order mark of a file's first line; other readers may not.
+    layout_rows = [
+        (number, [*headers, *(UTF8_BOM + header for header in headers)], list(positions), inner, outer)
+        for (headers, positions), number in layouts.items()
+    ]
+    layout = spark.createDataFrame(
+        of_file, "source_file STRING, layout INT, date_order STRING, dates_agree BOOLEAN"
+    ).join(
         F.broadcast(
             spark.createDataFrame(
                 layout_rows,
-                "layout INT, header BINARY, positions ARRAY<INT>, hmac_inner BINARY, hmac_outer BINARY",
+                "layout INT, headers ARRAY<BINARY>, positions ARRAY<INT>, hmac_inner BINARY, hmac_outer BINARY",
             )
         ),
         "layout",
     )
-    filled = lines.where(F.btrim("value", F.lit(" \t")) != "")
-    return filled.join(F.broadcast(layout), "source_file").drop("layout")
+    placed = lines.join(F.broadcast(layout), "source_file").drop("layout")
+    return placed.where(~F.array_contains("headers", F.col("value").cast("binary"))).drop("headers")
 
 
 def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
     """Add text, fields (NULL where there are not 53), and what is wrong with the line as a whole."""
     decoded = line_text.decode(F.col("value"), source_format.encoding)
-    line_bytes = F.col("value").cast("binary")
     found = F.size("found")
     private = F.array(*(F.element_at("positions", source.position(name) + 1) for name in source.PRIVATE))
+    searched = F.array(
+        *(F.element_at("positions", source.position(name) + 1) for name in source_format.email_columns)
+    ).cast("array<int>")
     return (
-        lines.select(
-            "*",
-            # Spark drops the byte order mark of a file's first line; other readers may not.
-            (line_bytes.eqNullSafe(F.col("header")) | (line_bytes == F.concat(F.lit(UTF8_BOM), "header"))).alias(
-                "is_header"
-            ),
-            decoded.text.alias("text"),
-            decoded.wrong.alias("wrong_encoding"),
-        )
+        lines.select("*", decoded.text.alias("text"), decoded.wrong.alias("wrong_encoding"))
+        .where(line_text.holds_value(F.col("text")))
         .withColumn("broken_quoting", line_text.broken_quoting(F.col("text")))
         .withColumn("found", F.when(~F.col("broken_quoting"), line_text.fields(F.col("text"))))
         .select(
             "source_file",
             "source_file_modified_at",
-            "is_header",
             "text",
             "positions",
+            "date_order",
+            "dates_agree",
             private.alias("private"),
             "hmac_inner",
             "hmac_outer",
             "broken_quoting",
             F.when(found == _WIDTH, F.col("found")).alias("fields"),
             values.needs_collapsing(F.col("text")).alias("collapse"),
+            values.holds_null_word(F.col("text"), source_format.null_words).alias("has_null_word"),
             F.array_compact(
                 F.array(
                     F.when(F.col("wrong_encoding"), WRONG_ENCODING),
@@ -134,8 +145,8 @@ def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
                         F.concat(F.lit("wrong number of fields: found "), found, F.lit(f" instead of {_WIDTH}")),
                     ),
                     F.when(
-                        (found == _WIDTH) & F.contains("text", F.lit("@")),
-                        F.when(masking.holds_address(F.col("found"), private), MISPLACED_ADDRESS),
+                        (found == _WIDTH) & addresses.may_hold_one(F.col("text")),
+                        F.when(addresses.any_holds_one(F.col("found"), searched), MISPLACED_ADDRESS),
                     ),
                 )
             ).alias("line_reasons"),
@@ -144,16 +155,27 @@ def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
 
 
 def _parse(split: DataFrame, source_format: SourceFormat) -> DataFrame:
-    """Add the 53 typed columns, `unparsed` (the names of those that do not parse) and the row hash."""
+    """Add the 53 typed columns, `unparsed` (the names of those that do not parse), `date_reasons` and the row hash."""
     raw = split.select(
-        *("source_file", "source_file_modified_at", "is_header", "text", "private"),
+        *("source_file", "source_file_modified_at", "text", "private", "date_order", "dates_agree"),
         *("hmac_inner", "hmac_outer", "broken_quoting", "line_reasons"),
         *(
-            values.clean(F.element_at("fields", F.element_at("positions", number + 1) + 1), F.col("collapse")).alias(
-                _raw(column.name)
-            )
+            values.clean(
+                F.element_at("fields", F.element_at("positions", number + 1) + 1),
+                F.col("collapse"),
+                F.col("has_null_word"),
+                source_format.null_words,
+            ).alias(_raw(column.name))
             for number, column in enumerate(source.COLUMNS)
         ),
+    )
+    read = raw.select("*", *(dates.readings(F.col(_raw(name))).alias(_reading(name)) for name in source.DATES))
+    ordered, shipped = (F.col(_reading(name)) for name in source.DATES)
+    line_dates = dates.DatePair(
+        ordered,
+        shipped,
+        values.parse(F.col(_raw(source.STATED_DAYS)), source.COLUMNS[source.position(source.STATED_DAYS)]),
+        source_format.date_order,
     )
     typed: list[Column] = []
     for column in source.COLUMNS:
@@ -163,10 +185,12 @@ def _parse(split: DataFrame, source_format: SourceFormat) -> DataFrame:
                 value = email_hmac(field, F.col("hmac_inner"), F.col("hmac_outer"))
             case source.PASSWORD:
                 value = F.lit(None).cast(column.type)
+            case name if name in source.DATES:
+                value = line_dates.value(F.col(_reading(name)))
             case _:
-                value = values.parse(field, column, source_format.timestamp_formats)
+                value = values.parse(field, column)
         typed.append(value.alias(column.name))
-    parsed = raw.select("*", *typed)
+    parsed = read.select("*", *typed, line_dates.is_ambiguous().alias("is_ambiguous"))
     unparsed = F.array_compact(
         F.array(
             *(
@@ -177,16 +201,40 @@ def _parse(split: DataFrame, source_format: SourceFormat) -> DataFrame:
         )
     )
     return parsed.select(
-        *("source_file", "source_file_modified_at", "is_header", "text", "private"),
+        *("source_file", "source_file_modified_at", "text", "private"),
         *("broken_quoting", "line_reasons"),
         unparsed.alias("unparsed"),
+        F.array_compact(F.array(*_date_reasons(source_format))).alias("date_reasons"),
         *source.NAMES,
         values.row_hash(source.NAMES).alias("row_hash"),
     )
 
 
+def _date_reasons(source_format: SourceFormat) -> list[Column]:
+    """Return what is wrong with the dates of a line, or NULLs."""
+    stand_ins = {name: dates.stands_for_none(F.col(_raw(name))) for name in source.DATES}
+    named = F.coalesce(*stand_ins.values()).isNotNull()
+    all_parse = reduce(and_, (F.col(_raw(name)).isNull() | F.col(name).isNotNull() for name in source.DATES))
+    # Where its file has no order, an ambiguous date is on no known day.
+    is_known = ~named & ~(F.col("is_ambiguous") & F.col("date_order").isNull())
+    bounds = dates.out_of_bounds(F.col(source.ORDER_DATE), _landing_date(), source_format)
+    return [
+        *(F.concat(F.lit(f"{name} stands for no date: "), stand_in) for name, stand_in in stand_ins.items()),
+        F.when(F.col("is_ambiguous") & all_parse & ~named, dates.AMBIGUOUS),
+        *(F.when(is_known, reason) for reason in bounds),
+    ]
+
+
+def _landing_date() -> Column:
+    return F.to_date(F.substring("source_file", 4, 10))
+
+
 def _raw(name: str) -> str:
     return f"raw_{name}"
+
+
+def _reading(name: str) -> str:
+    return f"reading_{name}"
 
 
 def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
@@ -205,33 +253,33 @@ def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
         for rule in rules
     ]
     return parsed.select(
-        *("source_file", "source_file_modified_at", "is_header", "text", "private", "broken_quoting"),
+        *("source_file", "source_file_modified_at", "text", "private", "broken_quoting"),
         *source.NAMES,
         "row_hash",
         (readable & (F.size("unparsed") == 0)).alias("complete"),
-        F.concat(F.col("line_reasons"), does_not_parse, F.array_compact(F.array(*broken))).alias("reasons"),
+        F.concat(
+            F.col("line_reasons"),
+            does_not_parse,
+            F.filter("date_reasons", lambda _: readable),
+            F.array_compact(F.array(*broken)),
+        ).alias("reasons"),
     )
 
 
 def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
-    """Drop each file's header line, mark repetitions within a file, mask, and add the audit columns.
+    """Mark repetitions within a file, mask, and add the audit columns.
 
-    Both windows share one partitioning, so there is one shuffle. All header lines of a file meet in one partition, as
-    their order item id does not parse; the text source numbers no lines, but which of several equal lines is the header
-    makes no difference. Of exact duplicates the line with the least text stays, whatever order they are read in.
+    Both windows share one partitioning, so there is one shuffle. Of exact duplicates the line with the least text
+    stays, whatever order they are read in.
     """
     item = Window.partitionBy("source_file", "order_item_id")
-    # Of several headers one without a byte order mark, which is the longer one.
-    header_length = F.when(F.col("is_header"), F.char_length("text"))
-    ordered = item.orderBy(F.desc("is_header"), header_length, "complete", "row_hash", "text")
+    ordered = item.orderBy("complete", "row_hash", "text")
     duplicate = (
         F.col("complete")
         & F.lag("complete", 1, False).over(ordered)
         & F.col("row_hash").eqNullSafe(F.lag("row_hash").over(ordered))
     )
-    numbered = judged.select("*", F.row_number().over(ordered).alias("number"), duplicate.alias("is_duplicate")).where(
-        ~(F.col("is_header") & (F.col("number") == 1))
-    )
+    numbered = judged.select("*", duplicate.alias("is_duplicate"))
     marked = numbered.withColumn(
         "reasons",
         F.when(F.col("is_duplicate"), F.array_append("reasons", F.lit(EXACT_DUPLICATE))).otherwise(F.col("reasons")),
@@ -252,7 +300,7 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
     line = masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)
     made = {
         **{name: F.when(valid, F.col(name)) for name in (*source.NAMES, "row_hash")},
-        "landing_date": F.to_date(F.substring("source_file", 4, 10)),
+        "landing_date": _landing_date(),
         "build_id": F.lit(stamp.build_id),
         "job_run_id": F.lit(stamp.job_run_id),
         "code_version": F.lit(stamp.code_version),

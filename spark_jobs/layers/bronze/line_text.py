@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from spark_jobs.tables.blank_records import EMPTY
+
 # The 27 characters that windows-1252 has at 0x80-0x9F, where ISO-8859-1 has control characters, and the five bytes
 # that it does not define.
 _CP1252 = {byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0xA0)}
@@ -46,6 +48,11 @@ def decode(line: Column, encoding: str) -> Decoded:
         F.when(ascii_only, line).otherwise(western),
         F.when(ascii_only, False).when(valid, True).otherwise(undefined),
     )
+
+
+def holds_value(text: Column) -> Column:
+    """Tell whether a line holds anything but empty fields."""
+    return text.rlike(f"[^{EMPTY}]")
 
 
 def has_quotes(text: Column) -> Column:

@@ -8,7 +8,6 @@ from pyspark.sql import functions as F
 MASK = "***"
 # A run of characters around an @, matched from the run's start only: linear in the length of the line.
 _WITH_AT = r'(?<![^\s,;"<>])[^\s,;"<>@]*+@[^\s,;"<>]*+'
-_ADDRESS = r'(?<![^\s,;"<>])[^\s,;"<>@]++@[^\s,;"<>]*?\.[^\s,;"<>]'
 
 
 def masked_line(raw: Column, surplus: Column, unsplittable: Column, private: list[Column]) -> Column:
@@ -28,13 +27,3 @@ def masked_line(raw: Column, surplus: Column, unsplittable: Column, private: lis
 
     line = F.array_join(F.transform(raw, mask), ",")
     return F.when(unsplittable, F.lit(MASK)).otherwise(F.regexp_replace(line, _WITH_AT, MASK))
-
-
-def holds_address(fields: Column, private: Column) -> Column:
-    """Return whether an e-mail address stands in another field than those at the positions `private`, as it would be
-    stored there in clear. Only masks are generous: an @ without a name and a domain around it is no address."""
-
-    def reveals(field: Column, index: Column) -> Column:
-        return F.contains(field, F.lit("@")) & ~F.array_contains(private, index) & field.rlike(_ADDRESS)
-
-    return F.size(F.filter(fields, reveals)) > 0

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from pyspark.sql import Column
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DecimalType, StringType, TimestampType
+from pyspark.sql.types import BooleanType, DecimalType, StringType
 
-from spark_jobs.tables.source import SourceColumn
+from spark_jobs.tables.blank_records import BLANKS, SPACES
+from spark_jobs.tables.source import CODES, SourceColumn
 
-# What counts as a blank inside a field: Java's white space and the no-break space of windows-1252.
-_BLANK = r"[\s\xa0]"
+# What counts as a blank inside a field: Java's white space and the other spaces.
+_BLANK = rf"[\s{SPACES}]"
 
 # Spark's own reading takes digits of any script, and time that grows with the square of their number: two million of
 # them hold a core for minutes.
@@ -23,44 +22,54 @@ def needs_collapsing(text: Column) -> Column:
 
     Most lines do not, and a regular expression for each of 53 fields would cost more than all the rest.
     """
-    return text.rlike(r"[\t\n\x0b\f\r\xa0]|  ")
+    return text.rlike(rf"[\n\r{SPACES[1:]}]|  ")
 
 
-def clean(field: Column, collapse: Column) -> Column:
-    """Trim a field and collapse its inner blanks; an empty one is NULL."""
+def holds_null_word(text: Column, words: tuple[str, ...]) -> Column:
+    """Whether a field of a line may be one of the words: as with blanks, few lines need the look at each field."""
+    if not words:
+        return F.lit(False)
+    around = rf'[{BLANKS}"]*+'
+    return text.rlike(f"(?:^|,){around}(?:{'|'.join(map(_literally, words))}){around}(?:,|\\z)")
+
+
+def _literally(word: str) -> str:
+    return "".join(character if character.isalnum() else f"\\{character}" for character in word)
+
+
+def clean(field: Column, collapse: Column, has_null_word: Column, words: tuple[str, ...]) -> Column:
+    """Trimmed, inner blanks collapsed; NULL for an empty field and for a word that stands for a missing value."""
     collapsed = F.when(collapse, F.regexp_replace(field, f"{_BLANK}+", " ")).otherwise(field)
-    return F.nullif(F.trim(collapsed), F.lit(""))
+    text = F.nullif(F.trim(collapsed), F.lit(""))
+    return F.when(has_null_word & text.isin(*words), None).otherwise(text) if words else text
 
 
-def parse(field: Column, column: SourceColumn, timestamp_formats: tuple[str, ...]) -> Column:
-    """Parse a cleaned field; NULL where it does not parse. Decimals are rounded half-up, once, from the text."""
+_CODE = r"""^=?"?'?0*([0-9]+)(?:\.0{0,2}|,0{1,2})?"?\z"""
+
+
+def code(field: Column) -> Column:
+    """Write a code as it was before a spreadsheet took it for a number: 00725, 725.0, '725 and ="725" are 725.
+
+    Leading zeros go too: a spreadsheet drops them, as in all of DataCo, so they cannot tell two codes apart.
+    """
+    return F.regexp_replace(field, _CODE, "$1")
+
+
+def parse(field: Column, column: SourceColumn) -> Column:
+    """Return the value of a cleaned field; NULL where it does not parse. For timestamps see `dates.py`.
+
+    Decimals are rounded half-up, once, from the text.
+    """
     match column.type:
         case StringType():
-            return field
+            return code(field) if column.name in CODES else field
         case BooleanType():
             word = F.lower(field)
             return F.when(word.isin("1", "true"), True).when(word.isin("0", "false"), False)
-        case TimestampType():
-            return F.coalesce(*(_timestamp(field, pattern) for pattern in timestamp_formats))
         case DecimalType():
             return F.when(field.rlike(_DECIMAL), field.try_cast(column.type))
-    return field.try_cast(column.type)
-
-
-def _timestamp(field: Column, pattern: str) -> Column:
-    """Parse a date and time of the years 1 to 9999, with as many digits as the pattern has letters (or two, for one
-    letter).
-
-    Spark's own reading takes years with a sign and up to 19 digits: those that no Python and few tools can show, and
-    from 294248 on try_to_timestamp does not return NULL, but fails the query.
-    """
-
-    def digits(letters: re.Match[str]) -> str:
-        number = len(letters[0])
-        return ("(?!0000)" if number == 4 else "") + (f"[0-9]{{{number}}}" if number > 1 else "[0-9]{1,2}")
-
-    shape = re.sub(r"([a-zA-Z])\1*", digits, pattern)
-    return F.when(field.rlike(rf"^{shape}\z"), F.try_to_timestamp(field, F.lit(pattern)))
+    number = field.try_cast(column.type)
+    return F.coalesce(number, code(field).try_cast(column.type)) if column.name in CODES else number
 
 
 def row_hash(names: tuple[str, ...]) -> Column:

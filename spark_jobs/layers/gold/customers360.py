@@ -25,7 +25,11 @@ SCHEMA = StructType(
         column("avg_order_value", MONEY, "Revenue of a counted order; NULL without one"),
         column("first_order_date", DateType(), "Day of the first counted order"),
         column("latest_order_date", DateType(), "Day of the latest counted order"),
-        column("days_since_last_order", IntegerType(), "Days from the latest counted order to the as-of day"),
+        column(
+            "days_since_last_order",
+            IntegerType(),
+            "Days from the latest counted order to the as-of day; 0 for a later one",
+        ),
         column("recency_score", IntegerType(), "1 to 5, 5 for the latest fifth of customers"),
         column("frequency_score", IntegerType(), "1 to 5, 5 for the fifth with most orders"),
         column("monetary_score", IntegerType(), "1 to 5, 5 for the fifth with most revenue"),
@@ -109,7 +113,9 @@ def customer_measures(orders: DataFrame, dim_customers: DataFrame) -> DataFrame:
 
 def scored_customers(measures: DataFrame, as_of: date | None) -> DataFrame:
     """Return `gold.customers360` from the ATTRIBUTES and MEASURES of all customers."""
+    # Greatest ignores NULL, and a setting may allow orders that are dated after they landed.
     days = F.date_diff(F.lit(as_of).cast("date"), F.col("latest_order_date"))
+    days = F.when(days.isNotNull(), F.greatest(days, F.lit(0)))
     dated = measures.withColumn("days_since_last_order", days)
     scored = with_scores(dated, F.col("total_orders") > 0, SCORES)
     score = F.concat(*(F.col(s.name).cast("string") for s in SCORES))

@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
@@ -20,13 +21,24 @@ from pathlib import Path
 from typing import Any
 
 from gx.row_rule_reasons import row_rule_reason
-from spark_jobs.tables.source import COLUMNS, NAMES
+from spark_jobs.tables.source import CODES, COLUMNS, NAMES, NULL_WORDS
 
 SUITE = Path(__file__).resolve().parents[3] / "gx" / "suites" / "bronze_rows.json"
 RULES: list[dict[str, Any]] = json.loads(SUITE.read_text(encoding="utf-8"))["expectations"]
 EMAIL, PASSWORD = NAMES.index("customer_email"), NAMES.index("customer_password")
 ITEM = NAMES.index("order_item_id")
 WIDTH = 53
+BOM = b"\xef\xbb\xbf"
+ORDERED, SHIPPED, DAYS = "order_date_dateorders", "shipping_date_dateorders", "days_for_shipping_real"
+LANDED, DAYS_AHEAD = datetime(2018, 1, 1), 30  # noqa: DTZ001 - UTC
+NOTHING = " \t\v\f\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+NOTHING = f'{NOTHING}\u202f\u205f\u3000\u200b\ufeff,"'
+NULLS = {*NULL_WORDS.split(",")}
+STAND_INS = {
+    *("1/1/0001", "01-01-0001", "12/31/9999", "31-12-9999", "1/1/1900", "30-12-1899", "1/1/1970", "1/1/1582"),
+    *("2/29/1900", "1/1/0000", "0000-00-00"),
+}
+"""Those of the corpus."""
 MASK = "***"
 
 
@@ -47,26 +59,82 @@ class Judged:
         return (tuple(self.values), None, ()) if not self.reasons else (None, self.masked, tuple(self.reasons))
 
 
-def physical_lines(content: bytes) -> list[bytes]:
-    """All that hold more than blanks, the header first."""
+def physical_lines(content: bytes, encoding: str = "windows-1252") -> list[bytes]:
+    """Return all lines that hold a value, the header first and not again."""
     lines = re.split(rb"\r\n|\r|\n", content.removeprefix(b"\xef\xbb\xbf"))
-    return [line for line in lines if line.strip(b" \t")]
+    filled = [line for line in lines if line.decode(encoding, "replace").strip(NOTHING)]
+    return [line for number, line in enumerate(filled) if not number or names_in(line) != names_in(filled[0])]
+
+
+def names_in(header: bytes) -> list[str]:
+    """Return the names of a header, as they are compared."""
+    return [" ".join(name.strip('"').split()).lower() for name in header.removeprefix(BOM).decode("latin-1").split(",")]
 
 
 def judge_file(content: bytes, key: bytes, encoding: str = "windows-1252") -> list[Judged]:
-    """Every landed line of a file whose header is right."""
-    header, *lines = physical_lines(content) or [b""]
+    """Judge every landed line of a file whose header is right."""
+    header, *lines = physical_lines(content, encoding) or [b""]
     if not lines:
         return []
     (names,) = csv.reader([header.decode(encoding)])
     places = [" ".join(name.split()).lower() for name in names]
     positions = [places.index(column.source.lower()) for column in COLUMNS]
-    judged = [judge_line(line, positions, key, encoding) for line in lines]
+    certain, weak = Counter[str](), Counter[str]()
+    for line in lines:
+        fields = split(line.decode("latin-1"))
+        if fields and len(fields) == WIDTH:
+            texts = [(fields[positions[NAMES.index(name)]]) for name in (ORDERED, SHIPPED, DAYS)]
+            certain.update(certain_evidence(*texts))
+            if not certain_evidence(*texts):
+                weak.update(weak_evidence(texts[0]))
+    votes = certain or weak
+    order = max(votes, key=lambda one: votes[one]) if len({votes["m"], votes["d"]}) == 2 else None
+    dates = order, len(+votes) == 1
+    judged = [judge_line(line, positions, key, encoding, dates) for line in lines]
     mark_repetitions(judged)
     return judged
 
 
-def judge_line(line: bytes, positions: Sequence[int], key: bytes, encoding: str) -> Judged:
+def instants(text: str) -> dict[str, datetime]:
+    """Return what a date and time is, by its order: month first (m) and day first (d)."""
+    found = re.fullmatch(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}) (\d{1,2}):(\d\d)", text, re.A)
+    read: dict[str, datetime] = {}
+    for order in "md" if found else "":
+        first, second, year, hour, minute = (int(found[n]) for n in (1, 3, 4, 5, 6))  # type: ignore[index]
+        month, day = (first, second) if order == "m" else (second, first)
+        with suppress(ValueError):
+            read[order] = datetime(year, month, day, hour, minute)  # noqa: DTZ001 - UTC
+    return read
+
+
+def days_only(text: str) -> dict[str, datetime]:
+    """Return the day that a text begins with, whatever its time, as `instants`."""
+    found = re.match(r'\s*"?\s*([\d/-]+)', text, re.A)
+    return instants(f"{found[1]} 0:00") if found else {}
+
+
+def certain_evidence(ordered: str, shipped: str, stated: str) -> set[str]:
+    """Return the orders for which a line has certain evidence."""
+    both = [days_only(ordered), days_only(shipped)]
+    if only := {next(iter(read)) for read in both if len(read) == 1}:
+        return only
+    if not re.fullmatch(r'\s*"?\s*[+-]?\d{1,9}\s*"?\s*', stated, re.A):
+        return set()
+    apart = {order: (both[1][order] - both[0][order]).days for order in both[0] if order in both[1]}
+    agree = {order for order, days in apart.items() if days == int(stated.strip(' \t"'))}
+    return agree if len(agree) == 1 else set()
+
+
+def weak_evidence(ordered: str) -> set[str]:
+    """Return the order in which an order lies within the bounds, if it is one of two."""
+    read = days_only(ordered)
+    within = {order for order in read if -DAYS_AHEAD <= (LANDED - read[order]).days <= 7305}
+    return within if len(set(read.values())) == 2 and len(within) == 1 else set()
+
+
+def judge_line(
+    line: bytes, positions: Sequence[int], key: bytes, encoding: str, dates: tuple[str | None, bool]
+) -> Judged:
     text, wrong_encoding = decoded(line, encoding)
     reasons = ["wrong encoding"] if wrong_encoding else []
     if any((c < " " and c not in "\t\n\v\f\r") or c == "\x7f" for c in text):
@@ -80,7 +148,7 @@ def judge_line(line: bytes, positions: Sequence[int], key: bytes, encoding: str)
     judged = Judged(text, masked(raw, private), reasons)
     if len(raw) != WIDTH:
         return judged
-    if any(holds_address(part) for place, part in enumerate(raw) if place not in private):
+    if any(holds_address(unquoted(part)) for place, part in enumerate(raw) if place not in private):
         reasons.append("e-mail address outside its column")
     readable, unparsed = not reasons, []
     for number, column in enumerate(COLUMNS):
@@ -91,16 +159,44 @@ def judge_line(line: bytes, positions: Sequence[int], key: bytes, encoding: str)
         elif number == EMAIL:
             value = hmac.new(key, text_value.lower().encode(), hashlib.sha256).hexdigest()
         else:
-            value = parsed(text_value, kind)
+            value = parsed(text_value, kind, dates[0], column.name in CODES)
             if value is None:
                 unparsed.append(column.name)
                 reasons.append(f"{column.name} does not parse as {kind}")
         judged.values[number] = value
     judged.complete = readable and not unparsed
     if readable:
+        texts = [cleaned(raw[positions[NAMES.index(name)]]) or "" for name in (ORDERED, SHIPPED, DAYS)]
+        reasons += date_reasons(texts, judged.values[NAMES.index(ORDERED)], dates)
         values = dict(zip(NAMES, judged.values, strict=True))
         reasons += [row_rule_reason(rule) for rule in RULES if breaks(rule, values, unparsed)]
     return judged
+
+
+def date_reasons(texts: list[str], ordered: datetime | None, dates: tuple[str | None, bool]) -> Iterator[str]:
+    """Yield what is wrong with the dates of a line."""
+    order, agreed = dates
+    named = False
+    for name, text in zip((ORDERED, SHIPPED), texts, strict=False):
+        day = re.split("[ T]", text)[0]
+        if day in STAND_INS:
+            named = True
+            yield f"{name} stands for no date: {day}"
+    read = [instants(text) for text in texts[:2]]
+    is_ambiguous = (
+        any(len(set(one.values())) == 2 for one in read) and not agreed and certain_evidence(*texts) != {order}
+    )
+    if is_ambiguous and not named and all(one or not text for one, text in zip(read, texts, strict=False)):
+        yield "ambiguous date: set date_order to month_first or day_first"
+    if ordered and not named and not (is_ambiguous and not order):
+        if (ordered - LANDED).days > DAYS_AHEAD:
+            yield "ordered after it was landed"
+        if (LANDED - ordered.replace(hour=0, minute=0)).days > 7305:
+            yield "ordered more than 7305 days before it was landed"
+
+
+def unquoted(field: str) -> str:
+    return field[1:-1].replace('""', '"') if field.startswith('"') else field
 
 
 def decoded(line: bytes, encoding: str) -> tuple[str, bool]:
@@ -168,32 +264,27 @@ def runs(text: str) -> list[str]:
 
 
 def holds_address(text: str) -> bool:
-    """someone@somewhere.xy, and not just an @."""
-    parts = (run.partition("@") for run in runs(text) if "@" in run)
-    return any(name and "." in domain[:-1] for name, _, domain in parts)
+    """Tell whether it has someone@somewhere.xy, in the ways that the corpus has addresses."""
+    found = (run.partition("@") for run in runs(text) if run.count("@") == 1)
+    return any(name and re.fullmatch(r"([\w-]+\.)+[a-z]{2,63}", domain) for name, _, domain in found)
 
 
 def cleaned(raw: str) -> str | None:
-    value = raw[1:-1].replace('""', '"') if raw.startswith('"') else raw
-    return re.sub(r"[ \t\n\v\f\r\xa0]+", " ", value).strip(" ") or None
+    value = re.sub(rf"[\n\r{NOTHING[:-4]}]+", " ", unquoted(raw)).strip(" ")
+    return None if value in NULLS else value or None
 
 
-def parsed(text: str, kind: str) -> Any:
+def parsed(text: str, kind: str, order: str | None = None, is_code: bool = False) -> Any:
     """None where it does not parse."""
+    if is_code and (number := re.fullmatch(r"""=?"?'?0*(\d+)(\.0{0,2}|,0{1,2})?"?""", text, re.A)):
+        text = number[1]
     if kind == "STRING":
         return text
     if kind == "BOOLEAN":
         return {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
     if kind == "TIMESTAMP":
-        found = re.fullmatch(r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4}) (?P<h>\d{1,2}):(?P<i>\d\d)", text, re.A)
-        found = found or re.fullmatch(r"(?P<d>\d\d)-(?P<m>\d\d)-(?P<y>\d{4}) (?P<h>\d\d):(?P<i>\d\d)", text, re.A)
-        try:
-            if found is None:
-                return None
-            year, month, day, hour, minute = (int(found[part]) for part in "ymdhi")
-            return datetime(year, month, day, hour, minute)  # noqa: DTZ001 - UTC
-        except ValueError:
-            return None
+        read = instants(text)
+        return read.get(order or "m") or next(iter(read.values()), None)
     if kind in ("INT", "BIGINT"):
         # Control characters around a number do no harm: such a line has its reason.
         digits = re.fullmatch(r"([+-]?)0*(\d{1,19})", text.strip("".join(map(chr, [*range(33), 127]))), re.A)

@@ -17,7 +17,7 @@ from spark_jobs.storage.staging import staged_rows
 from tests.prove.bad_files.corpus import JUDGED, JUDGED_UTF8, REFUSED, WHOLE, Judged, Refused
 from tests.prove.bad_files.days import DAY, bronze, by_file, deliver
 from tests.prove.bad_files.judgement import differences, judge_file, physical_lines
-from tests.spark.bronze.conftest import KEY
+from tests.spark.bronze.conftest import DAYS_AHEAD, KEY
 
 START, END = DAY, "2018-01-02"
 INTERVAL = Interval.parse(START, END)
@@ -26,7 +26,7 @@ INTERVAL = Interval.parse(START, END)
 def test_a_build_takes_every_line_or_quarantines_it_with_its_reasons(new_lakehouse: Callable[[], Any]) -> None:
     lakehouse = new_lakehouse()
     deliver(lakehouse.landing, {file.name: file.content for file in JUDGED})
-    build = lakehouse.build("bronze", START, END)
+    build = lakehouse.build("bronze", START, END, max_order_days_ahead=str(DAYS_AHEAD))
     lines = lakehouse.staging_root / Path(build.staged["bronze.order_items"].folder).parent
     rows = by_file(lakehouse.spark.read.parquet(str(lines)).collect())
     check(rows, JUDGED, "windows-1252", b"a key for tests")
@@ -46,7 +46,7 @@ def check(rows: dict[str, list[Any]], files: list[Judged], encoding: str, key: b
     """landed = valid + quarantined in every file, and every row is what its line should become."""
     wrong = []
     for file in files:
-        found, landed = rows.pop(file.name, []), max(len(physical_lines(file.content)) - 1, 0)
+        found, landed = rows.pop(file.name, []), max(len(physical_lines(file.content, encoding)) - 1, 0)
         assert landed == len(found) == len(file.reasons), file.name
         wrong += [f"{file.name}: {text}" for text in differences(found, judge_file(file.content, key, encoding))]
     assert not wrong, "\n".join(wrong)

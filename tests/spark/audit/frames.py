@@ -27,6 +27,7 @@ KNOWN = {
     "customer_segment": "Consumer",
     "customer_email": "a" * 64,
     "customer_password": None,
+    "days_for_shipping_real": 0,
     "row_hash": "b" * 64,
     "source_file": FILE,
     "landing_date": DAY,

@@ -1,9 +1,11 @@
 """The bronze gate catches what it should, by rule and landing date."""
 
+# ruff: noqa: DTZ001 - Spark's timestamps are naive, in UTC
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +25,8 @@ LIMITS = {
     "max_quarantined_lines": 5,
     "fewer_lines_warning_percent": 50,
     "fewer_lines_critical_percent": 40,
+    "max_order_age_days": 100,
+    "max_order_days_ahead": 1,
     "interval_start": START,
     "interval_end": END,
 }
@@ -109,6 +113,12 @@ def spoiled_rows() -> dict[str, dict[str, Any]]:
         "shipping_is_scheduled_for_no_negative_time": {"days_for_shipment_scheduled": -1},
         "latitudes_are_degrees": {"latitude": Decimal("90.1")},
         "longitudes_are_degrees": {"longitude": Decimal("-180.1")},
+        "no_order_was_placed_after_it_was_landed": {"order_date_dateorders": datetime(2018, 1, 6)},
+        "no_order_is_too_old": {"order_date_dateorders": datetime(2017, 9, 25, 23)},
+        "no_date_stands_for_none": {"shipping_date_dateorders": datetime(1970, 1, 1)},
+        "nothing_is_shipped_before_it_is_ordered": {"shipping_date_dateorders": datetime(2018, 1, 2, 11)},
+        "days_for_shipping_are_those_between_the_dates": {"days_for_shipping_real": 1},
+        "no_value_may_be_a_missing_one": {"order_region": "None"},
     }
 
 

@@ -197,7 +197,11 @@ def test_every_rule_sees_its_mistake(spark: SparkSession) -> None:
             ("no_key_twice", "11"),
         ):
             assert sampled(result, asset, rule, natural) == {key}, (asset, rule)
-    assert {(f.table, f.rule) for f in result.failures} == rules_about("silver")
+    warnings = {
+        ("dim_customers", "a_day_changes_few_customers"),
+        ("dim_products", "a_day_changes_few_products"),
+    }
+    assert {(f.table, f.rule) for f in result.failures} == rules_about("silver") - warnings  # see tests/cases
 
 
 def after_a_day(spark: SparkSession, upserted: list[tuple[Any, ...]], withdrawn: list[tuple[Any, ...]]) -> AuditResult:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 DAY = date(2018, 1, 1)
+DAYS_AHEAD = 30
+"""How many days the order of a valid line lies after DAY, which is allowed here."""
 KEY = b"a key that no plan may show"
 VALID: dict[str, str] = {
     "Type": "DEBIT",
@@ -76,7 +78,7 @@ def make_line(changes: dict[str, str] | None = None, columns: list[str] = COLUMN
     return ",".join(values[column] for column in columns)
 
 
-def run_bronze(spark: Any, landing: Path, encoding: str = "windows-1252") -> tuple[Any, Any]:
+def run_bronze(spark: Any, landing: Path, encoding: str = "windows-1252", **settings: Any) -> tuple[Any, Any]:
     """All landed lines of DAY as one DataFrame, and what has landed."""
     from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines
     from spark_jobs.layers.bronze.row_rules import bronze_row_rules
@@ -85,14 +87,15 @@ def run_bronze(spark: Any, landing: Path, encoding: str = "windows-1252") -> tup
     from spark_jobs.storage.landing import landed_files
     from spark_jobs.tables.source import SourceFormat
 
-    landing_now = landed_files(landing, Interval(DAY, date(2018, 1, 2)), encoding=encoding)
+    source_format = SourceFormat(encoding, **({"max_order_days_ahead": DAYS_AHEAD} | settings))
+    landing_now = landed_files(landing, Interval(DAY, date(2018, 1, 2)), source_format=source_format)
     frame = landed_lines(
         read_lines(spark, landing, landing_now.files),
         landing_now.files,
         bronze_row_rules(),
         KEY,
         BuildStamp("1_0", "1", "0.1.0", datetime(2020, 1, 1, tzinfo=UTC)),
-        SourceFormat(encoding),
+        source_format,
     )
     return frame, landing_now
 
@@ -122,13 +125,13 @@ class Landed:
 def land(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Landed]:
     """Lands files (name to bytes) on DAY and runs bronze over them; landed = valid + quarantined is always checked."""
 
-    def run(files: dict[str, bytes], encoding: str = "windows-1252") -> Landed:
+    def run(files: dict[str, bytes], encoding: str = "windows-1252", **settings: Any) -> Landed:
         landing = tmp_path_factory.mktemp("landing")
         folder = landing / "dt=2018-01-01"
         folder.mkdir()
         for name, content in files.items():
             (folder / name).write_bytes(content)
-        landed = Landed(*run_bronze(spark, landing, encoding))
+        landed = Landed(*run_bronze(spark, landing, encoding, **settings))
         for file in landed.landing.files:
             assert len(landed.of(file.path.rpartition("/")[2])) == file.lines, file.path
         assert len(landed.rows) == landed.landing.lines

@@ -61,7 +61,7 @@ UNPARSABLE: list[tuple[str, str, str]] = [
         ("Days for shipping (real)", "3.0", "days_for_shipping_real", "INT"),
         ("Days for shipment (scheduled)", "four", "days_for_shipment_scheduled", "INT"),
         ("Benefit per order", "91,25".replace(",", ";"), "benefit_per_order", "DECIMAL(12,2)"),
-        ("Sales per customer", "NaN", "sales_per_customer", "DECIMAL(12,2)"),
+        ("Sales per customer", "Nan", "sales_per_customer", "DECIMAL(12,2)"),
         ("Late_delivery_risk", "2", "late_delivery_risk", "BOOLEAN"),
         ("Category Id", "99999999999", "category_id", "INT"),
         ("Customer Id", "20 755", "customer_id", "BIGINT"),
@@ -91,7 +91,7 @@ VALUES: list[dict[str, str]] = [
     {"Benefit per order": "1.005", "Order Profit Per Order": "1.0050"},
     {"Benefit per order": "-1.005", "Order Profit Per Order": "-1.005"},
     {"Benefit per order": "1.0049999", "Order Profit Per Order": "1.00E0"},
-    {"Order Item Discount Rate": "0.04995", "order date (DateOrders)": "31-01-2018 22:56", "Product Status": "TRUE"},
+    {"Order Item Discount Rate": "0.04995", "order date (DateOrders)": "01-31-2018 22:56", "Product Status": "TRUE"},
     {"Customer Street": "  a \t b\xa0 c ", "Customer Lname": "", "Customer Email": " ", "Latitude": "18.251453445"},
 ]
 REORDERED = ["Customer Password", "Customer Email", *sorted(set(COLUMNS) - {"Customer Password", "Customer Email"})]
@@ -376,10 +376,8 @@ def test_line_ends_blank_lines_and_headers(landed: Any) -> None:
     for name in ("bom.csv", "mac.csv", "unix.csv", "no_end.csv", next(n for n in FILES if n.startswith("odd"))):
         assert [row.row_hash for row in landed.of(name)] == hashes, name
         assert landed.reasons(name) == [[], [], []]
-    later = [row for row in landed.of("repeated_header.csv") if row.reasons]
-    assert len(later) == 2
-    assert all("order_id does not parse as BIGINT" in row.reasons for row in later)
-    assert sorted(map(len, landed.reasons("blanks.csv"))) == [0, 0, 1]
+    assert landed.reasons("repeated_header.csv") == [[], []]
+    assert landed.reasons("blanks.csv") == [[], []]
     assert landed.of("empty.csv") == landed.of("header_only.csv") == landed.of("only_blanks.csv") == []
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
@@ -31,6 +32,20 @@ from spark_jobs.tasks.build import build_layer
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
 
+REPO = Path(__file__).resolve().parents[3]
+_VARIABLES = yaml.safe_load((REPO / "databricks.yml").read_text(encoding="utf-8"))["variables"]
+SOURCE_SETTINGS = {
+    name: str(_VARIABLES[name]["default"])
+    for name in (
+        "source_encoding",
+        "date_order",
+        "max_order_age_days",
+        "max_order_days_ahead",
+        "null_words",
+        "email_columns",
+    )
+}
+"""As the bundle sets them."""
 _run_ids = itertools.count(1000)
 
 ORDER_ITEM = {
@@ -108,7 +123,7 @@ class Lakehouse:
             "interval_start": start,
             "interval_end": end,
             "landing_root": str(self.landing),
-            "source_encoding": "windows-1252",
+            **SOURCE_SETTINGS,
             "email_secret": "lakehouse/email-hmac-key",
             "allow_missing_dates": "false",
             "max_quarantined_percent": "5",

@@ -51,7 +51,7 @@ def test_the_columns_and_their_names() -> None:
 def test_landed_lines_are_counted_from_the_file(tmp_path: Path, content: bytes, lines: int) -> None:
     (file,) = [file for file in land(tmp_path, {"dt=2018-01-02/a.csv": content}).files if file.path.endswith("a.csv")]
     assert (file.path, file.landing_date, file.lines) == ("dt=2018-01-02/a.csv", date(2018, 1, 2), lines)
-    assert file.header == (HEADER if content else None)
+    assert file.headers == ((HEADER,) if content else ())
 
 
 def test_missing_dates_are_all_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from feeds.daily_replay import ReplayRefused, main, replay
 HEADER = b"Order Id,order date (DateOrders),Note\r\n"
 LINES = [
     b"1,1/31/2018 22:56,\xe1\r\n",
-    b"2,01-02-2018 10:00,day first\n",
+    b"2,02-01-2018 10:00,month first too\n",
     b'3,2/1/2018 0:00,"a quoted\r\nline 1/5/2018, with ""break"""\r\n',
     b'4,"1/31/2018 1:00",last\r\n',
 ]
