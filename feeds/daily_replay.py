@@ -50,7 +50,9 @@ from spark_jobs.tables.date_order import (
     DateOrder,
     LineDates,
     Readings,
+    evidence_texts,
     fields_of,
+    line_dates,
 )
 
 DATE_COLUMN = ORDER_DATE
@@ -227,7 +229,7 @@ def _date_order(records: Iterator[list[bytes]], date_column: str, encoding: str,
     if setting == AUTO:
         for record in records:
             if len(record) == 1:
-                evidence.add(LineDates.at(fields_of(record[0]), positions))
+                evidence.add(evidence_texts(fields_of(record[0]), positions))
     return evidence.decide()
 
 
@@ -339,9 +341,9 @@ def _distribute(
 def _line_dates(record: bytes, positions: tuple[int | None, ...], width: int) -> LineDates:
     """Read the dates of a record; where there is none for the order, positions count from the right."""
     fields = fields_of(record)
-    found = LineDates.at(fields, positions)
+    found = line_dates(evidence_texts(fields, positions))
     if found.ordered == Readings() and len(fields) != width:
-        found = LineDates.at(fields, positions, len(fields) - width)
+        found = line_dates(evidence_texts(fields, positions, len(fields) - width))
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spark_jobs.storage.file_header import is_header, match_header
 from spark_jobs.tables.blank_records import is_blank
-from spark_jobs.tables.date_order import EVIDENCE_COLUMNS, DateEvidence, DateOrder, LineDates, fields_of
+from spark_jobs.tables.date_order import EVIDENCE_COLUMNS, DateEvidence, DateOrder, evidence_texts, fields_of
 from spark_jobs.tables.source import SOURCE_NAMES, SourceFormat
 
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -76,7 +76,7 @@ def read_order_file(path: Path, landing_date: date, source_format: SourceFormat,
         else:
             lines += 1
             if places:
-                evidence.add(LineDates.at(fields_of(line), places))
+                evidence.add(evidence_texts(fields_of(line), places))
     if not headers:
         positions = tuple(range(len(SOURCE_NAMES)))
     return OrderFile(size, lines, blank, tuple(headers), repeated, positions, evidence.decide(), tuple(differences))

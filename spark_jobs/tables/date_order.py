@@ -35,6 +35,8 @@ DAY_FIRST: Order = "day_first"
 _BOTH = (MONTH_FIRST, DAY_FIRST)
 DATE_ORDERS = (AUTO, MONTH_FIRST, DAY_FIRST)
 SEPARATORS = "/-"
+Texts = tuple[bytes, bytes, bytes]
+"""The fields of EVIDENCE_COLUMNS as they stand in a line."""
 
 _DATE = re.compile(rf'\s*"?\s*(\d{{1,2}})([{SEPARATORS}])(\d{{1,2}})\2(\d{{4}})(?!\d)', re.ASCII)
 _DAYS = re.compile(r'\s*"?\s*([+-]?\d{1,9})\s*"?\s*', re.ASCII)
@@ -94,22 +96,26 @@ class LineDates:
     certain: frozenset[Order]
     """The orders for which the line has certain evidence."""
 
-    @classmethod
-    def at(cls, fields: Sequence[bytes], positions: Sequence[int | None], shift: int = 0) -> LineDates:
-        """Read the fields at the positions of EVIDENCE_COLUMNS, None where there is no such column."""
-        texts = (
-            fields[position + shift][:_LONGEST] if position is not None and 0 <= position + shift < len(fields) else b""
-            for position in positions
-        )
-        ordered, shipped, days = texts
-        # Without the time of day few lines differ.
-        return _line_dates(ordered.rpartition(b" ")[0] or ordered, shipped.rpartition(b" ")[0] or shipped, days)
+
+def evidence_texts(fields: Sequence[bytes], positions: Sequence[int | None], shift: int = 0) -> Texts:
+    """Return the fields at the positions of EVIDENCE_COLUMNS, None where there is no such column; dates without times.
+
+    Without the time of day few lines differ.
+    """
+    last = len(fields) - shift
+    ordered, shipped, days = (
+        fields[position + shift][:_LONGEST] if position is not None and -shift <= position < last else b""
+        for position in positions
+    )
+    return ordered.rpartition(b" ")[0] or ordered, shipped.rpartition(b" ")[0] or shipped, days
 
 
 @lru_cache(maxsize=100_000)
-def _line_dates(ordered: bytes, shipped: bytes, days: bytes) -> LineDates:
-    readings = Readings.of(ordered.decode("latin-1")), Readings.of(shipped.decode("latin-1"))
-    stated = _DAYS.fullmatch(days.decode("latin-1"))
+def line_dates(texts: Texts) -> LineDates:
+    """Read what `evidence_texts` gives."""
+    ordered, shipped, days = (text.decode("latin-1") for text in texts)
+    readings = Readings.of(ordered), Readings.of(shipped)
+    stated = _DAYS.fullmatch(days)
     return LineDates(*readings, frozenset(_certain(*readings, int(stated[1]) if stated else None)))
 
 
@@ -157,10 +163,11 @@ class DateEvidence:
     def __init__(self, setting: str = AUTO, is_plausible: Callable[[date], bool] | None = None) -> None:
         self._setting = setting
         self._is_plausible = is_plausible
-        self._lines: Counter[LineDates] = Counter()
+        self._lines: Counter[Texts] = Counter()
 
-    def add(self, line: LineDates) -> None:
-        self._lines[line] += 1
+    def add(self, texts: Texts) -> None:
+        """Add a line by its `evidence_texts`."""
+        self._lines[texts] += 1
 
     def decide(self) -> DateOrder:
         """Return the order of the lines that were added."""
@@ -168,7 +175,8 @@ class DateEvidence:
             return DateOrder(DAY_FIRST if self._setting == DAY_FIRST else MONTH_FIRST, agreed=True, is_set=True)
         certain: Counter[Order] = Counter()
         weak: Counter[Order] = Counter()
-        for line, number in self._lines.items():
+        for texts, number in self._lines.items():
+            line = line_dates(texts)
             for order in line.certain:
                 certain[order] += number
             for order in self._weak(line):
