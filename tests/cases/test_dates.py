@@ -231,7 +231,7 @@ def test_the_gate_names_dates_that_contradict_each_other(new_lakehouse: Callable
     lakehouse.land("2018-01-10", *(item(number, line) for number, line in enumerate(lines, 1)))
     verdict = lakehouse.audit(lakehouse.build("bronze", "2018-01-10", "2018-01-11"))
     assert verdict.success
-    numbers = {warning.expectation: warning.unexpected_count for warning in verdict.warnings}
+    numbers = {warning.rule: warning.bad_rows for warning in verdict.warnings}
     assert numbers == {
         "nothing_is_shipped_before_it_is_ordered": 1,
         "days_for_shipping_are_those_between_the_dates": 2,

@@ -156,8 +156,8 @@ def test_null_words_are_missing_in_every_column_and_by_a_setting(lakehouse: Lake
 def test_the_gate_names_words_that_may_stand_for_nothing(lakehouse: Lakehouse) -> None:
     land(lakehouse, "2018-03-03", text(1, **{REGION: "None"}), text(2), text(3, **{ZIP: "NA"}))
     verdict = lakehouse.audit(lakehouse.build("bronze", "2018-03-03", "2018-03-04"))
-    (found,) = [one for one in verdict.warnings if one.expectation == "no_value_may_be_a_missing_one"]
-    assert (found.unexpected_count, verdict.success) == (2, True)
+    (found,) = [one for one in verdict.warnings if one.rule == "no_value_may_be_a_missing_one"]
+    assert (found.bad_rows, verdict.success) == (2, True)
 
 
 def test_a_respelled_code_makes_no_version_and_a_changed_one_is_noticed(new_lakehouse: Callable[[], Lakehouse]) -> None:
@@ -176,7 +176,7 @@ def test_a_respelled_code_makes_no_version_and_a_changed_one_is_noticed(new_lake
         build = lakehouse.build("silver", start, end)
         verdict = lakehouse.audit(build)
         assert verdict.success, verdict.lines()
-        found = {one.expectation: one for one in verdict.warnings if one.expectation.startswith("a_day_changes_few_")}
+        found = {one.rule: one for one in verdict.warnings if one.rule.startswith("a_day_changes_few_")}
         assert len(found) == warnings, day
         for one in found.values():
             assert (one.landing_date, one.samples) == (start, ("known 6, changed 6, share 1",))
