@@ -152,7 +152,7 @@ def corruptions() -> tuple[Fault, ...]:
     return (
         *_broken_rules(suite["expectations"]),
         *(
-            _value(f"{column.name} cannot be read", {column.name: b"n/a"}, _unparsed(column))
+            _value(f"{column.name} cannot be read", {column.name: b"unknown"}, _unparsed(column))
             for column in source.COLUMNS
             if column.type != source.TEXT
         ),

@@ -33,7 +33,7 @@ NOT_AN_ITEM = "this is no order item"
 def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
     """One for all tests, each of which has other landing dates."""
     lakehouse = new_lakehouse()
-    lakehouse.land("2017-12-31", order_item(1))
+    lakehouse.land("2017-12-31", order_item(1, **{"order date (DateOrders)": "12/31/2017 10:00"}))
     lakehouse.run("2017-12-31", "2018-01-01", layers=("bronze",), audited=False)
     return lakehouse
 
