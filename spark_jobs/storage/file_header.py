@@ -38,7 +38,7 @@ def match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...], 
     if missing := [name for normal, name in expected.items() if normal not in counts]:
         differences.append(f"missing {_listed(missing)}")
     if unexpected := [name for name, normal in zip(names, found, strict=True) if normal not in expected]:
-        # So many are the values of a line that was joined to the header, and have no place in a message either.
+        # More are the values of a line that was joined to the header, and have no place in a message either.
         differences.append(
             f"unexpected {_listed(unexpected)}"
             if len(unexpected) <= _MOST_UNEXPECTED
