@@ -12,9 +12,9 @@ from rich.console import Console
 
 from benchmarks.hardware import hardware
 from benchmarks.task_times import measure, table, total
-from laptop.dates import landed_span
 from laptop.demo import reset
 from laptop.fill_landing import replay
+from laptop.landing_interval import landed_span
 from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
 from laptop.services import down, up

@@ -141,8 +141,8 @@ def calls_table(calls: SparkCalls) -> Table:
 
 def main() -> int:
     from benchmarks.full_run import deliver_again
-    from laptop.dates import landed_span
     from laptop.fill_landing import feed, replay
+    from laptop.landing_interval import landed_span
     from laptop.sources import dataco_file
     from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
     from machine.java import find_java_home

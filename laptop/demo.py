@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from laptop.airflow_client import AirflowClient
-from laptop.dates import landed_span
 from laptop.fill_landing import feed, replay
+from laptop.landing_interval import landed_span
 from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
 from laptop.services import addresses, down, is_up, up

@@ -7,8 +7,8 @@ import sys
 from datetime import datetime
 
 from laptop.airflow_client import AirflowClient
-from laptop.dates import parse_interval
 from laptop.follow import RunResult, failure_reasons, follow, screen
+from laptop.landing_interval import parse_interval
 from laptop.laptop_state import LaptopState
 from laptop.service_news import ServiceNews
 from laptop.services import DAG, require_up, wait_until_ready

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop.dates import landed_span, parse_interval
+from laptop.landing_interval import landed_span, parse_interval
 from machine.command_line import UserError
 
 
