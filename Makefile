@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 LAKEHOUSE_STATE ?= $(CURDIR)/.state
 export LAKEHOUSE_STATE
+# Another project's packages have no place in this one's environments, and these hide or break its own.
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
 # Values given on the command line reach the programs through the environment, unchanged: make expands none of them
 # ($ is common in SQL and file names), and no shell interprets them.

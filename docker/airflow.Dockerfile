@@ -22,6 +22,7 @@ COPY --chown=lakehouse dags/ dags/
 COPY --chown=lakehouse include/ include/
 COPY --chown=lakehouse plugins/ plugins/
 COPY --chown=lakehouse docker/run_airflow.py docker/healthy.py docker/
+COPY --chown=lakehouse machine/__init__.py machine/airflow_cleanup.py machine/
 
 USER lakehouse
 ENTRYPOINT ["python", "/opt/lakehouse/docker/run_airflow.py"]

@@ -72,6 +72,9 @@ class Settings:
     ended (default none). Does not bind manual runs and backfills."""
     maintenance_schedule: str
     """LAKEHOUSE_MAINTENANCE_SCHEDULE: cron of the maintenance, in UTC (default 0 3 * * 0)."""
+    maintenance_start: datetime | None
+    """LAKEHOUSE_MAINTENANCE_START: the first week of the maintenance begins on this date or later (default none: the
+    scheduler runs the newest complete week at once). `make up` sets the day on which the state folder was set up."""
     max_active_runs: int
     """LAKEHOUSE_MAX_ACTIVE_RUNS: concurrent scheduled and manual runs; a backfill has its own limit (default 3)."""
 
@@ -157,6 +160,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         schedule_start=moment("SCHEDULE_START"),
         schedule_end=moment("SCHEDULE_END"),
         maintenance_schedule=text("MAINTENANCE_SCHEDULE", "0 3 * * 0"),
+        maintenance_start=moment("MAINTENANCE_START"),
         max_active_runs=number("MAX_ACTIVE_RUNS", 3, least=1),
     )
 

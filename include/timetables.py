@@ -1,4 +1,4 @@
-"""The daily schedule, with an optional first and last day for a data set that began and ended."""
+"""The daily schedule, with an optional first and last day for a data set that began and ended; that of maintenance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,39 @@ import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 from pendulum import DateTime
+
+
+class MaintenanceTimetable(CronDataIntervalTimetable):
+    """Cron data intervals of which the first begins at a start date, or later: in a new lakehouse nothing is old yet.
+
+    The newest interval only, as without catch-up. Airflow's own `start_date` would also refuse manual runs for earlier
+    dates.
+    """
+
+    def __init__(self, cron: str, timezone: Any, start: datetime | None = None) -> None:
+        super().__init__(cron, timezone)
+        self._start = start
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """Return the next run."""
+        if self._start:
+            restriction = TimeRestriction(pendulum.instance(self._start), restriction.latest, restriction.catchup)
+        return super().next_dagrun_info(
+            last_automated_data_interval=last_automated_data_interval, restriction=restriction
+        )
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what Airflow stores."""
+        return {**super().serialize(), "start": self._start and self._start.isoformat()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> MaintenanceTimetable:
+        """Restore the timetable from what Airflow stored."""
+        plain = CronDataIntervalTimetable.deserialize(data)
+        start = data["start"] and datetime.fromisoformat(data["start"])
+        return cls(data["expression"], plain._timezone, start)  # type: ignore[attr-defined]
 
 
 class LandingDateTimetable(CronDataIntervalTimetable):

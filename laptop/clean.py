@@ -20,7 +20,7 @@ PARTS = {
 def remove_state(state: StateFolder) -> list[str]:
     """Remove the state folder's known parts, and the folder if it is empty then. Return the names of what is left."""
     for path in sorted(state.root.iterdir()) if state.root.is_dir() else []:
-        if path.name not in PARTS and not path.name.startswith((".jars-", ".wheel-")):
+        if path.name not in PARTS and not path.name.startswith((".jars-", ".probe-", ".wheel-")):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

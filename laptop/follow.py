@@ -92,12 +92,13 @@ def follow(
 
     That is after `timeout` seconds, or where Airflow does not answer for longer than a restart takes.
     """
-    order = [str(task["task_id"]) for task in client.tasks(dag_id)]
+    order: list[str] = []
     begun = answered = time.monotonic()
     while True:
         for sentence in news():
             screen.say(sentence)
         try:
+            order = order or [str(task["task_id"]) for task in client.tasks(dag_id)]
             run = client.run(dag_id, run_id)
             tasks = progress(client.task_instances(dag_id, run_id), order)
             answered = time.monotonic()

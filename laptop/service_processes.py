@@ -66,18 +66,8 @@ def start(
     deaths: int = 0,
 ) -> Service:
     """Start a service that outlives this process, with its output in `logs/<name>.log`. Raises OSError."""
-    private_folder(state.logs)
     private_folder(state.pids)
-    with begin_log(log_file(state, name)) as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env={**clean_environment(), **environment, OWNER_VARIABLE: str(state.root)},
-            start_new_session=True,
-        )
+    process = run_beside(state, name, command, environment, cwd)
     identity = ProcessIdentity.of(process.pid)  # it is our child: until we wait for it, its id stays its own
     service = Service(name, identity.pid, identity.started, boot_id(), time.time(), port, deaths)
     try:
@@ -86,6 +76,23 @@ def start(
         process.kill()
         raise
     return service
+
+
+def run_beside(
+    state: StateFolder, name: str, command: list[str], environment: Mapping[str, str], cwd: Path
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, which nothing records, with its output in `logs/<name>.log`."""
+    private_folder(state.logs)
+    with begin_log(log_file(state, name)) as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env={**clean_environment(), **environment, OWNER_VARIABLE: str(state.root)},
+            start_new_session=True,
+        )
 
 
 def record(state: StateFolder, service: Service) -> None:

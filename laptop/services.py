@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from laptop import service_processes as processes
@@ -170,6 +170,12 @@ def service_commands(state: LaptopState, repo: Path) -> list[ServiceCommand]:
     ]
 
 
+def cleanup_command(state: LaptopState, repo: Path) -> ServiceCommand:
+    """Say how old runs and logs of Airflow are removed."""
+    command = [str(state.python("airflow")), "-m", "machine.airflow_cleanup", str(state.airflow_home / "logs")]
+    return ServiceCommand("airflow-cleanup", command, service_environment(state, repo), repo)
+
+
 def _own_environment(state: LaptopState, repo: Path) -> dict[str, str]:
     quiet = {"PYTHONPATH": str(repo), "GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "TZ": "UTC"}
     return state.environment() | quiet
@@ -215,8 +221,14 @@ def _start(state: LaptopState, repo: Path, dead: list[str]) -> None:
 def service_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
     """Return the environment of every part of Airflow: its own settings, those of the DAGs, and where this state folder
     is."""
-    settings = {name: os.environ.get(name, value) for name, value in DAG_SETTINGS.items()}
+    defaults = DAG_SETTINGS | {"LAKEHOUSE_MAINTENANCE_START": f"{_set_up_on(state):%Y-%m-%d}"}
+    settings = {name: os.environ.get(name, value) for name, value in defaults.items()}
     return state.environment() | airflow_environment(state, repo) | settings
+
+
+def _set_up_on(state: LaptopState) -> date:
+    """Return the day on which the state folder was set up: its secrets are made once."""
+    return datetime.fromtimestamp((state.secrets / "airflow_fernet_key").stat().st_mtime, UTC).date()
 
 
 def _migrate(state: LaptopState, airflow: str, environment: Mapping[str, str], repo: Path) -> None:
@@ -329,7 +341,8 @@ def main() -> int:
     elif command == "down":
         print(down(state))
     elif command == "supervise":  # for `up`
-        Supervisor(state, service_commands(state, REPO), most_bytes()).run()
+        cleanup = cleanup_command(state, REPO)
+        Supervisor(state, service_commands(state, REPO), most_bytes(), cleanup=cleanup).run()
     elif command == "status":
         print(status(state))
         return 0 if is_up(state) else 3

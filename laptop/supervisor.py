@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,10 @@ STEADY_SECONDS = 60.0
 """A service that has run for so long is healthy: its next death is the first one again."""
 MOST_DEATHS = 6
 """In a row. With pauses of 1, 2, 4, 8, 16 s in between, they take more than half a minute."""
+CLEANUP_SECONDS = 24 * 3600.0
+"""From one clean-up of Airflow to the next."""
+CLEANUP_PAUSE_SECONDS = 600.0
+"""After a start, so that the first run has the machine for itself."""
 LEAST_FREE_BYTES = 32 * 1024**2
 """With less room on the disk, a start would only fail."""
 
@@ -52,13 +57,19 @@ class Supervisor:
         commands: Sequence[ServiceCommand],
         most_log_bytes: int,
         most_deaths: int = MOST_DEATHS,
+        cleanup: ServiceCommand | None = None,
     ) -> None:
+        """`cleanup` runs once a day, and ends by itself."""
         self._state = state
         self._commands = commands
         self._most_log_bytes = most_log_bytes
         self._most_deaths = most_deaths
         self._next_start = {command.name: 0.0 for command in commands}
         self._counted: set[tuple[int, float]] = set()
+        self._cleanup = cleanup
+        self._cleaning: subprocess.Popen[bytes] | None = None
+        self._stamp = state.pids / "cleaned"
+        self._begun = time.monotonic()
         self._stopping = False
         self._disk_was_full = False
         self._spark: ProcessIdentity | None = None
@@ -75,6 +86,7 @@ class Supervisor:
                     self._postpone(command.name, 1)
                     self._say(f"{command.name} cannot be started: {error}")
             self._look_at_spark()
+            self._clean_daily()
             for path in self._state.logs.glob("*.log"):
                 with contextlib.suppress(OSError):  # no room for the copy: the log grows until there is some
                     limit_log(path, self._most_log_bytes)
@@ -128,6 +140,19 @@ class Supervisor:
             self._spark = None
         if spark and spark != self._spark and spark.is_alive():
             self._spark = spark
+
+    def _clean_daily(self) -> None:
+        with contextlib.suppress(OSError):  # the disk is full: later
+            if not self._stamp.exists():
+                self._stamp.touch()
+            is_due = time.time() - self._stamp.stat().st_mtime > CLEANUP_SECONDS
+            if self._cleanup and is_due and time.monotonic() - self._begun > CLEANUP_PAUSE_SECONDS:
+                self._stamp.touch()
+                self._cleaning = processes.run_beside(self._state, self._cleanup.name, *self._cleanup[1:4])
+            if self._cleaning and (code := self._cleaning.poll()) is not None:
+                self._cleaning = None
+                if code:
+                    self._say(f"the daily clean-up of Airflow failed; see {self._state.logs}/airflow-cleanup.log.")
 
     def _say(self, message: str) -> None:
         # On a full disk the line stays in the buffer, and is written when there is room.

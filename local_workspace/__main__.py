@@ -3,8 +3,10 @@
 import argparse
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+from local_workspace.retention import DEFAULT_DAYS
 from machine.state_folder import StateFolder
 
 
@@ -12,6 +14,13 @@ def _port_setting(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal():
         raise SystemExit(f"error: {name}={text}: it must be a port number")
+    return int(text)
+
+
+def _days_setting(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or not int(text):
+        raise SystemExit(f"error: {name}={text}: it must be a whole number of days from 1")
     return int(text)
 
 
@@ -43,6 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
         default=_flag_setting("LAKEHOUSE_SPARK_FEW_ROWS"),
         help="let Spark interpret its plans instead of compiling them: faster up to some thousand rows, slower beyond",
     )
+    serve.add_argument(
+        "--run-retention-days",
+        type=int,
+        default=_days_setting("LAKEHOUSE_RUN_RETENTION_DAYS", DEFAULT_DAYS),
+        help="how long finished runs are kept, with their logs",
+    )
     serve.add_argument("--no-spark", action="store_true", help="run tasks without a Spark server (tests)")
 
     deploy = commands.add_parser("deploy", help="create or reset the bundle's jobs in a running workspace")
@@ -73,6 +88,7 @@ def _run(options: argparse.Namespace, state: StateFolder) -> int:
             options.spark_memory,
             few_rows=options.spark_few_rows,
             address=options.bind,
+            run_retention=timedelta(days=options.run_retention_days),
         )
         return 0
     if options.command == "deploy":

@@ -7,7 +7,7 @@ import base64
 import glob
 import hashlib
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from local_workspace.bundle import Bundle, BundleError
@@ -76,6 +76,19 @@ def deploy(path: Path, target: str | None, variables: list[str], host: str, toke
             yield f"created  {name} ({job_id})"
         state.set(key, job_id, settings)
     client.upload(state_file, state.content())
+    _remove_other_wheels(bundle, client, uploaded.values())
+
+
+def _remove_other_wheels(bundle: Bundle, client: "_Client", uploaded: Iterable[str]) -> None:
+    """Remove what earlier deployments have uploaded: the workspace has unpacked what its runs still need."""
+    folder = f"{bundle.remote_root}/artifacts"
+    kept = {path.rpartition("/")[0] for path in uploaded}
+    if not kept:
+        return
+    listed = client.call("GET", f"/api/2.0/workspace/list?{urllib.parse.urlencode({'path': folder})}")
+    for path in (found["path"] for found in listed.get("objects", [])):
+        if path not in kept:
+            client.call("POST", "/api/2.0/workspace/delete", {"path": path, "recursive": True})
 
 
 def _uploaded_wheel(

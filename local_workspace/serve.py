@@ -7,11 +7,13 @@ import signal
 import socket
 import sys
 import threading
+from datetime import timedelta
 
 import uvicorn
 
 from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
+from local_workspace.retention import DEFAULT_DAYS, keep_removing
 from local_workspace.runner import Runner
 from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
 from local_workspace.spark_supervisor import SparkSupervisor
@@ -46,6 +48,7 @@ def serve_forever(
     *,
     few_rows: bool = False,
     address: str = "127.0.0.1",
+    run_retention: timedelta = timedelta(days=DEFAULT_DAYS),
 ) -> None:
     """Serve until TERM or Ctrl-C; without a `spark_port`, without Spark. Raises UserError if it cannot start."""
     os.umask(0o077)  # only its owner may read what the workspace and its tasks write
@@ -73,6 +76,7 @@ def serve_forever(
         runner.spark.start()
         threading.Thread(target=_stop_without_spark, args=(runner.spark, http, errors), daemon=True).start()
     runner.start()
+    keep_removing(state, store, runner, run_retention)
     try:
         http.run(sockets=[listener])
     finally:

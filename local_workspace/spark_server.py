@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -220,7 +221,9 @@ class SparkServer:
                 f"Spark's memory must be a number and a unit, like 4g or 3000m, not {self._driver_memory!r} "
                 "(LAKEHOUSE_SPARK_MEMORY)."
             )
-        scratch = private_folder(self.state.spark / "scratch")
+        scratch = self.state.spark / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)  # a Spark that was killed has left it
+        private_folder(scratch)
         metastore = self.state.root / "metastore_db"
         settings = {
             "spark.app.name": "local workspace",
@@ -228,7 +231,9 @@ class SparkServer:
             "spark.driver.memory": self._driver_memory,
             "spark.driver.host": HOST,
             "spark.driver.bindAddress": HOST,
-            "spark.driver.extraJavaOptions": " ".join(JAVA_OPTIONS),
+            # Not /tmp: it may refuse to run the libraries that Spark unpacks there, and what a Spark that is killed
+            # leaves in it would stay for ever.
+            "spark.driver.extraJavaOptions": " ".join([*JAVA_OPTIONS, f'"-Djava.io.tmpdir={scratch}"']),
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",

@@ -160,6 +160,24 @@ class Store:
             self._execute("delete from task_runs where parent_run_id = ?", run_id)
             self._execute("delete from runs where run_id = ?", run_id)
 
+    def run_ids_ended_before(self, moment: int) -> list[int]:
+        """Return the runs that ended before a moment, in milliseconds since 1970."""
+        condition = f"life_cycle in ({_listed(TERMINAL)}) and ended < ?"
+        rows = self._execute(f"select run_id from runs where {condition}", moment)  # noqa: S608 - own names
+        return [row["run_id"] for row in rows]
+
+    def all_run_ids(self) -> list[int]:
+        return [row["run_id"] for row in self._execute("select run_id from runs")]
+
+    def used_wheels(self) -> set[str]:
+        """Return the sha256 of each wheel that a job, or a run that is kept, was defined with."""
+        rows = self._execute("select wheels from jobs where not deleted union select wheels from runs")
+        return {digest for row in rows for digests in json.loads(row["wheels"]).values() for digest in digests}
+
+    def delete_lost_tokens(self) -> None:
+        """Remove the idempotency tokens of runs that are gone."""
+        self._execute("delete from tokens where run_id not in (select run_id from runs)")
+
     def task_run(self, run_id: int) -> TaskRun | None:
         return self._first(TaskRun, "where run_id = ?", run_id)
 

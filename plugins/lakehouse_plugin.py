@@ -1,4 +1,4 @@
-"""The plugin by which every Airflow component loads the links, the timetable and the listeners."""
+"""The plugin by which every Airflow component loads the links, the timetables and the listeners."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from airflow.plugins_manager import AirflowPlugin
 
 from include import listeners
 from include.links import DataDocsLink, VerdictLink
-from include.timetables import LandingDateTimetable
+from include.timetables import LandingDateTimetable, MaintenanceTimetable
 
 
 class LakehousePlugin(AirflowPlugin):
-    """Register the links of the gates, the bounded timetable, and the listeners that cancel job runs."""
+    """Register the links of the gates, the timetables, and the listeners that cancel job runs."""
 
     name = "lakehouse"
     operator_extra_links = [  # noqa: RUF012
@@ -18,6 +18,7 @@ class LakehousePlugin(AirflowPlugin):
         DataDocsLink(),
     ]
     timetables = [  # noqa: RUF012
-        LandingDateTimetable
+        LandingDateTimetable,
+        MaintenanceTimetable,
     ]
     listeners = [listeners]  # noqa: RUF012

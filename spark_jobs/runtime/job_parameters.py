@@ -137,6 +137,18 @@ class MaintenanceParameters(QuarantineLimits, TaskParameters):
 
     as_of: datetime
     """Stands for now. UTC where the text names no zone."""
+    table_retention_days: int
+    """How long the files and logs of earlier versions of tables are kept."""
+    staging_retention_days: int
+    """How long staging is kept of builds that were never published."""
+    record_retention_days: int
+    """How long build records, verdicts, reports of publications and Data Docs are kept, and the rows of ops tables."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("table_retention_days", "staging_retention_days", "record_retention_days"):
+            if getattr(self, name) < 1:
+                raise ParameterRefused(f"{name} is {getattr(self, name)}: at least 1")
 
 
 def _check_layer(layer: str) -> None:

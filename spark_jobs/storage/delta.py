@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from spark_jobs.tables.spec import TableSpec
 
-KEPT_FOR = "interval 90 days"
-"""How long published tables keep deleted files and logs."""
+RETENTION_DAYS = 90
+"""How long a new table keeps deleted files and logs; maintenance sets what its parameter says."""
 
 _MISSING = "TABLE_OR_VIEW_NOT_FOUND"
 _NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
@@ -110,8 +110,7 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
         "delta.enableChangeDataFeed": "true",
         "delta.enableDeletionVectors": str(spec.merge_key is not None).lower(),
         "delta.dataSkippingStatsColumns": ",".join(spec.statistics_columns),
-        "delta.deletedFileRetentionDuration": KEPT_FOR,
-        "delta.logRetentionDuration": KEPT_FOR,
+        **_retention(RETENTION_DAYS),
     }
     listed = ", ".join(f"'{key}' = {_literal(value)}" for key, value in properties.items())
     _retry_creation(
@@ -120,6 +119,19 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
             f" TBLPROPERTIES ({listed})"
         )
     )
+
+
+def set_retention(spark: SparkSession, name: str, days: int) -> None:
+    """Let a table keep deleted files and logs for that long; no commit where it does already."""
+    found = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
+    if wanted := {key: value for key, value in _retention(days).items() if found.get(key) != value}:
+        listed = ", ".join(f"'{key}' = {_literal(value)}" for key, value in wanted.items())
+        spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({listed})")
+
+
+def _retention(days: int) -> dict[str, str]:
+    keys = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
+    return dict.fromkeys(keys, f"interval {days} days")
 
 
 def ddl(schema: StructType) -> str:

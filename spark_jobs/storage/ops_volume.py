@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from spark_jobs.runtime.errors import ParameterRefused
+
+RECORDS = ("builds", "verdicts", "publications", "data_docs")
+"""The folders of the ops volume, each with one file, or folder, per build or job run."""
 
 
 class OpsVolume:
@@ -32,6 +37,23 @@ class OpsVolume:
             return None
         content: dict[str, Any] = json.loads(text)
         return content
+
+    def remove_records(self, before: datetime, kept: Collection[str]) -> int:
+        """Remove the files of builds that were last written before a moment; return their number.
+
+        `kept` are ids of builds and of job runs whose files stay.
+        """
+        removed = 0
+        for file in sorted(path for kind in RECORDS for path in (self.root / kind).rglob("*") if path.is_file()):
+            written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+            if written >= before or file.stem in kept or file.parent.name in kept:
+                continue
+            file.unlink()
+            removed += 1
+            is_of_one_build = len(file.relative_to(self.root).parts) > 3
+            if is_of_one_build and not any(file.parent.iterdir()):
+                file.parent.rmdir()
+        return removed
 
     def _file(self, relative: str) -> Path:
         if not all(re.fullmatch(r"\w[\w.-]*", part) for part in relative.split("/")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
@@ -12,7 +12,7 @@ from pyspark.sql.types import DateType, LongType, MapType, StringType, StructTyp
 
 from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
-from spark_jobs.runtime.table_names import UPSTREAM_LAYER
+from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage.delta import create_table, is_concurrency_conflict
 from spark_jobs.tables.spec import TableSpec, Write, column
 
@@ -142,6 +142,32 @@ class Publications:
         if newest is None or newest.upstream_seq is None:
             return None
         return self.get(UPSTREAM_LAYER[layer], newest.upstream_seq)
+
+    def in_use(self, layer: str) -> list[Publication]:
+        """Return the newest publication of a layer, and those from which the newest of the layers above were built."""
+        found = [self.newest(layer)]
+        found += [self.inputs_of(above) for above, below in UPSTREAM_LAYER.items() if below == layer]
+        silver_behind_gold = self.inputs_of("gold")
+        if layer == "bronze" and silver_behind_gold and silver_behind_gold.upstream_seq:
+            found.append(self.get("bronze", silver_behind_gold.upstream_seq))
+        return [publication for publication in found if publication]
+
+    def remove(self, before: datetime) -> None:
+        """Remove the rows inserted before a moment that no build will read.
+
+        Of these, bronze keeps the one whose interval ends last: `dates_published_since` needs nothing else of the past.
+        """
+        for layer in LAYERS:
+            if not (used := self.in_use(layer)):
+                continue
+            old = (F.col("published_at") < F.lit(before)) & (F.col("seq") < min(one.seq for one in used))
+            last = self._of(layer).where(old).orderBy(F.desc_nulls_last("interval_end"), "seq").limit(1).collect()
+            if layer == "bronze" and last:
+                old = old & (F.col("seq") != last[0]["seq"])
+            seqs = [row["seq"] for row in self._of(layer).where(old).select("seq").collect()]
+            if seqs:
+                listed = ", ".join(map(str, seqs))
+                self._spark.sql(f"DELETE FROM {self._name} WHERE layer = '{layer}' AND seq IN ({listed})").collect()  # noqa: S608
 
     def _of(self, layer: str) -> DataFrame:
         return self._spark.table(self._name).where(F.col("layer") == layer)

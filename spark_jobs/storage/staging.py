@@ -133,11 +133,13 @@ def drop(lakehouse: Lakehouse, build_id: str) -> None:
 
 
 def builds_older_than(lakehouse: Lakehouse, limit: datetime) -> Iterator[tuple[str, datetime]]:
-    """Yield the build ids whose folders were last changed before `limit`, with that time."""
+    """Yield the ids of the builds, finished or not, that staged nothing since `limit`, and when they last did."""
     if not lakehouse.staging_root.is_dir():
         return
     for folder in sorted(lakehouse.staging_root.iterdir()):
-        changed = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        # Not every volume keeps the times of folders; one without a file has no other.
+        times = [path.stat().st_mtime for path in folder.rglob("*") if path.is_file()] or [folder.stat().st_mtime]
+        changed = datetime.fromtimestamp(max(times), UTC)
         if changed < limit:
             yield folder.name, changed
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
@@ -187,6 +188,14 @@ class Verdicts:
         schema = StructType([column for column in VERDICTS.schema.fields if column.name != "audited_at"])
         frame = self._spark.createDataFrame([row], schema).withColumn("audited_at", F.current_timestamp())
         frame.write.format("delta").mode("append").saveAsTable(self._name)
+
+    def remove(self, before: datetime, kept: Collection[str]) -> None:
+        """Remove the rows inserted before a moment, but those of the builds `kept`."""
+        listed = ", ".join(f"'{build_id}'" for build_id in sorted(kept)) or "''"
+        moment = before.astimezone(UTC).isoformat(sep=" ")
+        self._spark.sql(
+            f"DELETE FROM {self._name} WHERE audited_at < TIMESTAMP'{moment}' AND build_id NOT IN ({listed})"  # noqa: S608
+        ).collect()
 
     def has_success(self, layer: str, build_id: str, fingerprint: str) -> bool:
         """Return whether the newest verdict on exactly this is a success."""

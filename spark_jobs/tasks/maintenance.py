@@ -1,4 +1,4 @@
-"""The task `maintenance`: audits whole tables, compacts and removes files, and removes old staging."""
+"""The task `maintenance`: audits whole tables, compacts and removes files, and removes what nobody needs any more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from spark_jobs.storage import delta, staging
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.commit import restore_tables
 from spark_jobs.storage.pinned_tables import read_pinned
-from spark_jobs.storage.publications import Publication, Publications
+from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
+from spark_jobs.storage.verdicts import VERDICTS, Verdicts
 from spark_jobs.tasks.audit import audit_build
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
 
 log = logging.getLogger(__name__)
-KEPT = timedelta(days=90)
-STAGING_KEPT = timedelta(days=7)
 _NO_BOUND = 10_000_000
 """Days: how far orders may lie from their landing dates was judged when they were published."""
-OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE"}
+OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE", "SET TBLPROPERTIES"}
 
 
 def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
@@ -59,13 +58,47 @@ def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
             _maintain_layer(lakehouse, publications, newest, parameters)
         else:
             rejected += [f"publication {newest.seq} of {failure.message}" for failure in verdict.failures]
-    for build_id, changed in staging.builds_older_than(lakehouse, parameters.as_of - STAGING_KEPT):
-        staging.drop(lakehouse, build_id)
-        log.info("staging of build %s removed: it was written on %s", build_id, f"{changed:%Y-%m-%d}")
+    _remove_staging(lakehouse, parameters)
+    _remove_records(lakehouse, publications, parameters)
     if rejected:
         raise GateRejected(
             f"published tables break their rules; their files are left as they are: {'; '.join(rejected)}"
         )
+
+
+def _remove_staging(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
+    """Remove what builds have staged that were never published: rejected, cancelled or killed ones."""
+    limit = parameters.as_of - timedelta(days=parameters.staging_retention_days)
+    for build_id, changed in staging.builds_older_than(lakehouse, limit):
+        staging.drop(lakehouse, build_id)
+        if (lakehouse.staging_root / build_id).exists():
+            log.warning("staging of build %s could not be removed from %s", build_id, lakehouse.staging_root)
+            continue
+        log.info("staging of build %s removed: it was written on %s", build_id, f"{changed:%Y-%m-%d}")
+
+
+def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters: MaintenanceParameters) -> None:
+    """Remove old files of the ops volume and old rows of its tables, but those of the newest publications."""
+    before = parameters.as_of - timedelta(days=parameters.record_retention_days)
+    newest = publications.newest_by_layer().values()
+    build_ids = {publication.build_id for publication in newest}
+    runs = {publication.job_run_id for publication in newest} | {build_id.partition("_")[0] for build_id in build_ids}
+    removed = lakehouse.ops.remove_records(before, build_ids | runs)
+    log.info("%d files on the ops volume removed: they were written before %s", removed, f"{before:%Y-%m-%d}")
+    verdicts = Verdicts(lakehouse)
+    verdicts.create()
+    try:
+        publications.remove(before)
+        verdicts.remove(before, build_ids)
+        for spec in (PUBLICATIONS, VERDICTS):
+            name = lakehouse.name(spec.name)
+            delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
+            lakehouse.spark.sql(f"OPTIMIZE {name}").collect()
+            lakehouse.spark.sql(f"VACUUM {name}").collect()
+    except PySparkException as error:
+        if not delta.is_concurrency_conflict(error):
+            raise
+        log.info("another run writes to the tables of ops now; they are left for the next maintenance")
 
 
 def _whole_tables(
@@ -127,8 +160,9 @@ def _maintain_layer(
     heads = restore_tables(lakehouse, newest.layer, newest)
     for table in newest.tables:
         name, expected = lakehouse.name(table), heads[table]
-        hours = _hours_needed(lakehouse, publications, newest.layer, table, parameters.as_of)
+        hours = _hours_needed(lakehouse, publications, newest.layer, table, parameters)
         try:
+            delta.set_retention(spark, name, parameters.table_retention_days)
             spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
             spark.sql(f"OPTIMIZE {name}").collect()
         except PySparkException as error:
@@ -162,17 +196,15 @@ def _maintain_layer(
         log.info("%s: another run published meanwhile; its files are left for the next maintenance", newest.layer)
 
 
-def _hours_needed(lakehouse: Lakehouse, publications: Publications, layer: str, table: str, as_of: datetime) -> int:
-    """Return for how many hours files are kept: 90 days, and what a newest publication, or an input of one, needs."""
-    needed = [publications.newest(layer)]
-    needed += [publications.inputs_of(other) for other, upstream in UPSTREAM_LAYER.items() if upstream == layer]
-    silver_of_gold = publications.inputs_of("gold")
-    if layer == "bronze" and silver_of_gold and silver_of_gold.upstream_seq:
-        needed.append(publications.get("bronze", silver_of_gold.upstream_seq))
-    versions = [one.tables[table] for one in needed if one and table in one.tables]
+def _hours_needed(
+    lakehouse: Lakehouse, publications: Publications, layer: str, table: str, parameters: MaintenanceParameters
+) -> int:
+    """Return how far back files are kept: as long as the parameter says, and as a publication in use needs them."""
+    needed, as_of, kept = publications.in_use(layer), parameters.as_of, timedelta(days=parameters.table_retention_days)
+    versions = [one.tables[table] for one in needed if table in one.tables]
     history = lakehouse.spark.sql(f"DESCRIBE HISTORY {lakehouse.name(table)}").select("version", "timestamp").collect()
     written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
     oldest = min((written[version] for version in versions if version in written), default=as_of)
     now = datetime.now(UTC)  # VACUUM counts back from the clock
-    reach = max(KEPT, now - oldest + timedelta(days=1), now - (as_of - KEPT))
+    reach = max(kept, now - oldest + timedelta(days=1), now - (as_of - kept))
     return math.ceil(reach.total_seconds() / 3600)

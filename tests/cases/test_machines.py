@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pyspark.sql import SparkSession
 
 from include.settings import load
 from laptop import compose_env, services, supervisor
@@ -214,6 +215,26 @@ def test_a_state_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written: Not a directory"):
         check_file_system(tmp_path / "file" / "state")
+
+
+def test_spark_unpacks_its_libraries_where_programs_may_run(spark: SparkSession) -> None:
+    """In the state folder, which is tried: `/tmp` is often mounted with noexec, and Spark's leftovers stay in it."""
+    (row,) = spark.sql("SELECT java_method('java.lang.System', 'getProperty', 'java.io.tmpdir') AS folder").collect()
+    assert row["folder"].endswith("/workspace/spark/scratch")
+
+
+@pytest.mark.parametrize("name", ["PYTHONSAFEPATH", "PYTHONPATH", "PYTHONHOME", "PYTHONOPTIMIZE"])
+def test_another_project_s_python_settings_do_not_reach_make(name: str, tmp_path: Path) -> None:
+    """PYTHONSAFEPATH would hide the project from its own commands, PYTHONPATH would bring foreign packages in."""
+    command = ["make", "--no-print-directory", "-f", str(compose_env.REPO / "Makefile"), "-f", "-", "shown"]
+    done = subprocess.run(
+        command,
+        input=f'shown:\n\t@echo "<$${{{name}-}}>"\n',
+        env={**os.environ, name: str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "<>\n", done.stdout + done.stderr
 
 
 # --- The file .env -------------------------------------------------------------------------------------------------

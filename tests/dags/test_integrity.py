@@ -85,8 +85,8 @@ def test_every_task_has_owner_retries_timeout_and_notifier(dags: dict[str, Any])
             assert task.execution_timeout
             assert task.on_failure_callback
             assert "upstream" in repr(task.weight_rule).lower(), "tasks near the end of a run come first"
-    for name in ("lakehouse_maintenance", "synthetic_feed"):
-        assert dags[name].is_paused_upon_creation
+    assert dags["synthetic_feed"].is_paused_upon_creation
+    assert dags["lakehouse_maintenance"].is_paused_upon_creation is False, "whatever Airflow's own default"
 
 
 def test_job_tasks_are_deferrable_in_the_pool_with_one_token_per_try(dags: dict[str, Any]) -> None:
@@ -252,10 +252,27 @@ def test_a_manual_run_gets_no_interval_from_the_clock() -> None:
     assert (interval.start, interval.end) == (at, at)
 
 
+def test_maintenance_begins_with_the_first_whole_week_of_a_new_lakehouse_and_then_makes_up_for_missed_ones() -> None:
+    import pendulum
+
+    from include.timetables import MaintenanceTimetable
+
+    def next_week(start: pendulum.DateTime | None, last: Any = None) -> Any:
+        timetable = MaintenanceTimetable("0 3 * * 0", "UTC", start)
+        return next_interval(MaintenanceTimetable.deserialize(timetable.serialize()), last, catchup=False)
+
+    now = pendulum.now("UTC")
+    newest_week = next_week(None)
+    assert newest_week <= now.subtract(weeks=1), "without a start, the newest complete week at once"
+    assert next_week(now) > now.subtract(hours=1), "nothing runs beside the first run"
+    assert next_week(now.subtract(weeks=3)) == newest_week, "the machine was off at the end of the week"
+    assert next_week(now.subtract(weeks=9), last=newest_week.subtract(weeks=4)) == newest_week
+
+
 def test_plugin_registers_timetable_links_and_listener() -> None:
-    from include.timetables import LandingDateTimetable
+    from include.timetables import LandingDateTimetable, MaintenanceTimetable
     from plugins.lakehouse_plugin import LakehousePlugin
 
-    assert LakehousePlugin.timetables == [LandingDateTimetable]
+    assert LakehousePlugin.timetables == [LandingDateTimetable, MaintenanceTimetable]
     assert [link.name for link in LakehousePlugin.operator_extra_links] == ["Verdict", "Data Docs"]
     assert LakehousePlugin.listeners

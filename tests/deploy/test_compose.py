@@ -49,7 +49,7 @@ def test_docker_compose_reads_it(tmp_path: Path) -> None:
 
 
 def test_the_services_that_there_are() -> None:
-    airflow = {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"}
+    airflow = {"airflow-init", "airflow-cleanup", "api-server", "scheduler", "dag-processor", "triggerer"}
     assert set(SERVICES) == airflow | {"postgres", "workspace", "deploy"}
     for name in airflow - {"airflow-init"}:
         assert SERVICES[name]["depends_on"] == {"airflow-init": {"condition": "service_completed_successfully"}}

@@ -128,6 +128,8 @@ class ClearedRun(Ended):
     """The processes of job tasks that outlived the run."""
     settings: dict[str, str]
     """Of the Spark that was started again."""
+    news: list[str]
+    """What `make run` could say within ten seconds after the services had been killed."""
 
 
 @pytest.fixture(scope="session")
@@ -176,9 +178,15 @@ def cleared_run(lake: Lake, first_run: FirstRun, spoiled_run: RejectedRun) -> Cl
     lake.wait_for(run.run_id, "bronze.build", "running")
     time.sleep(4)  # its process has begun to work by then
     lake.kill(*SERVICES)
-    ended = Ended.look(lake, lake.follow_to_success(run.run_id))
+    begun, news = time.monotonic(), list[str]()
+    while time.monotonic() - begun < 10 and len(news) < len(SERVICES):
+        news += lake.news()
+        time.sleep(0.2)
+    result = lake.follow_to_success(run.run_id)
+    lake.reconnect()
+    ended = Ended.look(lake, result)
     settings = dict(lake.sql("SET spark.sql.codegen.wholeStage") + lake.sql("SET spark.sql.catalogImplementation"))
-    return ClearedRun(**vars(ended), job_processes=lake.job_processes(), settings=settings)
+    return ClearedRun(**vars(ended), job_processes=lake.job_processes(), settings=settings, news=news)
 
 
 @pytest.fixture(scope="session")
@@ -187,8 +195,25 @@ def late_run(lake: Lake, source: Source, cleared_run: ClearedRun) -> Ended:
     shutil.rmtree(lake.state.landing / f"dt={FOURTH}")
     run_id = lake.trigger(FOURTH, FOURTH + timedelta(days=1))
     lake.wait_for(run_id, "check_landing", "up_for_retry")
-    lake.land(FOURTH, source.header, source.days[FOURTH].lines)
+    lake.land(FOURTH, source.header, source.days[FOURTH].lines, name="Bestellungen März.csv")
     return Ended.look(lake, lake.follow_to_success(run_id))
+
+
+@dataclass(frozen=True)
+class StartedAgain:
+    """The processes of the services before and after `up` has started what was dead."""
+
+    before: dict[str, int]
+    after: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def started_again(lake: Lake, late_run: Ended) -> StartedAgain:
+    """The supervisor and a service are killed, so that nobody starts them again but `up`."""
+    before = lake.pids()
+    lake.kill("supervisor", "airflow-dag-processor")
+    lake.up()
+    return StartedAgain(before, lake.pids())
 
 
 @dataclass(frozen=True)
@@ -201,7 +226,7 @@ class Stopped:
 
 
 @pytest.fixture(scope="session")
-def stopped(lake: Lake, late_run: Ended) -> Stopped:
+def stopped(lake: Lake, started_again: StartedAgain) -> Stopped:
     lake.session.close()
     services.down(lake.state)
     ports = (lake.state.workspace_port, lake.state.spark_port, lake.state.airflow_port)

@@ -25,7 +25,8 @@ from laptop import service_processes as processes
 from laptop.airflow_client import AirflowClient
 from laptop.follow import RunResult, TaskProgress, failure_reasons, follow
 from laptop.laptop_state import LaptopState
-from laptop.services import DAG, down, up
+from laptop.service_news import ServiceNews
+from laptop.services import ALL_SERVICES, DAG, down, up
 from laptop.spark_client import spark_session
 from machine.state_folder import private_folder, write_private
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
@@ -33,7 +34,8 @@ from spark_jobs.layers.registry import tables_of
 from spark_jobs.runtime.table_names import LAYERS
 from tools.build_wheel import ensure_wheel
 
-SERVICES = ("spark", "workspace", "airflow-scheduler", "airflow-triggerer")
+SERVICES = ("spark", *ALL_SERVICES[1:])
+"""All but the supervisor, which starts them again."""
 CENT = Decimal("0.01")
 EMAIL_KEY = "6b6579206f662074657374206c616b65686f7573657320616c6f6e6521212121"
 TABLES = tuple(table for layer in LAYERS for table in [spec.name for spec in tables_of(layer)])
@@ -57,6 +59,8 @@ class Lake:
 
     def __post_init__(self) -> None:
         self.client = AirflowClient(self.state)
+        self.up()
+        self.news = ServiceNews(self.state)
         self.spark = self.session.enter_context(spark_session(self.state))
 
     def reconnect(self) -> None:
@@ -74,16 +78,22 @@ class Lake:
                 time.sleep(2)
 
     def kill(self, *services: str) -> None:
-        """Kills these services, as the machine would if it ran out of memory, and starts what is missing."""
-        pids = {service.name: service.pid for service in processes.recorded_services(self.state)}
-        pids["spark"] = json.loads((self.state.pids / "spark.json").read_text())["pid"]
+        """Kill these services, as the machine would if it ran out of memory. The supervisor starts them again."""
+        pids = self.pids()
         victims = [psutil.Process(pids[name]) for name in services]
         for victim in victims:
             victim.kill()
         psutil.wait_procs(victims, timeout=10)
-        if set(services) != {"spark"}:  # the workspace itself starts Spark again
-            start_missing(self.state, self.settings)
-        self.reconnect()
+
+    def pids(self) -> dict[str, int]:
+        """The process of each service, and of Spark."""
+        pids = {service.name: service.pid for service in processes.recorded_services(self.state)}
+        return pids | {"spark": json.loads((self.state.pids / "spark.json").read_text())["pid"]}
+
+    def up(self) -> None:
+        """Start the services that do not run, from a shell as unlike ours as can be."""
+        with patch.dict(os.environ, {**HOSTILE, **self.settings}):
+            up(self.state)
 
     def job_processes(self) -> list[psutil.Process]:
         """The processes of job tasks."""
@@ -126,10 +136,10 @@ class Lake:
         names = [f"{layer}.{task}" for layer in LAYERS for task in ("build", "publish")]
         return [self.client.xcom(result.dag_id, result.run_id, name, "run_id") for name in names]
 
-    def land(self, day: date, header: bytes, lines: list[bytes]) -> None:
+    def land(self, day: date, header: bytes, lines: list[bytes], name: str = "orders.csv") -> None:
         folder = self.state.landing / f"dt={day}"
         folder.mkdir(exist_ok=True)
-        (folder / "orders.csv").write_bytes(header + b"".join(lines))
+        (folder / name).write_bytes(header + b"".join(lines))
 
     def contents(self) -> dict[str, list[str]]:
         """All rows of all published tables, audit columns aside, in a fixed order."""
@@ -176,15 +186,20 @@ def days_of(source: Path, days: set[date]) -> tuple[bytes, dict[date, Day]]:
     return header, found
 
 
-def start_missing(state: LaptopState, settings: Mapping[str, str]) -> None:
-    """Starts the services that do not run, with these LAKEHOUSE_* settings."""
-    with patch.dict(os.environ, settings):
-        up(state)
+HOSTILE = {
+    **dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("all_proxy", "ALL_PROXY"), "socks5h://127.0.0.1:9"),
+    **dict.fromkeys(("LANG", "LC_ALL"), "C"),
+}
+"""A shell behind proxies that lead nowhere, and without UTF-8."""
 
 
 @contextmanager
 def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> Iterator[Lake]:
-    """A new lakehouse in which that source has landed by order date; its DAG is paused. `settings` are LAKEHOUSE_*."""
+    """A new lakehouse in which that source has landed by order date; its DAG is paused. `settings` are LAKEHOUSE_*.
+
+    Its services are started from a shell as unlike ours as can be.
+    """
     main_state = LaptopState.from_environment()
     state = main_state.with_own_data(folder / "state")
     ensure_wheel(main_state)
@@ -196,9 +211,10 @@ def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> It
     file = folder / "source.csv"
     file.write_bytes(source)
     replay(file, state.landing)
+    umask = os.umask(0o077)
     try:
-        start_missing(state, settings)
         with ExitStack() as session:
             yield Lake(state, settings, session)
     finally:
+        os.umask(umask)
         down(state)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spark_jobs.runtime.table_names import LAYERS
-from tests.e2e.conftest import FOURTH, ClearedRun, Ended, FirstRun, RejectedRun, Source, Stopped, Totals
-from tests.e2e.lake import Lake
+from tests.e2e.conftest import FOURTH, ClearedRun, Ended, FirstRun, RejectedRun, Source, StartedAgain, Stopped, Totals
+from tests.e2e.lake import SERVICES, Lake
 
 
 def test_a_run_succeeds_and_its_gates_have_judged(first_run: FirstRun) -> None:
@@ -41,6 +41,12 @@ def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed
     assert cleared_run.job_processes == [], "a job's process outlived its run"
 
 
+def test_each_killed_service_is_named_within_ten_seconds(cleared_run: ClearedRun) -> None:
+    told = "\n".join(cleared_run.news)
+    for name in (*SERVICES[1:], "Spark"):
+        assert name in told, told
+
+
 def test_spark_has_the_settings_for_few_rows_when_it_was_started_again_too(cleared_run: ClearedRun) -> None:
     assert cleared_run.settings == {
         "spark.sql.codegen.wholeStage": "false",
@@ -61,6 +67,11 @@ def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, late_run: Ended
         text = path.read_text(encoding="utf-8", errors="replace")
         assert not [secret for secret in secrets if secret in text], path
         assert "XXXXXXXXX" not in text, path  # what DataCo has for e-mail addresses and passwords
+
+
+def test_up_starts_what_is_dead_and_leaves_the_rest_alone(started_again: StartedAgain) -> None:
+    changed = {name for name, pid in started_again.before.items() if started_again.after[name] != pid}
+    assert changed == {"supervisor", "airflow-dag-processor"}
 
 
 def test_down_leaves_no_process(stopped: Stopped) -> None:

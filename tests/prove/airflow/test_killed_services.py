@@ -44,6 +44,7 @@ def test_services_killed_at_any_moment(dataco: Path, tmp_path_factory: pytest.Te
             victims = victims_in_turn[round_ % len(victims_in_turn)]
             lake.kill(*victims)
             lake.follow_to_success(run_id)
+            lake.reconnect()
             assert lake.contents() == expected[full], f"round {round_}: {victims}"
             assert lake.job_processes() == [], f"round {round_}: a job's process outlived its run"
             killed[", ".join(victims)] += 1

@@ -191,9 +191,11 @@ class Lakehouse:
             assert verdict.success, verdict.lines()
             self.publish(build, verdict.fingerprint)
 
-    def maintain(self, as_of: str) -> None:
+    def maintain(self, as_of: str, **changes: str) -> None:
         limits = {"max_quarantined_percent": "5", "max_quarantined_lines": "5"}
-        maintain(self.jobs, MaintenanceParameters.from_texts(self._task() | {"as_of": as_of} | limits))
+        retention = {"table_retention_days": "90", "staging_retention_days": "7", "record_retention_days": "90"}
+        texts = self._task() | {"as_of": as_of} | limits | retention | changes
+        maintain(self.jobs, MaintenanceParameters.from_texts(texts))
 
     def published(self, table: str) -> DataFrame:
         newest = self.publications.newest(table.partition(".")[0])
