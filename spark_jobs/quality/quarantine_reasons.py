@@ -21,6 +21,7 @@ _MOST_TEXTS = 10_000
 """Lines of one file that are compared with the landed file, for each reason."""
 _MASK = "***"
 _SHOWN = 40  # characters of a value
+_MOST_VALUES = 3
 _KEYS = ("order_item_id", "order_id")
 _COLUMNS = {" ".join(column.source.split()).casefold(): column.name for column in COLUMNS}
 _WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
@@ -73,7 +74,8 @@ def quarantine_reasons(
 ) -> tuple[QuarantineReason, ...]:
     """Return the reasons, those with most lines first; `quarantined` has file, masked line and reasons of each line.
 
-    At most MOST_REASONS of them. A file that is gone, or has changed since, leaves the number of the line out.
+    At most MOST_REASONS of them, and then one for all others. A file that is gone, or has changed since, leaves the
+    number of the line out.
     """
     found: dict[str, _Found] = {}
     for file, text, reasons in quarantined:
@@ -85,7 +87,8 @@ def quarantine_reasons(
                 one.file, one.texts = file, set()
             if file == one.file and len(one.texts) < _MOST_TEXTS:
                 one.texts.add(text)
-    chosen = dict(sorted(found.items(), key=lambda item: (-item[1].lines, item[0]))[:MOST_REASONS])
+    ordered = sorted(found.items(), key=lambda item: (-item[1].lines, item[0]))
+    chosen, others = dict(ordered[:MOST_REASONS]), [one for _, one in ordered[MOST_REASONS:]]
     by_file: dict[str, dict[str, set[str]]] = {}
     for reason, one in chosen.items():
         by_file.setdefault(one.file, {})[reason] = one.texts
@@ -99,7 +102,7 @@ def quarantine_reasons(
             continue
         headers[file] = header
         places |= found_there
-    return tuple(
+    reasons = tuple(
         QuarantineReason(
             reason=reason,
             lines=one.lines,
@@ -110,6 +113,21 @@ def quarantine_reasons(
             remedy=_remedy(reason, places[reason].raw, encoding),
         )
         for reason, one in chosen.items()
+    )
+    if not others:
+        return reasons
+    dates = {day for one in others for day in one.dates}
+    return (
+        *reasons,
+        QuarantineReason(
+            reason=f"{len(others)} other {'reason' if len(others) == 1 else 'reasons'}",
+            lines=sum(one.lines for one in others),
+            dates=len(dates),
+            file=min(one.file for one in others),
+            line=None,
+            sample="",
+            remedy="",
+        ),
     )
 
 
@@ -171,7 +189,7 @@ def _sample(reason: str, masked: str, names: Sequence[str]) -> str:
     about = [name for name in names if name and re.search(rf"\b{name}\b", reason)]
     if reason == _ENCODING:
         about = [name for name in names if name and not values[name].isascii()]
-    about = about or [name for name in _KEYS if name in values]
+    about = about[:_MOST_VALUES] or [name for name in _KEYS if name in values]
     return ", ".join(f"{name} {_value(name, values[name])}" for name in about)
 
 

@@ -15,10 +15,10 @@ from datetime import date
 _UNFINISHED = re.compile(
     r"""
     ~.* | .*~ | \#.*\# |                                     # editors and office programs: locks, backups, autosaves
-    .*\.(?: part | partial | filepart | crdownload | opdownload | download    # browsers, WinSCP, rclone, rsync
-        | tmp\W?\w* | temp | inprogress | incomplete | uploading | writing    # whoever writes first and then renames
-        | aria2 | lftp-pget-status | !sync | !ut | lock | bak | sw[a-p] )
-    | .*[._] (?: _COPYING_ | gstmp )                         # Hadoop, gsutil
+    .*[._-](?: part | partial | filepart | crdownload | opdownload | download  # browsers, WinSCP, rclone, rsync
+        | tmp\W?\w* | temp | in_?progress | incomplete | upload(?:ing)? | writing    # whoever renames at the end
+        | aria2 | lftp-pget-status | !sync | !ut | lock | bak | sw[a-p]
+        | _COPYING_ | gstmp )                                # Hadoop, gsutil
     | .*\.csv\.[0-9a-f]{8}                                   # aws s3 cp
     | .*\.(?: tmp | temp | partial | crdownload | filepart )\.csv
     """,
@@ -87,7 +87,9 @@ def near_misses(names: Iterable[str], missing: Iterable[date]) -> list[str]:
         if is_hidden(name):
             continue
         days = sorted(_days_in(name) & wanted)
-        if days and name != folder_name(days[0]):
+        if days and is_unfinished(name):
+            found.append(f"{name!r} seems unfinished")
+        elif days and name != folder_name(days[0]):
             found.append(f"{name!r} should be {' or '.join(repr(folder_name(day)) for day in days)}")
         elif (year := _YEAR_ONLY.fullmatch(name)) and int(year[1]) in years:
             example = folder_name(years[int(year[1])])

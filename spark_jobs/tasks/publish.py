@@ -135,7 +135,7 @@ def _rebuild_if_stale(
     if not verdict.success:
         raise GateRejected(
             f"{stale.layer} was built again, since another run published meanwhile, and its gate rejects it:"
-            f" {'; '.join(failure.message for failure in verdict.failures[:5])}"
+            f" {' '.join(verdict.explanation())}"
         )
     return _Audited(build, verdict.fingerprint, (*audited.build_ids, build.build_id))
 

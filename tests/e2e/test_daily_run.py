@@ -29,6 +29,8 @@ def test_the_gate_stops_a_spoiled_day(first_run: FirstRun, spoiled_run: Rejected
     assert {tasks[f"{layer}.publish"].state for layer in LAYERS} == {"upstream_failed"}
     assert (spoiled_run.contents, spoiled_run.versions) == (first_run.contents, first_run.versions)
     assert str(FOURTH) in spoiled_run.reasons
+    assert f"first dt={FOURTH}/orders.csv line 2 (" in spoiled_run.reasons
+    assert "found 54 instead of 53" in spoiled_run.reasons
     assert spoiled_run.verdicts == [("bronze", False)]
 
 

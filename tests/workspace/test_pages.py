@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from html import escape
+
 import pytest
 import requests
 
@@ -74,8 +77,15 @@ def test_results_on_the_ops_volume_are_linked_and_shown(workspace: Workspace, br
     (docs / "index.html").write_text("<style>p{color:red}</style><p>Data Docs</p>")
     verdict = ops / "verdicts/bronze"
     verdict.mkdir(parents=True, exist_ok=True)
-    (verdict / f"{run['run_id']}.json").write_text('{"success": true}')
+    file = verdict / f"{run['run_id']}.json"
+    reasons = ["few_lines: 20 of 24.", "- wrong encoding: 20 lines, first dt=2018-01-02/orders.csv line 2 (<x>)."]
+    file.write_text(json.dumps({"success": False, "explanation": reasons}))
     text = browser.get(run["run_page_url"], timeout=5).text
+    assert "The gate forbids publishing" in text
+    assert all(f"<p>{escape(reason)}</p>" in text for reason in reasons)
+    file.write_text('{"success": true}')
+    text = browser.get(run["run_page_url"], timeout=5).text
+    assert "The gate forbids publishing" not in text
     link = f"/explore/data/volumes/spark_catalog/ops/files/data_docs/bronze/{run['run_id']}_0/index.html"
     assert f'href="{link}">Data Docs' in text
     assert f"verdicts/bronze/{run['run_id']}.json" in text
