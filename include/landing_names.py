@@ -17,7 +17,7 @@ _UNFINISHED = re.compile(
     r"""
     ~.* | .*~ | \#.*\# |                                     # editors and office programs: locks, backups, autosaves
     .*[._-](?: part | partial | filepart | crdownload | opdownload | download  # browsers, WinSCP, rclone, rsync
-        | tmp\W?\w* | temp | in_?progress | incomplete | upload(?:ing)? | writing    # whoever renames at the end
+        | tmp\W?\w* | temp | in_?progress | in_?transit | incomplete | upload(?:ing)? | writing   # renamed at the end
         | aria2 | lftp-pget-status | !sync | !ut | lock | bak | sw[a-p]
         | _COPYING_ | gstmp )                                # Hadoop, gsutil
     | .*\.csv\.[0-9a-f]{8}                                   # aws s3 cp

@@ -200,6 +200,9 @@ def failure_reasons(client: AirflowClient, result: RunResult, max_lines: int = 2
             continue
         found = error_lines(events)
         lines += [f"  {line}" for line in found[:max_lines]] or ["  its log has no error in it"]
+        if len(found) > max_lines:
+            page = client.run_page(result.dag_id, result.run_id)
+            lines.append(f"  and {len(found) - max_lines} more lines, in its log: {page}")
     if not lines and not result.succeeded:
         lines = [f"the run is {result.state}, but not every task has run: " + _states(result.tasks)]
     return lines

@@ -29,6 +29,8 @@ _FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",]*+)'
 _RECORD = re.compile(rf"{_FIELD}(?:,{_FIELD})*+")  # RFC 4180
 _ENCODING = "wrong encoding"
 _DUPLICATE = "exact duplicate"
+_ABOUT = ((r"^ambiguous date|^ordered ", ("order_date_dateorders", "shipping_date_dateorders")),)
+"""Columns that a reason is about and does not name."""
 _REMEDIES = (
     (r"wrong number of fields: found 1 ", "Values must be separated by commas, as in the header."),
     (
@@ -46,7 +48,13 @@ _REMEDIES = (
     ),
     (r"is not a known value", "If the value is right, add it to its value_set in gx/suites/bronze_rows.json."),
     (r"occurs more than once", "Deliver an order item once in a file; where it changes, in a later file or date."),
-    (r"e-mail address", "An address may stand in the column Customer Email only, where it is hashed."),
+    (
+        r"e-mail address",
+        "An address may stand in the column Customer Email only, where it is hashed. If it is none, leave its column"
+        " out of the setting email_columns.",
+    ),
+    (r"^ordered after", "Does the day stand before the month (date_order), or is max_order_days_ahead too small?"),
+    (r"^ordered more than", "If the date is right, raise max_order_age_days."),
 )
 
 
@@ -102,7 +110,7 @@ def quarantine_reasons(
             continue
         headers[file] = header
         places |= found_there
-    reasons = tuple(
+    explained = tuple(
         QuarantineReason(
             reason=reason,
             lines=one.lines,
@@ -115,10 +123,10 @@ def quarantine_reasons(
         for reason, one in chosen.items()
     )
     if not others:
-        return reasons
+        return explained
     dates = {day for one in others for day in one.dates}
     return (
-        *reasons,
+        *explained,
         QuarantineReason(
             reason=f"{len(others)} other {'reason' if len(others) == 1 else 'reasons'}",
             lines=sum(one.lines for one in others),
@@ -187,6 +195,7 @@ def _sample(reason: str, masked: str, names: Sequence[str]) -> str:
         return f"{shown}..." if shown else ""
     values = dict(zip(names, fields, strict=True))
     about = [name for name in names if name and re.search(rf"\b{name}\b", reason)]
+    about += [name for pattern, some in _ABOUT if re.search(pattern, reason) for name in some if name in values]
     if reason == _ENCODING:
         about = [name for name in names if name and not values[name].isascii()]
     about = about[:_MOST_VALUES] or [name for name in _KEYS if name in values]

@@ -37,6 +37,7 @@ from spark_jobs.storage.order_file import CHUNK, OrderFile, read_order_file
 from spark_jobs.tables.source import SOURCE_NAMES, SourceFormat
 
 MANIFEST = "_manifest.json"
+_LONGEST_RECORD = 1 << 16
 _READINGS = 3
 _PAUSE = 1.0  # seconds between two readings of a file that changes
 
@@ -60,8 +61,8 @@ class Landing:
     """The dates that have landed, also those without orders."""
     missing: dict[date, str] = field(default_factory=dict)
     """The dates that have not landed, each with the reason; empty unless missing dates were allowed."""
-    ignored: tuple[str, ...] = ()
-    """What stands beside finished files and seems unfinished, or empty: relative to the landing root."""
+    notes: tuple[str, ...] = ()
+    """What seems unfinished, beside files that are finished."""
 
     @property
     def lines(self) -> int:
@@ -85,7 +86,7 @@ def landed_files(
     missing: dict[date, str] = {}
     paths: list[tuple[Path, date]] = []
     refused: list[str] = []
-    ignored: list[str] = []
+    notes: list[str] = []
     for day in interval.dates():
         folder = landing_root / folder_name(day)
         try:
@@ -100,7 +101,7 @@ def landed_files(
         for path in entries or ():
             name = path.relative_to(landing_root).as_posix()
             if is_unfinished(path.name):
-                ignored.append(name)
+                notes.append(f"{name} seems to be unfinished, and is ignored")
             elif not is_ignored(path.name):
                 refused += [f"{name!r} {problem}"] if (problem := _problem(path)) else []
                 paths.append((path, day))
@@ -121,8 +122,10 @@ def landed_files(
     _check_headers(files)
     dates = [day for day in interval.dates() if day not in missing]
     _check_manifests(landing_root, dates, files)
-    ignored += [f"{file.path} (it is empty)" for file in files if file.header is None]
-    return Landing(tuple(files), tuple(dates), dict(sorted(missing.items())), tuple(sorted(ignored)))
+    notes += [f"{file.path} is empty" for file in files if file.header is None]
+    cut_off = [file.path for file in files if file.lines and _is_cut_off(landing_root / file.path)]
+    notes += [f"{path} ends within a record: was it cut off?" for path in cut_off]
+    return Landing(tuple(files), tuple(dates), dict(sorted(missing.items())), tuple(sorted(notes)))
 
 
 def check_unchanged(landing_root: Path, files: Sequence[LandedFile]) -> None:
@@ -200,6 +203,15 @@ def _landed_file(landing_root: Path, path: Path, day: date, source_format: Sourc
         if before == _state(path) == (file.size, file.modified_ns):
             return file
     raise _changed(landing_root, [name])
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Tell whether a file ends without a line end, and in a line with fewer fields than a record has."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _LONGEST_RECORD))
+        end = stream.read()
+    last = end.replace(b"\r", b"\n").rpartition(b"\n")[2]
+    return bool(last.strip()) and last.count(b",") < len(SOURCE_NAMES) - 1
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -107,10 +107,7 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
             "files": len(landing.files),
             "blank": sum(file.blank for file in landing.files),
         },
-        notes=(
-            *(f"{name} seems to be no finished order file, and is ignored" for name in landing.ignored),
-            *_ignored(landing.files),
-        ),
+        notes=(*landing.notes, *_ignored(landing.files)),
         missing_dates={str(day): reason for day, reason in landing.missing.items()},
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -62,6 +64,7 @@ FOLDERS: list[tuple[str, dict[str, bytes | None] | None, str]] = [
     ("write, then rename, with a number", {"orders.csv.tmp-4711": ROWS}, BY_NAME),
     ("write, then rename, as .tmp.csv", {"orders.tmp.csv": ROWS}, BY_NAME),
     ("write, then rename, as .upload", {"orders.csv.upload": ROWS, "more.csv_uploading": ROWS}, BY_NAME),
+    ("write, then rename, as .in_transit", {"orders.csv.in_transit": ROWS}, BY_NAME),
     ("capitals", {"ORDERS.CSV.FILEPART": ROWS}, BY_NAME),
     ("Syncthing", {"~syncthing~orders.csv.tmp": ROWS}, BY_NAME),
     ("finished beside unfinished", {"orders.csv": ROWS, ".orders2.csv.Xa81sd": ROWS}, ""),
@@ -95,8 +98,8 @@ def test_the_build_knows_what_has_not_landed(tmp_path: Path, holds: dict[str, by
         assert "2018-01-02: it" in str(refused.value)
         assert said in str(refused.value)
     beside = sorted(name for name in holds or {} if name.startswith(".orders2") or not (holds or {})[name])
-    ignored = {name.removeprefix("dt=2018-01-02/").removesuffix(" (it is empty)") for name in landing.ignored}
-    assert said or ignored == set(beside) - {"_SUCCESS"}, "what stands beside a finished file is named"
+    named = {note.removeprefix("dt=2018-01-02/").partition(" ")[0] for note in landing.notes if "cut off" not in note}
+    assert said or named == set(beside) - {"_SUCCESS"}, "what stands beside a finished file is named"
 
 
 @pytest.mark.parametrize(("holds", "said"), [pytest.param(*case[1:], id=case[0]) for case in FOLDERS])
@@ -159,12 +162,12 @@ def test_a_near_miss_is_named(tmp_path: Path, workspace: TinyWorkspace, name: st
 
 
 @contextmanager
-def written_on(path: Path, every: float) -> Iterator[None]:
-    """Write a byte to a file again and again, as a slow delivery does."""
-    done = threading.Event()
+def written_on(path: Path, every: float, seconds: float = 600) -> Iterator[None]:
+    """Write blank lines to a file again and again, for some time, as a slow delivery does."""
+    done, end = threading.Event(), time.monotonic() + seconds
 
     def write() -> None:
-        while not done.wait(every):
+        while not done.wait(every) and time.monotonic() < end:
             with path.open("ab") as file:
                 file.write(b"\r\n")
 
@@ -178,15 +181,36 @@ def written_on(path: Path, every: float) -> Iterator[None]:
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
-    path = fill(tmp_path, {"orders.csv": HEADER + b"x,y\r\n" * 4_000_000}) / "dt=2018-01-02" / "orders.csv"
+    path = fill(tmp_path, {"orders.csv": HEADER + b"x,y\r\n" * 1_000_000}) / "dt=2018-01-02" / "orders.csv"
     with written_on(path, 0.002), pytest.raises(LandingChanged, match=r"dt=2018-01-02/orders\.csv"):
         landed_files(tmp_path, FIRST)
-    with written_on(path, 0.002):
-        threading.Timer(0.5, path.write_bytes, [ROWS]).start()  # still written on, yet read in no time
+    with written_on(path, 0.002, seconds=0.3):  # the second reading begins a second after the first one
         landing = landed_files(tmp_path, FIRST)
-    assert landing.lines == 1
+    assert landing.lines == 1_000_000
     path.write_bytes(ROWS + b"y\r\n")
     with pytest.raises(LandingChanged, match="changed while they were read"):
+        check_unchanged(tmp_path, landing.files)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_cut_off"),
+    [
+        (HEADER + b",".join([b"x"] * 53), False),
+        (HEADER + b",".join([b"x"] * 53) + b"\r\n", False),
+        (HEADER + b",".join([b"x"] * 53) + b"\r\nx,y,z", True),
+        (HEADER + b"x,y,z\r\n", False),
+        (HEADER.strip(), False),
+    ],
+)
+def test_a_file_that_ends_within_a_record_is_noted(tmp_path: Path, content: bytes, is_cut_off: bool) -> None:
+    landing = landed_files(fill(tmp_path, {"orders.csv": content}), FIRST)
+    assert landing.notes == (("dt=2018-01-02/orders.csv ends within a record: was it cut off?",) if is_cut_off else ())
+
+
+def test_a_file_whose_time_is_set_after_it_was_read_is_read_again(tmp_path: Path) -> None:
+    landing = landed_files(fill(tmp_path, {"orders.csv": ROWS}), FIRST)
+    os.utime(tmp_path / "dt=2018-01-02" / "orders.csv", (1, 1))
+    with pytest.raises(LandingChanged):
         check_unchanged(tmp_path, landing.files)
 
 
