@@ -17,6 +17,7 @@ from laptop.follow import error_lines
 from laptop.laptop_state import LaptopState
 from laptop.rejected import newest_rejection
 from machine.command_line import UserError
+from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.runtime.errors import HeaderRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
@@ -157,6 +158,42 @@ def test_the_quarantined_lines_of_a_rejected_build_can_be_queried(
     ).collect()
     assert len(rows) == sum(reason.lines for reason in verdict.quarantine)
     assert any(row["reasons"] == [UNKNOWN_STATUS] and row["source_file"] == B for row in rows)
+
+
+def test_a_file_that_is_gone_leaves_the_number_of_the_line_out(tmp_path: Path) -> None:
+    rows = [(B, "***", ["broken quoting"]), (A, "***", ["broken quoting"]), (A, "***", ["broken quoting"])]
+    (found,) = quarantine_reasons(rows, tmp_path, "windows-1252")
+    assert found.text.startswith(f"broken quoting: 3 lines, first {A}. Put a value")
+
+
+def test_many_reasons_end_in_one_for_all_others(tmp_path: Path) -> None:
+    rows = [(A, "***", [f"wrong number of fields: found {n} instead of 53"]) for n in range(1, 21) for _ in range(n)]
+    *found, others = quarantine_reasons(rows, tmp_path, "windows-1252")
+    assert [reason.lines for reason in found] == [*range(20, 8, -1)]
+    assert others.text == f"8 other reasons: {sum(range(1, 9))} lines, first {A}."
+
+
+@pytest.mark.parametrize(
+    ("setting", "written", "said"),
+    [
+        ("windows-1252", "utf-8", "is read as windows-1252: set source_encoding to utf-8"),
+        (
+            "utf-8",
+            "windows-1252",
+            "is read as utf-8: set source_encoding to windows-1252",
+        ),
+    ],
+)
+def test_the_other_encoding_is_named(tmp_path: Path, setting: str, written: str, said: str) -> None:
+    name = "order_city"
+    values = {**order_item(2, day=1), "Order City": "Zürich"}
+    row = ",".join(values[column] for column in SOURCE_NAMES).encode(written)
+    (tmp_path / "dt=2018-01-01").mkdir()
+    (tmp_path / A).write_bytes(",".join(SOURCE_NAMES).encode() + b"\r\r\n" + row)
+    masked = row.decode("utf-8" if setting == "utf-8" else "windows-1252", "replace").replace("hunter2", "***")
+    (found,) = quarantine_reasons([(A, masked, ["wrong encoding"])], tmp_path, setting)
+    assert (found.line, found.sample[: len(name)]) == (3, name)
+    assert said in found.remedy
 
 
 HEADER = ",".join(SOURCE_NAMES)
