@@ -20,6 +20,8 @@ BUILD = {
     "--landing-root": "landing", "--source-encoding": "windows-1252", "--email-secret": "lakehouse/key",
     "--allow-missing-dates": "false", "--max-quarantined-percent": "5", "--max-quarantined-lines": "5",
     "--fewer-lines-warning-percent": "50", "--fewer-lines-critical-percent": "0",
+    "--date-order": "auto", "--max-order-age-days": "7305", "--max-order-days-ahead": "0",
+    "--null-words": "NULL", "--email-columns": "all",
 }  # fmt: skip
 
 
