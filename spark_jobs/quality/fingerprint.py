@@ -28,8 +28,16 @@ def fingerprint(lakehouse: Lakehouse, build: Build) -> str:
 
     Raises BuildMissing.
     """
-    digests = {table: staging.verify(lakehouse, table, staged) for table, staged in build.staged.items()}
-    return _fingerprint(build, digests)
+    return _fingerprint(build, _digests(lakehouse, build))
+
+
+def is_as_staged(lakehouse: Lakehouse, build: Build) -> bool:
+    """Return whether the staging is still as the build wrote it, whatever code looks. Raises BuildMissing."""
+    return _digests(lakehouse, build) == {table: staged.digest for table, staged in build.staged.items()}
+
+
+def _digests(lakehouse: Lakehouse, build: Build) -> dict[str, str]:
+    return {table: staging.verify(lakehouse, table, staged) for table, staged in build.staged.items()}
 
 
 def _fingerprint(build: Build, digests: Mapping[str, str]) -> str:

@@ -41,6 +41,10 @@ class BuildMissing(LakehouseError):
     """No build of that job run is recorded, or its staging is gone."""
 
 
+class BuildUnreadable(LakehouseError):
+    """Another version of the code recorded a build, in a shape that this one does not know."""
+
+
 class UpstreamMissing(LakehouseError):
     """The upstream layer has no publication yet, so there is nothing to build from."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.runtime.errors import BuildMissing
+from spark_jobs.runtime.errors import BuildMissing, BuildUnreadable
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.storage.ops_volume import OpsVolume, build_file
@@ -79,7 +79,7 @@ class Build:
 
     @classmethod
     def load(cls, ops: OpsVolume, layer: str, job_run_id: str) -> Build:
-        """Read the newest build of a job run. Raises BuildMissing."""
+        """Read the newest build of a job run. Raises BuildMissing and BuildUnreadable."""
         record = ops.read_json(build_file(layer, job_run_id))
         if record is None:
             raise BuildMissing(
@@ -90,14 +90,20 @@ class Build:
         def pinned(name: str) -> PinnedPublication | None:
             return PinnedPublication(**record[name]) if record[name] else None
 
-        return cls(
-            **{
-                **record,
-                "parameters": BuildParameters.from_texts(record["parameters"]),
-                "previous": pinned("previous"),
-                "upstream": pinned("upstream"),
-                "previous_upstream": pinned("previous_upstream"),
-                "staged": {table: StagedTable.from_dict(staged) for table, staged in record["staged"].items()},
-                "notes": tuple(record["notes"]),
-            }
-        )
+        try:
+            return cls(
+                **{
+                    **record,
+                    "parameters": BuildParameters.from_texts(record["parameters"]),
+                    "previous": pinned("previous"),
+                    "upstream": pinned("upstream"),
+                    "previous_upstream": pinned("previous_upstream"),
+                    "staged": {table: StagedTable.from_dict(staged) for table, staged in record["staged"].items()},
+                    "notes": tuple(record["notes"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise BuildUnreadable(
+                f"another version of the code recorded the build of {layer} by job run {job_run_id}, and this one"
+                f" cannot read it ({error!r}): run the job {layer}_build again"
+            ) from error

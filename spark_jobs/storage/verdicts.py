@@ -197,8 +197,8 @@ class Verdicts:
             f"DELETE FROM {self._name} WHERE audited_at < TIMESTAMP'{moment}' AND build_id NOT IN ({listed})"  # noqa: S608
         ).collect()
 
-    def has_success(self, layer: str, build_id: str, fingerprint: str) -> bool:
-        """Return whether the newest verdict on exactly this is a success."""
+    def success(self, layer: str, build_id: str, fingerprint: str) -> dict[str, Any] | None:
+        """Return the newest verdict on exactly this, as its JSON file has it; None where it is no success."""
         rows = (
             self._spark.table(self._name)
             .where((F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint))
@@ -206,4 +206,4 @@ class Verdicts:
             .limit(1)
             .collect()
         )
-        return bool(rows and rows[0]["success"])
+        return json.loads(rows[0]["verdict"]) if rows and rows[0]["success"] else None

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_jobs.quality.fingerprint import fingerprint
+from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
+from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import GateRejected, PublicationConflict
 from spark_jobs.storage import staging
@@ -53,6 +54,8 @@ class _Audited:
     fingerprint: str
     build_ids: tuple[str, ...]
     """The build, and the stale ones before it: a retry needs their staging until there is a publication."""
+    code_changed: bool = False
+    """Whether it was audited by other code or other rules than these: a deploy came in between."""
 
 
 def _publish(lakehouse: Lakehouse, publications: Publications, parameters: PublishParameters) -> Publication:
@@ -92,15 +95,23 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> _Audited:
         raise GateRejected(
             f"{name} is not what job run {parameters.build_job_run_id} built last ({build.build_id}): publish that one"
         )
-    found = fingerprint(lakehouse, build)
-    if found != parameters.fingerprint:
+    verdict = Verdicts(lakehouse).success(build.layer, build.build_id, parameters.fingerprint)
+    if verdict is None:
         raise GateRejected(
-            f"{name} is no longer what was audited: its staging, its parameters, the rules or the code changed since"
-            f" (fingerprint {found[:12]}, audited {parameters.fingerprint[:12]}). Run the layer's build again"
+            f"{name} has no successful verdict for fingerprint {parameters.fingerprint[:12]} in ops.verdicts."
+            " Run the layer's build again"
         )
-    if not Verdicts(lakehouse).has_success(build.layer, build.build_id, found):
-        raise GateRejected(f"{name} has no successful verdict for fingerprint {found[:12]} in ops.verdicts")
-    return _Audited(build, found, (build.build_id,))
+    code_changed = (verdict.get("rules"), verdict.get("code_version")) != (rules_hash(build.layer), code_version())
+    # Other code makes other fingerprints: what it staged can still be compared.
+    unchanged = (
+        is_as_staged(lakehouse, build) if code_changed else fingerprint(lakehouse, build) == verdict["fingerprint"]
+    )
+    if not unchanged:
+        raise GateRejected(
+            f"{name} is no longer what was audited (fingerprint {parameters.fingerprint[:12]}): its staging or its"
+            " record changed since. Run the layer's build again"
+        )
+    return _Audited(build, parameters.fingerprint, (build.build_id,), code_changed)
 
 
 def _is_stale(build: Build, newest: Publication | None, publications: Publications) -> bool:
@@ -123,18 +134,24 @@ def _rebuild_if_stale(
 ) -> _Audited:
     """Return the same build, or, where it is stale, one that this run builds and audits on the newest publication.
 
+    A build that other code or other rules audited is stale as well: what is published is what these make of it.
+
     Raises GateRejected where the audit rejects it.
     """
     stale = audited.build
-    if not _is_stale(stale, newest, publications):
+    if audited.code_changed:
+        reason = "the code or the rules changed since its audit"
+    elif _is_stale(stale, newest, publications):
+        reason = "another run published meanwhile"
+    else:
         return audited
-    log.info("%s: another run published since build %s began; building again", stale.layer, stale.build_id)
+    log.info("%s: build %s is stale, since %s; building again", stale.layer, stale.build_id, reason)
     this_run = replace(stale.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
     build = build_layer(lakehouse, this_run, f"{this_run.build_id}_{attempt}")
     verdict = audit_build(lakehouse, build)
     if not verdict.success:
         raise GateRejected(
-            f"{stale.layer} was built again, since another run published meanwhile, and its gate rejects it:"
+            f"{stale.layer} was built again, since {reason}, and its gate rejects it:"
             f" {' '.join(verdict.explanation())}"
         )
     return _Audited(build, verdict.fingerprint, (*audited.build_ids, build.build_id))

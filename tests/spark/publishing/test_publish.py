@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,14 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.errors import BuildMissing, GateRejected, NothingLanded, PublicationConflict, TableDropped
+from spark_jobs.runtime.errors import (
+    BuildMissing,
+    BuildUnreadable,
+    GateRejected,
+    NothingLanded,
+    PublicationConflict,
+    TableDropped,
+)
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.ops_volume import build_file, publication_file
 from spark_jobs.storage.publications import Publication, Publications
@@ -197,7 +205,7 @@ def test_nothing_is_published_without_a_successful_verdict(lakehouse: Lakehouse,
         lakehouse.publish(build, _reject(lakehouse, build))
     day.land(2)
     other = lakehouse.build("bronze", day.start, day.end)
-    with pytest.raises(GateRejected, match=f"fingerprint .*, audited {fingerprint[:12]}"):
+    with pytest.raises(GateRejected, match=f"no successful verdict for fingerprint {fingerprint[:12]}"):
         lakehouse.publish(other, fingerprint)
     assert newest(lakehouse) == before
 
@@ -246,37 +254,97 @@ def test_staging_that_changed_after_the_audit_is_not_published(lakehouse: Lakeho
     assert newest(lakehouse) == before
 
 
-FINGERPRINT_ELSEWHERE = """
-import sys
+AUDITED_ELSEWHERE = """
+import json, sys
 from pathlib import Path
 from spark_jobs.quality.fingerprint import fingerprint_as_built
+from spark_jobs.quality.rules import rules_hash
+from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.ops_volume import OpsVolume
-print(fingerprint_as_built(Build.load(OpsVolume(Path(sys.argv[1])), "bronze", sys.argv[2])))
+build = Build.load(OpsVolume(Path(sys.argv[1])), "bronze", sys.argv[2])
+audited = {"fingerprint": fingerprint_as_built(build), "rules": rules_hash("bronze"), "code_version": code_version()}
+print(json.dumps(audited))
 """
 
 
-@pytest.mark.parametrize("changed", ["spark_jobs/layers/bronze/values.py", "gx/suites/bronze_rows.json"])
-def test_a_verdict_by_another_wheel_or_suite_publishes_nothing(
-    lakehouse: Lakehouse, day: Day, tmp_path: Path, changed: str
-) -> None:
+@dataclass
+class OtherCode:
+    """A copy of the code and the rules, as another deploy has them."""
+
+    folder: Path
+    lakehouse: Lakehouse
+
+    def audit(self, build: Build) -> str:
+        """Approves a build; the fingerprint of the verdict."""
+        command = [sys.executable, "-c", AUDITED_ELSEWHERE, str(self.lakehouse.ops.root), build.job_run_id]
+        done = subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True)
+        audited = replace(self.lakehouse.approve(build), **json.loads(done.stdout))
+        Verdicts(self.lakehouse.jobs).append(audited)
+        return audited.fingerprint
+
+
+@pytest.fixture
+def other_code(lakehouse: Lakehouse, tmp_path: Path) -> OtherCode:
     for package in ("spark_jobs", "gx"):
         shutil.copytree(REPO / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    day.land(1)
+    return OtherCode(tmp_path, lakehouse)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "other"),
+    [
+        ("spark_jobs/layers/bronze/values.py", "# a comment\n", "# another comment\n"),
+        ("gx/suites/bronze_rows.json", '"max_value": ', '"max_value": 1'),
+        ("gx/rules/bronze.quarantine.yml", "rules:", "rules:  # all of them"),
+    ],
+)
+def test_a_deploy_between_audit_and_publish_makes_publish_build_again(
+    lakehouse: Lakehouse, day: Day, other_code: OtherCode, file: str, text: str, other: str
+) -> None:
+    items = day.land(2)
     build = lakehouse.build("bronze", day.start, day.end)
+    changed = other_code.folder / file
+    content = changed.read_text()
+    changed.write_text(content.replace(text, other) if text in content else content + other)
+    fingerprint = other_code.audit(build)
+    assert fingerprint != lakehouse.approve(build).fingerprint
+    publication = lakehouse.publish(build, fingerprint)
+    assert publication.build_id != build.build_id
+    assert (publication.gate_fingerprint, publication.code_version) == (fingerprint, code_version())
+    assert lakehouse.publish(build, fingerprint) == publication, "a retry finds it"
+    assert day.published() == items
+    assert not {build.build_id, publication.build_id} & set(lakehouse.staging()), "staging is left"
 
-    def fingerprint() -> str:
-        command = [sys.executable, "-c", FINGERPRINT_ELSEWHERE, str(lakehouse.ops.root), build.job_run_id]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
-    same = fingerprint()
-    assert same == lakehouse.approve(build).fingerprint
-    with (tmp_path / changed).open("a") as file:
-        file.write("\n")
-    other = fingerprint()
-    assert other != same
-    with pytest.raises(GateRejected, match=f"no longer what was audited.*audited {other[:12]}"):
-        lakehouse.publish(build, other)
+def test_what_is_built_again_after_a_deploy_is_judged_by_the_new_rules_and_only_as_it_was_staged(
+    lakehouse: Lakehouse, day: Day, other_code: OtherCode
+) -> None:
+    day.land(2)
+    build = lakehouse.build("bronze", day.start, day.end)
+    with (other_code.folder / "spark_jobs/layers/bronze/values.py").open("a") as changed:
+        changed.write("\n")
+    fingerprint = other_code.audit(build)
+    before = newest(lakehouse)
+    day.land(1, *[NOT_AN_ITEM] * 10)
+    with pytest.raises(GateRejected, match=f"the code or the rules changed.*gate rejects it: .*{day.start}"):
+        lakehouse.publish(build, fingerprint)
+    (file,) = (lakehouse.staging_root / build.staged["bronze.order_items"].folder).glob("*.parquet")
+    file.write_bytes(file.read_bytes() + b"0")
+    with pytest.raises(GateRejected, match="no longer what was audited"):
+        lakehouse.publish(build, fingerprint)
+    assert newest(lakehouse) == before
+
+
+def test_a_record_of_another_shape_is_named(lakehouse: Lakehouse, day: Day) -> None:
+    day.land(1)
+    build, fingerprint = day.approved()
+    path = build_file("bronze", build.job_run_id)
+    record = lakehouse.ops.read_json(path)
+    assert record is not None
+    lakehouse.ops.write_json(path, {**record, "of_tomorrow": 1})
+    with pytest.raises(BuildUnreadable, match=f"job run {build.job_run_id}.*of_tomorrow.*run the job bronze_build"):
+        lakehouse.publish(build, fingerprint)
 
 
 def test_dates_that_another_run_published_meanwhile_are_built_again(lakehouse: Lakehouse, day: Day) -> None:

@@ -39,19 +39,19 @@ def verdicts(new_lakehouse: Callable[[], Lakehouse]) -> Verdicts:
 
 
 def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
-    assert verdicts.has_success("gold", "5_0", FINGERPRINT)
+    assert verdicts.success("gold", "5_0", FINGERPRINT) == YES.as_dict()
     for layer in ("bronze", "silver"):
-        assert not verdicts.has_success(layer, "5_0", FINGERPRINT)
+        assert not verdicts.success(layer, "5_0", FINGERPRINT)
     for build in ("4_0", "5_1"):
-        assert not verdicts.has_success("gold", build, FINGERPRINT)
+        assert not verdicts.success("gold", build, FINGERPRINT)
     for fingerprint in ("4" * 64, "6" * 64):
-        assert not verdicts.has_success("gold", "5_0", fingerprint)
+        assert not verdicts.success("gold", "5_0", fingerprint)
 
 
 def test_of_several_words_the_newest_counts(verdicts: Verdicts) -> None:
     for word in (False, True, False):
         verdicts.append(replace(YES, build_id="6_0", success=word))
-        assert verdicts.has_success("gold", "6_0", FINGERPRINT) is word
+        assert bool(verdicts.success("gold", "6_0", FINGERPRINT)) is word
 
 
 def test_a_row_says_what_the_verdict_says(verdicts: Verdicts) -> None:
