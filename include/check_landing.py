@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from airflow.sdk import BaseOperator
 
-from include.failures import FileMissing, LandingIncomplete
+from include.failures import FileMissing, IntervalRefused, LandingIncomplete
 from include.intervals import days, landing_dates, spans
 from include.landing_names import Entry, folder_name, near_misses, why_not_landed
 from include.settings import SETTINGS, Settings
@@ -51,6 +51,9 @@ class CheckLanding(BaseOperator):
         if missing:
             message = _sentence(root, missing, len(expected), [str(entry["name"]) for entry in entries])
             if not self.settings.allow_missing_dates or len(missing) == len(expected):
+                given_up = datetime.now(UTC) + self.settings.landing_retries * self.settings.landing_retry_delay
+                if ahead := [day for day in missing if datetime.combine(day, time(), UTC) > given_up]:
+                    raise IntervalRefused(f"{message} {spans(ahead)} lies ahead: run it when it has landed.")
                 raise LandingIncomplete(
                     f"{message} Deliver them (for a day without orders a file with a header only), or tolerate missing "
                     "dates with LAKEHOUSE_ALLOW_MISSING_DATES=true."

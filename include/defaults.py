@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.module_loading import import_string
 
+from include.failures import RETRY_POLICY
 from include.settings import SETTINGS, Settings
 
 
@@ -15,6 +16,7 @@ def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
     return {
         "owner": settings.owner,
         "retries": settings.retries,
+        "retry_policy": RETRY_POLICY,
         "retry_delay": settings.retry_delay,
         "retry_exponential_backoff": 2,
         "max_retry_delay": settings.max_retry_delay,

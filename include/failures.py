@@ -1,25 +1,53 @@
-"""The errors of the Airflow side: what may succeed on another try, and what no retry can change.
-
-A task raises `Transient` for the first kind, which Airflow retries, and `Refusal` for the second, which fails once.
-"""
+"""The errors of the Airflow side, and the one list of what may succeed on another try: everything else fails once."""
 
 from __future__ import annotations
 
 import re
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
-DEFINITE_JOB_ERRORS = (
-    "BuildMissing",
-    "GateRejected",
-    "HeaderRefused",
-    "IntervalRefused",
-    "ParameterRefused",
-    "SecretMissing",
-    "UnknownExpectation",
+import aiohttp
+import requests
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowRuntimeError,
+    AirflowTaskTimeout,
 )
-"""The errors of spark_jobs.runtime.errors that a second job run would repeat. All other failures of a job are retried:
-the loss of Spark, a publication conflict, files that are still being delivered."""
+
+CALL_ERRORS = (
+    AirflowException,
+    AirflowRuntimeError,
+    requests.exceptions.RequestException,
+    aiohttp.ClientError,
+    TimeoutError,
+)
+"""Errors of a call of the Databricks API: the look-up of the connection, the network, the answer, a status that refuses
+it."""
+
+TRANSIENT_JOB_ERRORS = (
+    # The jobs' own, of spark_jobs.runtime.errors.
+    *("NothingLanded", "LandingChanged", "LandingRefused", "ManifestMismatch"),  # files that are still being delivered
+    *("UpstreamMissing", "PublicationConflict"),  # other runs are under way
+    "BuildUnreadable",  # a deploy came between build and audit
+    # Of Spark: lost, or out of disk or memory. Errors with a reason in the data or the query have other names.
+    *("RetryException", "SparkConnectException", "SparkConnectGrpcException", "SparkException", "UnknownException"),
+    *("_InactiveRpcError", "_MultiThreadedRendezvous", "PySparkAssertionError"),
+    "AnalysisException",  # also where the catalog is away for a moment
+    # Of Delta: another writer was first.
+    *("ConcurrentAppendException", "ConcurrentDeleteDeleteException", "ConcurrentDeleteReadException"),
+    *("ConcurrentTransactionException", "ConcurrentWriteException", "DeltaConcurrentModificationException"),
+    *("MetadataChangedException", "ProtocolChangedException"),
+    # Of the machine.
+    *("OSError", "BlockingIOError", "FileNotFoundError", "InterruptedError", "PermissionError", "TimeoutError"),
+    *("BrokenPipeError", "ConnectionError", "ConnectionAbortedError", "ConnectionRefusedError", "ConnectionResetError"),
+    "MemoryError",
+)
+"""The exceptions of a job that another job run may heal, by the names that Python prints. A job run that failed without
+an exception is retried as well: its process or its compute was lost, or it took too long."""
+
+PRINTED_EXCEPTION = re.compile(r"(?:\w+\.)*(_?[A-Z]\w*[a-z]\w*)(?::|$)", re.MULTILINE)
+"""At the start of a reason: the name of an exception, as Python prints it."""
 
 
 class Transient(AirflowException):
@@ -67,7 +95,7 @@ class Refusal(AirflowFailException):
 
 
 class IntervalRefused(Refusal):
-    """A run has no data interval, or one without landing dates."""
+    """A run has no landing dates, or one that lies ahead."""
 
 
 class BuildMissing(Refusal):
@@ -79,7 +107,7 @@ class VerdictMissing(Refusal):
 
 
 class JobRefused(Refusal):
-    """A job refused its input; see `DEFINITE_JOB_ERRORS`."""
+    """A job failed by an exception that is not in `TRANSIENT_JOB_ERRORS`."""
 
 
 class PublicationForbidden(Refusal):
@@ -96,6 +124,19 @@ class JobRunCancelled(Refusal):
 
 def job_failure(message: str, reasons: list[str]) -> Transient | Refusal:
     """Return the error for a failed job run: a refusal if one of its tasks failed for good."""
-    definite = re.compile(rf"(?:[\w.]+\.)?(?:{'|'.join(DEFINITE_JOB_ERRORS)}):")
+    raised = [found[1] for reason in reasons if (found := PRINTED_EXCEPTION.match(reason))]
     text = f"{message}: {'; '.join(reasons)}"
-    return JobRefused(text) if any(definite.match(reason) for reason in reasons) else JobFailed(text)
+    return JobFailed(text) if all(name in TRANSIENT_JOB_ERRORS for name in raised) else JobRefused(text)
+
+
+TRANSIENT: list[type[BaseException] | str] = [Transient, *CALL_ERRORS, AirflowTaskTimeout, OSError]
+"""The exceptions of a task that another try may heal. The provider raises AirflowException after its attempts."""
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(AirflowNotFoundException, RetryAction.FAIL, reason="There is no such connection"),
+        RetryRule(TRANSIENT, RetryAction.RETRY, reason="Another try may succeed"),
+    ],
+    default=RetryAction.FAIL,
+)
+"""Of all tasks; Airflow asks it for every exception but a `Refusal`, which always fails once."""

@@ -22,14 +22,18 @@ def landing_dates(run: Any) -> tuple[date, date]:
     Raises `IntervalRefused` if there is no landing date.
     """
     start, end = run.data_interval_start, run.data_interval_end
-    if start is None or end is None or start == end:  # equal: `LandingDateTimetable` was given no interval
+    given = start is not None and end is not None and (start != end or _is_given(start, run.logical_date))
+    if not given:
         if run.logical_date is None:
-            raise IntervalRefused(f"This run has neither a data interval nor a logical date. {INTERVAL_HELP}")
+            raise IntervalRefused(
+                "This run has neither a data interval nor a logical date (Airflow drops an interval that comes without "
+                f"a logical date). {INTERVAL_HELP}"
+            )
         first = _midnight(run.logical_date, "logical date")
         return first, first + timedelta(days=1)
-    if end < start:
+    if end <= start:
         raise IntervalRefused(
-            f"The data interval {start.isoformat()} to {end.isoformat()} ends before it starts. {INTERVAL_HELP}"
+            f"The data interval {start.isoformat()} to {end.isoformat()} does not end after its start. {INTERVAL_HELP}"
         )
     if getattr(run.run_type, "value", run.run_type) not in ("scheduled", "backfill"):
         return _midnight(start, "start of the data interval"), _midnight(end, "end of the data interval")
@@ -40,6 +44,11 @@ def landing_dates(run: Any) -> tuple[date, date]:
             "LAKEHOUSE_SCHEDULE must not run more than once a day."
         )
     return first, after
+
+
+def _is_given(moment: datetime, logical_date: datetime | None) -> bool:
+    """Return whether an interval without extent was given: the timetable makes one of the logical date, or of now."""
+    return moment != logical_date and moment.astimezone(UTC).time() == time()
 
 
 def interval_parameters(run: Any) -> dict[str, str]:

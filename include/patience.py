@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import time
 
-from airflow.providers.databricks.exceptions import DatabricksApiError
-
 from include.failures import RunOutOfSight
-
-REASONS = {
-    401: "the workspace refuses the token",
-    403: "the token may not see the job run",
-    404: "the workspace does not know the job run",
-}
 
 
 class Patience:
@@ -36,9 +28,7 @@ class Patience:
         self._failing_since = self._failing_since or now
         if now - self._failing_since < self._seconds:
             return
-        status = error.http_status_code if isinstance(error, DatabricksApiError) else None
-        reason = f"{REASONS[status]} ({error})" if status in REASONS else str(error)
         raise RunOutOfSight(
-            f"No poll of job run {self._run_id} has succeeded for {self._seconds:g} s: {reason}. "
+            f"No poll of job run {self._run_id} has succeeded for {self._seconds:g} s: {error}. "
             "The job run was not cancelled; the next try waits for it."
         ) from error

@@ -49,7 +49,7 @@ class LandingDateTimetable(CronDataIntervalTimetable):
 
     Without a start date the scheduler creates the newest interval only. Airflow's own `start_date` and `end_date`
     would also stop the tasks of manual runs, whose logical date is today. A backfill asks with catch-up on, and is
-    not bound.
+    not bound, and its last date counts as a whole day.
     """
 
     def __init__(self, cron: str, timezone: Any, start: datetime | None = None, end: datetime | None = None) -> None:
@@ -61,6 +61,10 @@ class LandingDateTimetable(CronDataIntervalTimetable):
     ) -> DagRunInfo | None:
         """Return the next run; None where the scheduler asks and the run lies after the end date."""
         for_scheduler = not restriction.catchup
+        if not for_scheduler and restriction.latest:
+            # The last date of a backfill is a day, whatever the time of the schedule; Airflow takes its midnight.
+            latest = restriction.latest.end_of("day")
+            restriction = TimeRestriction(restriction.earliest, latest, catchup=True)
         if for_scheduler and self._start:
             restriction = TimeRestriction(pendulum.instance(self._start), restriction.latest, catchup=True)
         info = super().next_dagrun_info(

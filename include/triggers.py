@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from include.failures import RunOutOfSight
-from include.hook import CALL_ERRORS, LakehouseHook
+from include.failures import CALL_ERRORS, RunOutOfSight
+from include.hook import LakehouseHook
 from include.patience import Patience
 
 SETTLE_SECONDS = 5
@@ -42,9 +42,6 @@ class JobRunTrigger(BaseTrigger):
         self.api_retries = api_retries
         self.api_retry_delay = api_retry_delay
         self.settle_seconds = settle_seconds
-        self.hook = LakehouseHook(
-            connection_id, retry_limit=api_retries, retry_delay=api_retry_delay, caller=type(self).__name__
-        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the arguments from which a triggerer makes this trigger."""
@@ -56,10 +53,10 @@ class JobRunTrigger(BaseTrigger):
         """Yield one event: how the job run ended, or why it cannot be observed any more."""
         await asyncio.sleep(self.settle_seconds)
         patience = Patience(self.run_id, self.poll_patience)
-        async with self.hook:
+        async with self._new_hook() as hook:
             while True:
                 try:
-                    state, event = await self.hook.a_outcome(self.run_id)
+                    state, event = await hook.a_outcome(self.run_id)
                     patience.poll_succeeded()
                     if state.is_terminal:
                         yield TriggerEvent(event)
@@ -75,7 +72,14 @@ class JobRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the job run."""
-        # A thread cannot look up the connection, and before the first poll nothing else has looked it up.
-        await self.hook._a_cache_databricks_conn()
         self.log.info("Cancelling job run %s.", self.run_id)
-        await asyncio.to_thread(self.hook.cancel_run, self.run_id)
+        async with self._new_hook() as hook:  # that of `run` may be closed, or have no session yet
+            await hook.a_cancel_run(self.run_id)
+
+    def _new_hook(self) -> LakehouseHook:
+        return LakehouseHook(
+            self.connection_id,
+            retry_limit=self.api_retries,
+            retry_delay=self.api_retry_delay,
+            caller=type(self).__name__,
+        )

@@ -64,7 +64,8 @@ def test_the_one_rule_for_landing_dates(run: SimpleNamespace, first: int | None,
     ("run", "words"),
     [
         (dag_run(None, None), "neither a data interval nor a logical date"),
-        (dag_run(day(8), day(1)), "ends before it starts"),
+        (dag_run(day(8), day(1)), "does not end after its start"),
+        (dag_run(day(8), day(8), day(1)), "does not end after its start"),
         (dag_run(NOW, NOW, NOW), "logical date of this run, 2026-11-29T14:32"),
         (dag_run(day(1, 2), day(1, 20)), "start of the data interval of this run"),
         (dag_run(day(1), day(2, 1)), "end of the data interval of this run"),
@@ -102,6 +103,15 @@ def test_a_setting_tolerates_some_missing_dates_but_not_all(workspace: TinyWorks
     assert check(day(1), day(3), ALLOW_MISSING_DATES="true")["landed"] == 1
     with pytest.raises(LandingIncomplete):
         check(day(2), day(3), ALLOW_MISSING_DATES="true")
+
+
+def test_a_date_that_lies_further_ahead_than_the_retries_is_refused(workspace: TinyWorkspace) -> None:
+    tomorrow = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    after = tomorrow + timedelta(days=1)
+    with pytest.raises(IntervalRefused, match=f"{tomorrow:%Y-%m-%d} lies ahead: run it when it has landed"):
+        check(tomorrow, after, LANDING_RETRIES="0")
+    with pytest.raises(LandingIncomplete):
+        check(tomorrow, after, LANDING_RETRIES="2", LANDING_RETRY_DELAY="86400")
 
 
 def test_a_missing_landing_folder_is_named(workspace: TinyWorkspace) -> None:

@@ -62,6 +62,7 @@ class TinyWorkspace:
         # Replaces an answer by status, content, content type and headers, where it returns them.
         self.spoil: Callable[[str, str], tuple[int, Any, str, dict[str, str]] | None] = lambda *_: None
         self.doubled_job_id: int | None = None  # of a second job of every name
+        self.token = TOKEN  # the one that it accepts today
         self.duration: float | None = 0.5
         self.result = "SUCCESS"
         self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
@@ -79,7 +80,7 @@ class TinyWorkspace:
                 "host": "127.0.0.1",
                 "port": self.port,
                 "schema": "http",
-                "password": TOKEN,
+                "password": self.token,
             }
         )
 
@@ -206,7 +207,7 @@ class TinyWorkspace:
                     status, answer, kind = 200, PAGE, "text/html"
                 elif spoilt := workspace.spoil(self.command, url.path):
                     status, answer, kind, headers = spoilt
-                elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                elif self.headers.get("Authorization") != f"Bearer {workspace.token}":
                     status, answer = 401, {"error_code": "UNAUTHENTICATED", "message": "no token"}
                 else:
                     with workspace.lock:

@@ -1,4 +1,7 @@
-"""Answers that are none, and refusals of a poll: they are asked again, and no healthy job run ends because of them."""
+"""Answers of the API that are none, and refusals: they are asked again, and no healthy job run ends because of them.
+
+Case -> what is answered in the place of the API, and what the last message says where it never ends.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.providers.databricks.exceptions import DatabricksApiError
 from airflow.providers.databricks.hooks.databricks import RunState
 from airflow.sdk.exceptions import TaskDeferred
 
-from include.failures import FileUnreadable, NoAnswer, RunOutOfSight
+from include.failures import FileMissing, FileUnreadable, NoAnswer, RunOutOfSight
 from include.operators import JobRunOperator
 from include.settings import Settings, load
 from include.triggers import JobRunTrigger
 from include.workspace import Workspace
-from tests.dags.tiny_workspace import OPS, PAGE, SIGN_IN, TinyWorkspace
+from tests.dags.tiny_workspace import LANDING, OPS, PAGE, SIGN_IN, TinyWorkspace
 
 Answer = tuple[int, Any, str, dict[str, str]]
 JSON = "application/json"
@@ -30,12 +34,23 @@ NO_ANSWERS: dict[str, tuple[Answer, str]] = {
     "a redirect to a page": ((302, b"", JSON, {"Location": SIGN_IN}), "a page, not JSON"),
     "a redirect to itself": ((302, b"", JSON, {"Location": "#"}), "redirects without end"),
 }
+OF_A_GATEWAY: dict[str, tuple[Answer, str]] = {
+    "404 with a page": ((404, PAGE, "text/html", {}), "answered 404: a page, not JSON: is a proxy"),
+    "403 with a page": ((403, PAGE, "text/html", {}), "answered 403: a page, not JSON: is a proxy"),
+    # As in github.com/databricks/databricks-sdk-py/pull/741.
+    "403 with a line of text": (
+        (403, b"INVALID_STATE: no endpoint", "text/plain", {}),
+        "answered 403: (not JSON|a page)",
+    ),
+    "400 with nothing": ((400, b"", "text/plain", {}), "answered 400: (an empty body|a page)"),
+    "407 of a proxy": ((407, PAGE, "text/html", {}), "answered 407: a page"),
+}
 REFUSALS: dict[str, tuple[Answer, str]] = {
     "401": ((401, {"error_code": "UNAUTHENTICATED"}, JSON, {}), "the workspace refuses the token"),
-    "403": ((403, {"error_code": "PERMISSION_DENIED"}, JSON, {}), "the token may not see the job run"),
-    "404": ((404, {"error_code": "NOT_FOUND"}, JSON, {}), "the workspace does not know the job run"),
+    "403": ((403, {"error_code": "PERMISSION_DENIED"}, JSON, {}), "the token may not do this"),
+    "404": ((404, {"error_code": "NOT_FOUND"}, JSON, {}), "the workspace knows no such thing"),
 }
-ALL = NO_ANSWERS | REFUSALS
+ALL = NO_ANSWERS | OF_A_GATEWAY | REFUSALS
 
 
 def spoil(workspace: TinyWorkspace, path: str, answer: Answer, times: float = float("inf"), after: int = 0) -> None:
@@ -106,7 +121,10 @@ def test_a_bad_answer_to_polls_is_asked_again(
 
 @pytest.mark.parametrize(
     ("name", "way"),
-    [*((name, run_in_task) for name in ALL), *((name, run_deferred) for name in ("a page", "a list", "404"))],
+    [
+        *((name, run_in_task) for name in ALL),
+        *((name, run_deferred) for name in ("a page", "a list", "404", "404 with a page")),
+    ],
 )
 def test_bad_answers_without_end_end_the_wait_with_the_reason_and_leave_the_job_run_alone(
     name: str, way: Callable[..., None], workspace: TinyWorkspace, context: dict[str, Any]
@@ -141,35 +159,107 @@ def test_a_clear_starts_a_new_job_run_after_one_that_was_out_of_sight(
     assert workspace.cancelled == [1000]
 
 
-@pytest.mark.parametrize("name", [name for name in NO_ANSWERS if name != "a state of another shape"])
+def test_a_job_run_that_only_seems_to_be_gone_is_found_by_its_token(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    workspace.duration = None
+    spoil(workspace, "/runs/get", REFUSALS["404"][0])
+    with pytest.raises(RunOutOfSight):
+        run_in_task(context, patience=1)
+    spoil(workspace, "/runs/get", REFUSALS["404"][0], times=1)
+    workspace.duration = 0.1
+    context["ti"].id, context["ti"].try_number = "ti-2", 2
+    run_in_task(context, patience=30)
+    assert list(workspace.runs) == [1000], "a second job run beside the one that goes on"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_token_that_is_replaced_during_the_wait_is_taken_up(
+    way: Callable[..., None], workspace: TinyWorkspace, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in github.com/apache/airflow/issues/34968, for another provider."""
+    workspace.duration = 1.0
+
+    def rotate(_: str, path: str) -> None:
+        if path.endswith("/runs/get") and workspace.token != "new":
+            workspace.token = "new"
+            monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", workspace.connection)
+
+    workspace.spoil = rotate
+    way(context, patience=3)
+    assert workspace.token == "new"
+    assert list(workspace.runs) == [1000]
+    assert workspace.cancelled == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_answer_about_another_job_run_is_none(
+    way: Callable[..., None], workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    """A cache in between tells polls apart by their address, which all job runs share."""
+    workspace.duration = 0.3
+    ended = {"run_id": 999, "state": {"life_cycle_state": "TERMINATED", "result_state": "FAILED"}}
+    spoil(workspace, "/runs/get", (200, ended, JSON, {}), times=2)
+    way(context, patience=30)
+    assert workspace.cancelled == []
+
+
+RETRIED = {"LAKEHOUSE_API_RETRIES": "2", "LAKEHOUSE_API_RETRY_DELAY": "0", "LAKEHOUSE_POLL_SECONDS": "0.1"}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "a state of another shape"])
 def test_the_start_of_a_job_run_is_asked_again(name: str, workspace: TinyWorkspace, context: dict[str, Any]) -> None:
     workspace.duration = 0.1
-    spoil(workspace, "/run-now", NO_ANSWERS[name][0], times=1)
-    retried = load({"LAKEHOUSE_API_RETRIES": "2", "LAKEHOUSE_API_RETRY_DELAY": "0", "LAKEHOUSE_POLL_SECONDS": "0.1"})
-    build(retried).execute(context)
+    spoil(workspace, "/run-now", ALL[name][0], times=1)
+    build(load(RETRIED)).execute(context)
     assert list(workspace.runs) == [1000]
 
 
-@pytest.mark.parametrize("name", ["a page", "an empty body", "JSON that is cut off", "a redirect to a page"])
-def test_a_file_is_asked_for_again(name: str, workspace: TinyWorkspace) -> None:
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        *(
+            (name, FileUnreadable)
+            for name in ("a page", "an empty body", "JSON that is cut off", "a redirect to a page")
+        ),
+        *((name, FileUnreadable) for name in OF_A_GATEWAY),
+        *((name, DatabricksApiError) for name in ("401", "403")),
+        ("404", FileMissing),
+    ],
+)
+def test_a_file_is_asked_for_again(name: str, error: type[Exception], workspace: TinyWorkspace) -> None:
     workspace.write(f"{OPS}/verdict.json", {"success": True})
-    spoil(workspace, "/verdict.json", NO_ANSWERS[name][0], times=1)
-    retried = load({"LAKEHOUSE_API_RETRIES": "2", "LAKEHOUSE_API_RETRY_DELAY": "0"})
-    assert Workspace(retried).read_json(f"{OPS}/verdict.json") == {"success": True}
-    spoil(workspace, "/verdict.json", NO_ANSWERS[name][0])
-    with pytest.raises(FileUnreadable, match="not JSON"):
-        Workspace(retried).read_json(f"{OPS}/verdict.json")
+    answer, words = ALL[name]
+    spoil(workspace, "/verdict.json", answer, times=1)
+    assert Workspace(load(RETRIED)).read_json(f"{OPS}/verdict.json") == {"success": True}
+    spoil(workspace, "/verdict.json", answer)
+    with pytest.raises(error, match="There is no file" if error is FileMissing else words):
+        Workspace(load(RETRIED)).read_json(f"{OPS}/verdict.json")
 
 
-def test_a_cancel_that_gets_no_answer_is_asked_for_again(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+def test_a_page_of_another_shape_is_no_empty_folder(workspace: TinyWorkspace) -> None:
+    spoil(workspace, LANDING, NO_ANSWERS["another object"][0], times=1)
+    assert Workspace(load(RETRIED)).entries(LANDING)
+    workspace.folders[LANDING] = []
+    assert not Workspace(load(RETRIED)).entries(LANDING)
+
+
+@pytest.mark.parametrize("asked", ["/runs/get", "/runs/cancel"])
+@pytest.mark.parametrize("name", ["a page", "404 with a page", "401", "403", "404"])
+def test_a_cancel_that_gets_no_answer_is_asked_for_again(
+    name: str, asked: str, workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
     workspace.duration = None
-    retried = load({"LAKEHOUSE_API_RETRIES": "3", "LAKEHOUSE_API_RETRY_DELAY": "0", "LAKEHOUSE_WAIT_IN_TASK": "0"})
-    operator = build(retried)
-    with pytest.raises(TaskDeferred):
+    operator = build(load(RETRIED | {"LAKEHOUSE_WAIT_IN_TASK": "0"}))
+    with pytest.raises(TaskDeferred) as wait:
         operator.execute(context)
-    spoil(workspace, "/runs/get", NO_ANSWERS["a page"][0], times=2)
+    spoil(workspace, asked, ALL[name][0], times=1)
     operator.on_kill()
     assert workspace.cancelled == [1000]
+    if asked == "/runs/cancel":
+        spoil(workspace, asked, ALL[name][0], times=1)
+        asyncio.run(wait.value.trigger.on_kill())
+        assert workspace.cancelled == [1000, 1000]
 
 
 def test_no_jobs_in_a_page_is_not_taken_for_a_missing_job(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
