@@ -1,14 +1,19 @@
-"""Airflow listeners: cancel the job run of a task that a person marks as failed, successful or skipped.
+"""Airflow listeners: cancel the job run of a task that a person marks by hand, and make the pool that a run needs.
 
 The trigger cancels the job run of a deferred task, and `on_kill` that of a running one. Neither works for a trigger
 that no triggerer has picked up yet: Airflow deletes it before it runs. The API server notifies listeners of every mark
 by hand; only those notifications come without a previous state.
+
+Tasks of a pool that does not exist wait for ever without a word, and so do those of a run whose logical date lies
+ahead. The scheduler notifies listeners of every run that begins: the pool is made, and the run gets a note.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from airflow.listeners import hookimpl
@@ -18,7 +23,40 @@ from include.operators import JobRunOperator, PublishOperator
 from include.settings import SETTINGS
 
 log = logging.getLogger(__name__)
+POOL_SLOTS = 3
+"""Of a pool that is made here; one that exists stays as it is."""
 JOB_OPERATORS = {JobRunOperator.__name__, PublishOperator.__name__}
+
+
+@hookimpl
+def on_dag_run_running(dag_run: Any, msg: str) -> None:  # noqa: ARG001
+    """Handle a run that begins: in the scheduler, in the transaction that begins it, which must not commit here."""
+    from sqlalchemy.orm import object_session
+
+    session = object_session(dag_run)
+    if session is None:
+        return
+    _ensure_pool(session)
+    if dag_run.logical_date and dag_run.logical_date > datetime.now(UTC) and not dag_run.note:
+        dag_run.note = (
+            f"Airflow begins no task before the logical date of this run, {dag_run.logical_date.isoformat()}."
+        )
+
+
+def _ensure_pool(session: Any) -> None:
+    """Make the pool of the job tasks, if it is missing."""
+    from airflow.models.pool import Pool
+    from sqlalchemy import select
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    if session.scalar(select(Pool.id).where(Pool.pool == SETTINGS.pool)) is not None:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    description = "Job runs at a time, deferred tasks included"
+    row = {"pool": SETTINGS.pool, "slots": POOL_SLOTS, "description": description, "include_deferred": True}
+    # Another scheduler may be making it as well.
+    session.execute(dialect.insert(Pool).values(row).on_conflict_do_nothing())
+    log.warning("There was no pool %r for the job runs: it was made, with %d slots.", SETTINGS.pool, POOL_SLOTS)
 
 
 @hookimpl
@@ -47,12 +85,21 @@ def _cancel_if_marked_by_hand(previous_state: Any, ti: Any) -> None:
     threading.Thread(target=cancel_job_run, args=key, daemon=True).start()
 
 
+class _ApiServerHook(LakehouseHook):
+    """Looks the connection up without the supervisor of a task, which the API server does not have."""
+
+    @cached_property
+    def databricks_conn(self) -> Any:
+        from airflow.models.connection import Connection
+
+        return Connection.get_connection_from_secrets(self.databricks_conn_id)
+
+
 def cancel_job_run(dag_id: str, task_id: str, run_id: str, map_index: int) -> None:
     """Cancel the newest job run of a task if it has not ended. Needs access to Airflow's database.
 
     Logs every error: no caller could handle one.
     """
-    from airflow.models.connection import Connection
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -70,9 +117,7 @@ def cancel_job_run(dag_id: str, task_id: str, run_id: str, map_index: int) -> No
             )
         if job_run_id is None:
             return
-        hook = LakehouseHook(SETTINGS.connection_id, retry_limit=SETTINGS.api_retries, caller="Listeners")
-        # The usual connection look-up asks the supervisor of a task, which the API server does not have.
-        hook.__dict__["databricks_conn"] = Connection.get_connection_from_secrets(SETTINGS.connection_id)
+        hook = _ApiServerHook(SETTINGS.connection_id, retry_limit=SETTINGS.api_retries, caller="Listeners")
         if not hook.get_run_state(int(job_run_id)).is_terminal:
             log.warning("%s of %s was marked by hand: cancelling job run %s.", task_id, run_id, job_run_id)
             hook.cancel_run(int(job_run_id))

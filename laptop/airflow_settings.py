@@ -34,6 +34,11 @@ def write_files(state: LaptopState) -> None:
     write_private(config / hook.name, hook.read_text(encoding="utf-8"))
 
 
+def database_url(file: Path) -> str:
+    """Return what Airflow calls the connection to this database."""
+    return f"sqlite:///{file}?timeout={SQLITE_TIMEOUT_SECONDS}"
+
+
 def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
     """Return everything that differs from Airflow's defaults, as variables."""
     home = state.airflow_home
@@ -62,7 +67,7 @@ def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]
         },
         "api_auth": {"jwt_secret": state.secret("airflow_jwt_secret")},
         "database": {
-            "sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}?timeout={SQLITE_TIMEOUT_SECONDS}",
+            "sql_alchemy_conn": database_url(home / "airflow.db"),
         },
         "secrets": {
             "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",

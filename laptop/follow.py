@@ -16,10 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from laptop.airflow_client import FINAL_RUN_STATES, AirflowClient
+from laptop.waiting import ACTIVE, waiting_reason
 from machine.command_line import UserError
 from machine.http_client import HttpError
 
 POLL_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+"""So long no task may be under way before the reason is asked for."""
 NO_ANSWER_SECONDS = 120.0
 """Its API server may be killed, and started again on a busy machine."""
 # Airflow's states in plain words, each with its style.
@@ -93,15 +96,23 @@ def follow(
     That is after `timeout` seconds, or where Airflow does not answer for longer than a restart takes.
     """
     order: list[str] = []
-    begun = answered = time.monotonic()
+    begun = answered = busy = time.monotonic()
+    reason: str | None = None
     while True:
         for sentence in news():
             screen.say(sentence)
         try:
             order = order or [str(task["task_id"]) for task in client.tasks(dag_id)]
             run = client.run(dag_id, run_id)
-            tasks = progress(client.task_instances(dag_id, run_id), order)
+            instances = client.task_instances(dag_id, run_id)
+            tasks = progress(instances, order)
             answered = time.monotonic()
+            if any(task.state in ACTIVE for task in tasks):
+                busy, reason = answered, None
+            elif answered - busy > IDLE_SECONDS:
+                busy, told, reason = answered, reason, waiting_reason(client, run, instances)
+                if reason and reason != told:
+                    screen.say(f"Waiting: {reason}.")
         except HttpError:
             if time.monotonic() - answered > NO_ANSWER_SECONDS:
                 raise

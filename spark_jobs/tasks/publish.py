@@ -151,8 +151,7 @@ def _rebuild_if_stale(
     verdict = audit_build(lakehouse, build)
     if not verdict.success:
         raise GateRejected(
-            f"{stale.layer} was built again, since {reason}, and its gate rejects it:"
-            f" {' '.join(verdict.explanation())}"
+            f"{stale.layer} was built again, since {reason}, and its gate rejects it: {' '.join(verdict.explanation())}"
         )
     return _Audited(build, verdict.fingerprint, (*audited.build_ids, build.build_id))
 
