@@ -88,7 +88,7 @@ docs: ## the documentation as a site, in site/
 	@$(DEV) -m tools.generate
 	@$(DEV) -m zensical build --clean --strict
 
-generate: ## what is generated from the code: parts of docs/, and the tables that Airflow lists
+generate: ## what is generated from the code: parts of docs/, and what Airflow knows of tables and landing
 	@"$(PYTHON)" -m laptop.setup --only dev
 	@$(DEV) -m tools.generate
 
