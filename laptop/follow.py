@@ -110,8 +110,8 @@ def follow(
             if any(task.state in ACTIVE for task in tasks):
                 busy, reason = answered, None
             elif answered - busy > IDLE_SECONDS:
-                busy, told, reason = answered, reason, waiting_reason(client, run, instances)
-                if reason and reason != told:
+                busy, shown, reason = answered, reason, waiting_reason(client, run, instances)
+                if reason and reason != shown:
                     screen.say(f"Waiting: {reason}.")
         except HttpError:
             if time.monotonic() - answered > NO_ANSWER_SECONDS:

@@ -14,7 +14,7 @@ class ServiceNews:
         self._state = state
         self._log = processes.log_file(state, supervisor.NAME)
         self._read = self._log.stat().st_size if self._log.exists() else 0
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def __call__(self) -> list[str]:
         """Return those that are new since the last call."""
@@ -38,6 +38,6 @@ class ServiceNews:
         troubles = {supervisor.full_disk(self._state.root)} - {""}
         if supervisor.NAME not in watched:
             troubles.add("the supervisor does not run, so what dies is not started again: `make up` starts it.")
-        new = sorted(troubles - self._told)
-        self._told = troubles
+        new = sorted(troubles - self._reported)
+        self._reported = troubles
         return new
