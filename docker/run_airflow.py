@@ -14,7 +14,8 @@ from pathlib import Path
 
 USER = "admin"
 # The same as in laptop/airflow_settings.py: deferred tasks count, because their jobs are running.
-POOL, POOL_SLOTS, POOL_TEXT = "databricks", "3", "Job runs at a time, deferred tasks included"
+POOLS = {"databricks": "3", "databricks_bronze": "1", "databricks_silver": "1", "databricks_gold": "1"}
+POOL_TEXT = "Runs at a time, deferred tasks included"
 
 
 def write_login() -> None:
@@ -29,13 +30,17 @@ def write_login() -> None:
 
 
 def init() -> int:
-    """Make or upgrade the database, and make the pool; an existing one stays as it is."""
+    """Make or upgrade the database, and make the pools; an existing one stays as it is."""
     migrated = subprocess.run(["airflow", "db", "migrate"]).returncode
     if migrated:
         return migrated
-    if subprocess.run(["airflow", "pools", "get", POOL], stdout=subprocess.DEVNULL).returncode == 0:
-        return 0
-    return subprocess.run(["airflow", "pools", "set", POOL, POOL_SLOTS, POOL_TEXT, "--include-deferred"]).returncode
+    for pool, slots in POOLS.items():
+        if subprocess.run(["airflow", "pools", "get", pool], stdout=subprocess.DEVNULL).returncode == 0:
+            continue
+        made = subprocess.run(["airflow", "pools", "set", pool, slots, POOL_TEXT, "--include-deferred"]).returncode
+        if made:
+            return made
+    return 0
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
         "max_retry_delay": settings.max_retry_delay,
         "execution_timeout": timedelta(minutes=15),
         "on_failure_callback": import_string(settings.notifier)(),
-        # When the pool is full, prefer tasks near the end of their run. Otherwise ten concurrent runs build ten times
-        # on an upstream publication that is stale when their turn to publish comes.
+        # When a pool is full, prefer tasks near the end of their run: a gate and a publish before the next build.
+        # Otherwise ten concurrent runs build ten times on a publication that is stale when their turn to publish comes.
         "weight_rule": "upstream",
     }

@@ -32,7 +32,12 @@ def published_assets(layer: str, settings: Settings = SETTINGS) -> dict[str, Ass
 
 
 def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
-    """Return the tasks that write a layer to staging, audit it and publish it."""
+    """Return the tasks that write a layer to staging, audit it and publish it.
+
+    They share a pool of one slot, in which tasks near the end of their run come first: a layer's build begins when the
+    one before it is published, and so is not stale when its own turn comes. Meanwhile other runs work on other layers.
+    """
+    pool = settings.layer_pool(layer)
     build_run = f"{{{{ ti.xcom_pull(task_ids='{layer}.build', key='run_id') }}}}"
     with TaskGroup(group_id=layer, tooltip=f"Build, audit and publish the {layer} layer") as group:
         build = JobRunOperator(
@@ -41,6 +46,7 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             with_interval=True,
             job_parameters={"allow_missing_dates": "true"} if settings.allow_missing_dates else {},
             execution_timeout=settings.task_timeout,
+            pool=pool,
             settings=settings,
             doc_md=f"Job `{layer}_build`: writes {layer} to staging and audits it there. Publishes nothing.",
         )
@@ -48,6 +54,7 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             task_id="gate",
             layer=layer,
             build_job_run_id=build_run,
+            pool=pool,
             settings=settings,
             doc_md="Reads the verdict; if it forbids publishing, fails for good. Links: *Verdict*, *Data Docs*.",
         )
@@ -56,6 +63,7 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             layer=layer,
             published=published_assets(layer, settings),
             execution_timeout=settings.task_timeout,
+            pool=pool,
             settings=settings,
             doc_md="Job `publish`: commits the audited staging if its verdict is for exactly this build.",
         )

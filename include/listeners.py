@@ -1,11 +1,11 @@
-"""Airflow listeners: cancel the job run of a task that a person marks by hand, and make the pool that a run needs.
+"""Airflow listeners: cancel the job run of a task that a person marks by hand, and make the pools that a run needs.
 
 The trigger cancels the job run of a deferred task, and `on_kill` that of a running one. Neither works for a trigger
 that no triggerer has picked up yet: Airflow deletes it before it runs. The API server notifies listeners of every mark
 by hand; only those notifications come without a previous state.
 
 Tasks of a pool that does not exist wait for ever without a word, and so do those of a run whose logical date lies
-ahead. The scheduler notifies listeners of every run that begins: the pool is made, and the run gets a note.
+ahead. The scheduler notifies listeners of every run that begins: the pools are made, and the run gets a note.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from include.operators import JobRunOperator, PublishOperator
 from include.settings import SETTINGS
 
 log = logging.getLogger(__name__)
-POOL_SLOTS = 3
-"""Of a pool that is made here; one that exists stays as it is."""
 JOB_OPERATORS = {JobRunOperator.__name__, PublishOperator.__name__}
 
 
@@ -36,27 +34,29 @@ def on_dag_run_running(dag_run: Any, msg: str) -> None:  # noqa: ARG001
     session = object_session(dag_run)
     if session is None:
         return
-    _ensure_pool(session)
+    _ensure_pools(session)
     if dag_run.logical_date and dag_run.logical_date > datetime.now(UTC) and not dag_run.note:
         dag_run.note = (
             f"Airflow begins no task before the logical date of this run, {dag_run.logical_date.isoformat()}."
         )
 
 
-def _ensure_pool(session: Any) -> None:
-    """Make the pool of the job tasks, if it is missing."""
+def _ensure_pools(session: Any) -> None:
+    """Make the pools that are missing; one that exists stays as it is."""
     from airflow.models.pool import Pool
     from sqlalchemy import select
     from sqlalchemy.dialects import postgresql, sqlite
 
-    if session.scalar(select(Pool.id).where(Pool.pool == SETTINGS.pool)) is not None:
-        return
+    existing = set(session.scalars(select(Pool.pool).where(Pool.pool.in_(SETTINGS.pools))))
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    description = "Job runs at a time, deferred tasks included"
-    row = {"pool": SETTINGS.pool, "slots": POOL_SLOTS, "description": description, "include_deferred": True}
-    # Another scheduler may be making it as well.
-    session.execute(dialect.insert(Pool).values(row).on_conflict_do_nothing())
-    log.warning("There was no pool %r for the job runs: it was made, with %d slots.", SETTINGS.pool, POOL_SLOTS)
+    description = "Runs at a time, deferred tasks included"
+    for pool, slots in SETTINGS.pools.items():
+        if pool in existing:
+            continue
+        row = {"pool": pool, "slots": slots, "description": description, "include_deferred": True}
+        # Another scheduler may be making it as well.
+        session.execute(dialect.insert(Pool).values(row).on_conflict_do_nothing())
+        log.warning("There was no pool %r for the job runs: it was made; slots: %d.", pool, slots)
 
 
 @hookimpl

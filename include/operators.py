@@ -55,7 +55,15 @@ class JobRunOperator(DatabricksRunNowOperator):
     `with_interval` adds the landing dates of the DAG run to the job parameters, as interval_start and interval_end.
     """
 
-    def __init__(self, *, job: str, with_interval: bool = False, settings: Settings = SETTINGS, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        job: str,
+        with_interval: bool = False,
+        pool: str | None = None,
+        settings: Settings = SETTINGS,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             job_name=settings.job_name(job),
             databricks_conn_id=settings.connection_id,
@@ -65,7 +73,7 @@ class JobRunOperator(DatabricksRunNowOperator):
             polling_period_seconds=cast("int", settings.poll_seconds),  # the provider declares whole seconds only
             databricks_retry_limit=settings.api_retries,
             databricks_retry_delay=settings.api_retry_delay,
-            pool=settings.pool,
+            pool=pool or settings.pool,
             **kwargs,
         )
         self.settings = settings

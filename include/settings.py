@@ -30,7 +30,8 @@ class Settings:
     asset_host: str
     """LAKEHOUSE_ASSET_HOST: host part of the published tables' asset URIs (default workspace)."""
     pool: str
-    """LAKEHOUSE_POOL: pool of the tasks that run jobs; it must count deferred tasks (default databricks)."""
+    """LAKEHOUSE_POOL: pool of the tasks that run jobs of no layer, and the beginning of the names of the layers' pools,
+    such as databricks_silver; all must count deferred tasks (default databricks)."""
     poll_seconds: float
     """LAKEHOUSE_POLL_SECONDS: seconds between two polls of a job run (default 2)."""
     wait_in_task: timedelta
@@ -87,6 +88,15 @@ class Settings:
     def ops_volume(self) -> str:
         """Return the API path of the volume that holds verdicts, publications and Data Docs."""
         return f"/Volumes/{self.catalog}/{self.schema_prefix}ops/files"
+
+    def layer_pool(self, layer: str) -> str:
+        """Return the pool of a layer's tasks: as many runs as it has slots work on the layer at a time."""
+        return f"{self.pool}_{layer}"
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """Return every pool with the slots that it is made with."""
+        return {self.pool: 3} | {self.layer_pool(layer): 1 for layer in ("bronze", "silver", "gold")}
 
     def job_name(self, job: str) -> str:
         """Return the name of a deployed job of the bundle."""

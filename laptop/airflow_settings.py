@@ -10,8 +10,9 @@ from machine.ports import HOST
 from machine.state_folder import REPO, private_folder, write_private
 
 USER = "admin"
-# As many job runs at a time as two cores can feed; deferred tasks count, because their jobs are running.
-POOL, POOL_SLOTS = "databricks", 3
+# One run at a time works on a layer, and two cores can feed that many layers at a time (include/layer_group.py).
+# Deferred tasks count, because their jobs are running.
+POOLS = {"databricks": 3, "databricks_bronze": 1, "databricks_silver": 1, "databricks_gold": 1}
 # How long a commit waits for another writer before it fails with "database is locked".
 SQLITE_TIMEOUT_SECONDS = 60
 

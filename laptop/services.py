@@ -16,7 +16,7 @@ from pathlib import Path
 from laptop import service_processes as processes
 from laptop import supervisor
 from laptop.airflow_client import AirflowClient
-from laptop.airflow_settings import POOL, POOL_SLOTS, USER, airflow_environment, write_files
+from laptop.airflow_settings import POOLS, USER, airflow_environment, write_files
 from laptop.laptop_state import PORT_VARIABLES, LaptopState
 from laptop.supervisor import ServiceCommand, Supervisor
 from machine.command_line import UserError, run_command
@@ -214,7 +214,8 @@ def _start(state: LaptopState, repo: Path, dead: list[str]) -> None:
     deploy(state, repo)
     _wait_for_airflow(state, may_die=False)
     client = AirflowClient(state)
-    client.ensure_pool(POOL, POOL_SLOTS)
+    for pool, slots in POOLS.items():
+        client.ensure_pool(pool, slots)
     client.wait_for_dag(DAG)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from laptop.airflow_client import AirflowClient
+from laptop.airflow_settings import POOLS
 from machine.http_client import HttpError
 
 ACTIVE = {"queued", "running", "deferred"}
@@ -46,7 +47,7 @@ def _why_scheduled(client: AirflowClient, dag_id: str, task_id: str) -> str | No
     except HttpError as error:
         if error.status != 404:
             raise
-        command = f"make airflow ARGS='pools set {name} 3 \"\" --include-deferred'"
+        command = f"make airflow ARGS='pools set {name} {POOLS.get(name, 1)} \"\" --include-deferred'"
         return f"{task_id} runs in the pool {name!r}, which does not exist (any more). Make it: {command}"
     if pool["open_slots"] <= 0:
         return f"{task_id} waits for a slot of the pool {name!r}: all {pool['slots']} are taken by other tasks"

@@ -89,12 +89,13 @@ def test_every_task_has_owner_retries_timeout_and_notifier(dags: dict[str, Any])
     assert dags["lakehouse_maintenance"].is_paused_upon_creation is False, "whatever Airflow's own default"
 
 
-def test_job_tasks_are_deferrable_in_the_pool_with_one_token_per_try(dags: dict[str, Any]) -> None:
+def test_job_tasks_are_deferrable_in_their_pool_with_one_token_per_try(dags: dict[str, Any]) -> None:
     tasks = [task for dag in dags.values() for task in job_tasks(dag)]
     assert len(tasks) == 8
     for task in tasks:
         assert task.deferrable
-        assert task.pool == "databricks"
+        layer = task.task_id.partition(".")[0]
+        assert task.pool == (f"databricks_{layer}" if layer in ("bronze", "silver", "gold") else "databricks")
         assert task.idempotency_token == "{{ ti.id }}"
         assert task.retry_exponential_backoff == 2
         assert not task.repair_run

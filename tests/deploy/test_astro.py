@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,10 +14,11 @@ import yaml
 
 from include.settings import load
 from laptop import compose_env
-from laptop.airflow_settings import POOL, POOL_SLOTS
+from laptop.airflow_settings import POOLS
 from tests.deploy.compose import OVERRIDE, REPO, instructions, services
 
 DOCKERFILE = REPO / "Dockerfile"
+RUN_AIRFLOW = runpy.run_path(str(REPO / "docker" / "run_airflow.py"))
 SETTINGS = yaml.safe_load((REPO / "airflow_settings.yaml").read_text(encoding="utf-8"))["airflow"]
 
 
@@ -60,12 +62,13 @@ def test_packages_txt_is_installed_without_its_comments(
 
 
 def test_the_settings_file_names_the_workspace_and_the_pool_and_no_secret() -> None:
-    (connection,), (pool,) = SETTINGS["connections"], SETTINGS["pools"]
+    (connection,) = SETTINGS["connections"]
     assert connection["conn_id"] == load({}).connection_id
     assert f"{connection['conn_host']}:{connection['conn_port']}" == compose_env.WORKSPACE
     assert "conn_password" not in connection
-    assert (pool["pool_name"], pool["pool_slot"]) == (POOL, POOL_SLOTS)
-    assert pool["pool_name"] == load({}).pool
+    assert {pool["pool_name"]: pool["pool_slot"] for pool in SETTINGS["pools"]} == POOLS
+    assert load({}).pools == POOLS
+    assert {pool: int(slots) for pool, slots in RUN_AIRFLOW["POOLS"].items()} == POOLS
     assert SETTINGS["variables"] == []
 
 
