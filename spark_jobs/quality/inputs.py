@@ -36,19 +36,15 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.runtime.concurrency import run_together
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.key_filter import KeyFilter
-from spark_jobs.storage.local_relation import fetch, local_relation
+from spark_jobs.storage.local_relation import Relation, fetch, local_relation
 from spark_jobs.storage.overlay import Overlay
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from spark_jobs.quality.checkpoint import Input
 
 Value = TypeVar("Value")
@@ -103,7 +99,7 @@ def _inputs_of(name: str, change: Callable[[], Overlay], incremental: bool) -> d
 
 def _staged(change: Overlay) -> DataFrame:
     if change.staged is not None:
-        return change.staged
+        return change.staged.frame
     return change.rows().withColumn(DELETED, F.lit(False)).where("false")
 
 
@@ -123,8 +119,8 @@ class SilverAudit:
 
     order_items: Callable[[], DataFrame]
     changes: Mapping[str, Callable[[], Overlay]]
-    judged: Callable[[], DataFrame | None]
-    delivered: Callable[[], DataFrame | None]
+    judged: Callable[[], Relation | None]
+    delivered: Callable[[], Relation | None]
 
     def inputs(self, *, incremental: bool) -> dict[str, Input]:
         """Return the inputs by name; nothing is read before one is called."""
@@ -152,7 +148,7 @@ class SilverAudit:
 
         def judged_keys() -> KeyFilter | None:
             judged = self.judged()
-            named = None if judged is None else judged.select(F.col(source).alias(natural))
+            named = None if judged is None else judged.distinct(source).renamed(natural)
             return _judged_keys(change(), named, natural)
 
         keys = once(judged_keys)
@@ -162,7 +158,7 @@ class SilverAudit:
             rows = self.order_items()
             if found is None:
                 return rows
-            return rows.join(F.broadcast(found.keys.withColumnRenamed(natural, source)), source, "left_semi")
+            return rows.join(F.broadcast(found.keys.renamed(source).frame), source, "left_semi")
 
         return {
             f"judged_{table}": lambda: _rows_after(change(), keys()),
@@ -171,18 +167,18 @@ class SilverAudit:
 
     def _orders_with_other_versions(self, judged: KeyFilter | None) -> DataFrame:
         """Return all orders where everything is judged."""
-        after = self.changes["orders"]().rows().select(*_VERSION_COLUMNS)
+        orders = self.changes["orders"]()
         if judged is None:
-            return after
+            return orders.rows().select(*_VERSION_COLUMNS)
         changes = {natural: self.changes[table]() for table, natural in _DIMENSIONS.items()}
         parts = [_held_differently(change, key) for key, change in changes.items() if change.staged is not None]
-        # As a union of keys and not as three conditions: an item may be judged for more than one reason.
-        items = judged.keys
+        # As a union of rows and not as three conditions: an item may be judged for more than one reason.
+        found = [orders.rows_of(judged).select(*_VERSION_COLUMNS)]
         if parts:
-            frame, rows = fetch(reduce(DataFrame.unionByName, parts))
-            for natural in changes:
-                items = items.unionByName(_placed_since(after, natural, frame, rows))
-        return local_relation(KeyFilter.fetch(items.distinct(), "order_item_id").rows(after))
+            since = fetch(reduce(DataFrame.unionByName, parts))
+            after = orders.rows().select(*_VERSION_COLUMNS)
+            found += [_placed_since(after, natural, since) for natural in changes]
+        return local_relation(reduce(DataFrame.unionByName, found).distinct())
 
 
 @dataclass(frozen=True)
@@ -194,27 +190,22 @@ class MovedOrders:
     """
 
     rows: DataFrame
-    customers: DataFrame
+    customers: Relation
 
     @classmethod
-    def between(cls, before: DataFrame, after: DataFrame, changed: DataFrame, customers: DataFrame) -> MovedOrders:
-        """Compare two states of silver: `before` and `after` are silver.orders, `changed` the order_item_id of the
-        items that may differ, and `customers` the customer_id of those whose versions may."""
-        items = KeyFilter.fetch(changed, "order_item_id")
+    def between(cls, before: DataFrame, after: DataFrame, changed: Relation, customers: Relation) -> MovedOrders:
+        """`before` and `after` are silver.orders, `changed` the order_item_id of the items that may differ, and
+        `customers` the customer_id of those whose versions may."""
+        items = KeyFilter.of(changed, "order_item_id")
         were, are = (items.rows(frame).select("order_id", "customer_id") for frame in (before, after))
-        both = local_relation(were.unionByName(are))
-        moved = KeyFilter.fetch(both.select("order_id").distinct(), "order_id")
-        signed = (
+        both = fetch(were.unionByName(are))
+        moved = KeyFilter.of(both, "order_id")
+        was, now = (
             moved.rows(frame).select(*MOVED_COLUMNS, F.lit(sign).alias("sign"))
             for frame, sign in ((before, -1), (after, 1))
         )
-        was, now = signed
-        return cls(
-            *run_together(
-                lambda: local_relation(was.unionByName(now)),
-                lambda: local_relation(both.select("customer_id").unionByName(customers).distinct()),
-            )
-        )
+        ordered = both.distinct("customer_id").union(customers).distinct("customer_id")
+        return cls(local_relation(was.unionByName(now)), ordered)
 
 
 @dataclass(frozen=True)
@@ -229,8 +220,8 @@ class GoldAudit:
 
     upstream: Mapping[str, Callable[[], DataFrame]]
     changes: Mapping[str, Callable[[], Overlay]]
-    judged: Callable[[], DataFrame | None]
-    changed: Callable[[], DataFrame | None]
+    judged: Callable[[], Relation | None]
+    changed: Callable[[], Relation | None]
     moved: Callable[[], MovedOrders | None]
 
     def inputs(self, *, incremental: bool) -> dict[str, Input]:
@@ -246,12 +237,12 @@ class GoldAudit:
 
         def affected_customers() -> DataFrame:
             found = moved()
-            return orders().select("customer_id").where("false") if found is None else found.customers
+            return orders().select("customer_id").where("false") if found is None else found.customers.frame
 
         def orders_of_affected_customers() -> DataFrame:
             found = moved()
             rows = orders()
-            return rows if found is None else rows.join(F.broadcast(found.customers), "customer_id", "left_semi")
+            return rows if found is None else rows.join(F.broadcast(found.customers.frame), "customer_id", "left_semi")
 
         return {
             **self.upstream,
@@ -275,14 +266,13 @@ def _rows_after(overlay: Overlay, keys: KeyFilter | None) -> DataFrame:
     return overlay.rows() if keys is None else overlay.rows_of(keys)
 
 
-def _judged_keys(overlay: Overlay, keys: DataFrame | None, column: str) -> KeyFilter | None:
+def _judged_keys(overlay: Overlay, keys: Relation | None, column: str) -> KeyFilter | None:
     """Return the values of `column` to be judged, and those that the build stages without any reason; None for all."""
     if keys is None:
         return None
-    keys = keys.select(column)
     if overlay.staged is not None:
-        keys = keys.unionByName(overlay.staged.select(column))
-    return KeyFilter.fetch(keys.distinct(), column)
+        keys = keys.distinct(column).union(overlay.staged.distinct(column))
+    return KeyFilter.of(keys, column)
 
 
 def _held_differently(change: Overlay, natural: str) -> DataFrame:
@@ -297,10 +287,10 @@ def _held_differently(change: Overlay, natural: str) -> DataFrame:
     key = change.key
     # Structs compare field by field, so an open end is greater than any instant.
     end = F.struct(F.col("valid_to").isNull().alias("is_open"), F.col("valid_to").alias("at"))
-    published = change.published.join(F.broadcast(change.staged.select(key)), key, "left_semi")
+    published = change.published.join(F.broadcast(change.staged.frame.select(key)), key, "left_semi")
     before = published.select(key, F.col("valid_from").alias("_was_from"), end.alias("_was_to"))
     versions = (
-        change.staged.join(before, key, "left")
+        change.staged.frame.join(before, key, "left")
         .groupBy(natural, key)
         .agg(
             F.count(F.lit(1)).alias("_rows"),
@@ -321,20 +311,13 @@ def _held_differently(change: Overlay, natural: str) -> DataFrame:
     return found.groupBy("dimension", "key").agg(earliest.alias("since"))
 
 
-def _placed_since(orders: DataFrame, natural: str, held_differently: DataFrame, rows: pa.Table | None) -> DataFrame:
-    """Return `order_item_id` of the orders that were placed since the versions of their `natural` key hold differently.
+def _placed_since(orders: DataFrame, natural: str, held_differently: Relation) -> DataFrame:
+    """Return the orders that were placed since the versions of their `natural` key hold differently.
 
-    `rows` are those of `held_differently`, where they are few: their earliest instant is a literal then, by which files
-    of earlier orders are skipped.
+    The earliest of these instants is a literal, by which files of earlier orders are skipped.
     """
-    theirs = held_differently.where(F.col("dimension") == natural)
-    later = orders
-    if rows is not None:
-        instants = rows.filter(pc.equal(rows["dimension"], natural))["since"]
-        if not len(instants):
-            return orders.select("order_item_id").where("false")
-        if not instants.null_count:
-            earliest = pc.min(instants).cast("int64").as_py()
-            later = orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
+    theirs = held_differently.where("dimension", natural, "key", "since")
+    earliest = theirs.earliest("since")
+    later = orders if earliest is None else orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
     placed = (F.col(natural) == F.col("key")) & (F.col("since").isNull() | (F.col("order_date") >= F.col("since")))
-    return later.join(F.broadcast(theirs), placed).select("order_item_id")
+    return later.join(F.broadcast(theirs.frame), placed).drop("key", "since")

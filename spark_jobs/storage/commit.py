@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
 
 from spark_jobs.runtime.concurrency import run_each
 from spark_jobs.runtime.errors import LakehouseError, TableDropped
 from spark_jobs.storage import delta
 from spark_jobs.storage.changes import DELETED
-from spark_jobs.storage.staging import StagedTable, staged_rows
+from spark_jobs.storage.key_filter import KeyFilter
+from spark_jobs.storage.staging import StagedTable, staged_relation, staged_rows
 from spark_jobs.tables.spec import TableSpec, Write
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from datetime import date
 
     from spark_jobs.storage.build_record import Build
     from spark_jobs.storage.lakehouse import Lakehouse
+    from spark_jobs.storage.local_relation import Relation
     from spark_jobs.storage.publications import Publication
 
 ROWS_PER_FILE, MOST_FILES = 25_000, 256
@@ -73,9 +74,12 @@ def restore_tables(lakehouse: Lakehouse, layer: str, newest: Publication | None)
     return dict(zip((spec.name for spec in specs), run_each(restored, specs), strict=True))
 
 
-def commit(lakehouse: Lakehouse, build: Build, heads: dict[str, int]) -> dict[str, Committed]:
+def commit(
+    lakehouse: Lakehouse, build: Build, heads: dict[str, int], dates_end: date | None = None
+) -> dict[str, Committed]:
     """Bring the staged rows into the layer's tables, all at the same time. `heads` are the versions to commit upon.
 
+    `dates_end` is the first landing date of which nothing can be published yet; None where that is not known.
     Raises ConcurrentCommit where a commit did not come right after its head, since the table may then hold rows of
     another run too.
     """
@@ -84,7 +88,7 @@ def commit(lakehouse: Lakehouse, build: Build, heads: dict[str, int]) -> dict[st
     def committed(spec: TableSpec) -> Committed:
         staged = build.staged.get(spec.name)
         try:
-            gained = None if staged is None else _write(lakehouse, build, spec, staged)
+            gained = None if staged is None else _write(lakehouse, build, spec, staged, dates_end)
         except PySparkException as error:
             if delta.is_concurrency_conflict(error):
                 raise ConcurrentCommit(spec.name) from error
@@ -106,13 +110,15 @@ def _head(lakehouse: Lakehouse, spec: TableSpec) -> int:
     return version
 
 
-def _write(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable) -> int | None:
+def _write(
+    lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable, dates_end: date | None
+) -> int | None:
     """Write staged rows.
 
     Return the rows gained; None where nothing comes and nothing goes, since Delta would make no commit.
     """
     if spec.write is Write.REPLACE_DATES:
-        return _replace_dates(lakehouse, build, spec, staged)
+        return _replace_dates(lakehouse, build, spec, staged, dates_end)
     published_rows = build.previous.rows.get(spec.name, 0)
     if not staged.rows and not (staged.overwrites and published_rows):
         return None
@@ -123,13 +129,15 @@ def _write(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTa
     return _merge(lakehouse, spec, staged)
 
 
-def _replace_dates(lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable) -> int | None:
+def _replace_dates(
+    lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable, dates_end: date | None
+) -> int | None:
     condition = f"landing_date >= DATE'{build.interval.start}' AND landing_date < DATE'{build.interval.end}'"
     if build.missing_dates:
         condition += f" AND landing_date NOT IN ({delta.literal_list(sorted(build.missing_dates), 'DATE')})"
-    # Where other dates were published meanwhile, the table may have rows, and yet none of these dates.
     removed = 0
-    if build.previous.rows.get(spec.name):
+    dates_are_new = dates_end is not None and build.interval.start >= dates_end
+    if build.previous.rows.get(spec.name) and not dates_are_new:
         removed = int(lakehouse.spark.table(lakehouse.name(spec.name)).where(condition).count())
     if not staged.rows and not removed:
         return None
@@ -152,21 +160,23 @@ def _merge(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> int:
     names = ", ".join(f"`{name}`" for name in columns)
     updates = ", ".join(f"published.`{name}` = staged.`{name}`" for name in columns)
     values = ", ".join(f"staged.`{name}`" for name in columns)
-    rows = staged_rows(lakehouse, spec.name, staged)
+    rows = staged_relation(lakehouse, spec.name, staged)
     (merged,) = lakehouse.spark.sql(
         f"MERGE INTO {lakehouse.name(spec.name)} AS published USING {{rows}} AS staged"  # noqa: S608 - checked names
         f" ON published.`{key}` = staged.`{key}`{_key_range(spec, rows)}"
         f" WHEN MATCHED AND staged.{DELETED} THEN DELETE"
         f" WHEN MATCHED THEN UPDATE SET {updates}"
         f" WHEN NOT MATCHED AND NOT staged.{DELETED} THEN INSERT ({names}) VALUES ({values})",
-        rows=rows,
+        rows=rows.frame,
     ).collect()
     return int(merged["num_inserted_rows"] - merged["num_deleted_rows"])
 
 
-def _key_range(spec: TableSpec, rows: DataFrame) -> str:
+def _key_range(spec: TableSpec, rows: Relation) -> str:
     """Return the least and the greatest staged key as literals, by which MERGE skips the files of other keys."""
     if spec.key not in spec.statistics_columns:
         return ""
-    least, greatest = rows.agg(F.min(spec.key), F.max(spec.key)).collect()[0]
-    return "" if least is None else f" AND published.`{spec.key}` BETWEEN {int(least)} AND {int(greatest)}"
+    keys = KeyFilter.of(rows, spec.key)
+    return (
+        "" if keys.least is None else f" AND published.`{spec.key}` BETWEEN {int(keys.least)} AND {int(keys.greatest)}"
+    )

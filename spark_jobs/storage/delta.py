@@ -43,6 +43,11 @@ def is_concurrency_conflict(error: BaseException) -> bool:
     return condition(error).startswith(_CONFLICTS)
 
 
+def is_missing(error: BaseException) -> bool:
+    """Whether a statement names a table that does not exist."""
+    return condition(error) == _MISSING
+
+
 def head_version(spark: SparkSession, name: str) -> int | None:
     """Return the newest version; None where there is no table.
 
@@ -52,7 +57,7 @@ def head_version(spark: SparkSession, name: str) -> int | None:
     try:
         at_version(spark, name, _BEYOND_EVERY_VERSION).schema  # noqa: B018 - asks the server
     except PySparkException as error:
-        if condition(error) == _MISSING:
+        if is_missing(error):
             return None
         if condition(error) == _NO_SUCH_VERSION:
             return int((error.getMessageParameters() or {})["latest"])

@@ -7,11 +7,17 @@ that is most of the work. A plan over local relations names no table.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 MOST_ROWS = 10_000
 """Unless the environment variable ROWS_VARIABLE gives another number; 0 makes builds read the tables themselves."""
@@ -22,38 +28,101 @@ MOST_VALUES = 50_000
 """Rows times columns, where the number of rows is known or expected before they are fetched."""
 
 
+@dataclass(frozen=True)
+class Relation:
+    """Rows as a frame, and in memory where they are few: `frame` is a local relation of `rows` then."""
+
+    frame: DataFrame
+    rows: pa.Table | None
+
+    def select(self, *columns: str) -> Relation:
+        """Take some columns. Runs no job."""
+        return Relation(self.frame.select(*columns), None if self.rows is None else self.rows.select(list(columns)))
+
+    def distinct(self, *columns: str) -> Relation:
+        """Take the distinct values of some columns. Runs no job."""
+        if self.rows is None:
+            return Relation(self.frame.select(*columns).distinct(), None)
+        rows = self.rows.select(list(columns)).group_by(list(columns), use_threads=False).aggregate([])
+        return relation(self.frame.sparkSession, rows)
+
+    def union(self, other: Relation) -> Relation:
+        """Append rows by the names of their columns, which are the same. Runs no job."""
+        if self.rows is None or other.rows is None:
+            return Relation(self.frame.unionByName(other.frame), None)
+        rows = pa.concat_tables([self.rows, other.rows.select(self.rows.column_names)], promote_options="permissive")
+        return relation(self.frame.sparkSession, rows)
+
+    def where(self, column: str, value: int | str, *columns: str) -> Relation:
+        """Take some columns of the rows in which `column` has a value. Runs no job."""
+        frame = self.frame.where(F.col(column) == value).select(*columns)
+        if self.rows is None:
+            return Relation(frame, None)
+        return relation(frame.sparkSession, self.rows.filter(pc.equal(self.rows[column], value)).select(list(columns)))
+
+    def earliest(self, column: str) -> int | None:
+        """Find the earliest instant of a column, in microseconds since 1970; None where there is none, or a NULL.
+
+        Runs a job only where the rows are not in memory.
+        """
+        if self.rows is None:
+            least = F.when(F.count(column) == F.count(F.lit(1)), F.unix_micros(F.min(column)))
+            micros: int | None = self.frame.agg(least).collect()[0][0]
+            return micros
+        values = self.rows[column]
+        in_micros = values.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        return None if values.null_count else pc.min(in_micros).as_py()
+
+    def renamed(self, *names: str) -> Relation:
+        """Give all columns other names. Runs no job."""
+        return Relation(self.frame.toDF(*names), None if self.rows is None else self.rows.rename_columns(list(names)))
+
+
 def most_rows() -> int:
     """Return the number of rows that a local relation has at most."""
     return int(os.environ.get(ROWS_VARIABLE, MOST_ROWS))
 
 
 def is_small(rows: int, columns: int) -> bool:
-    """Return whether that many rows of that many columns are worth being a local relation."""
+    """Whether that many rows of that many columns are worth being a local relation."""
     return rows <= most_rows() and rows * columns <= MOST_VALUES
 
 
-def local_relation(frame: DataFrame, known_rows: int | None = None) -> DataFrame:
-    """Return the rows of `frame` as they are now, in its columns and types; `frame` itself where they are too many.
+def local_relation(frame: DataFrame) -> DataFrame:
+    """Return the frame of `fetch`."""
+    return fetch(frame).frame
 
-    With `known_rows`, their number, nothing is fetched of a frame that has too many. No column may be a struct: Arrow
-    does not take a null struct whose fields are not nullable.
+
+def fetch(frame: DataFrame) -> Relation:
+    """Fetch the rows of `frame` as they are now, in its columns and types; only the frame where they are too many.
+
+    No column may be a struct: Arrow does not take a null struct whose fields are not nullable.
     """
-    return fetch(frame, known_rows)[0]
-
-
-def fetch(frame: DataFrame, known_rows: int | None = None) -> tuple[DataFrame, pa.Table | None]:
-    """Return `local_relation`, and its rows; None where they are too many."""
-    if known_rows is not None and known_rows > most_rows():
-        return frame, None
-    # A limit over a Delta table costs more than all of a small one: Delta adds up the rows of its files first.
-    few = frame.limit(most_rows() + 1) if known_rows is None else frame
-    rows = few.toArrow()
+    rows, schema = _rows_and_schema(frame.limit(most_rows() + 1))
     if not fits(rows):
-        return frame, None
-    return frame.sparkSession.createDataFrame(rows, few.schema), rows
+        return Relation(frame, None)
+    return relation(frame.sparkSession, rows, schema)
+
+
+def relation(spark: SparkSession, rows: pa.Table, schema: StructType | None = None) -> Relation:
+    """Rows in memory, which are few, and a local relation of them. Without `schema` their Arrow types decide."""
+    return Relation(spark.createDataFrame(rows, schema or from_arrow_schema(rows.schema)), rows)
 
 
 def fits(rows: pa.Table) -> bool:
-    """Return whether rows are few enough for a local relation."""
+    """Whether rows are few enough for a local relation."""
     # Not nbytes: it crashes the whole process where a column of texts has no row.
     return rows.num_rows <= most_rows() and rows.get_total_buffer_size() <= MOST_BYTES
+
+
+def _rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
+    """Return the rows of a frame and its schema.
+
+    `toArrow` of Spark Connect asks for the schema in a request of its own before it runs the query, which analyses the
+    whole plan a second time. The answer to the query has the schema too.
+    """
+    to_table: Any = getattr(frame, "_to_table", None)
+    if to_table is None:  # not Spark Connect
+        return frame.toArrow(), frame.schema
+    rows, schema = to_table()
+    return rows, schema

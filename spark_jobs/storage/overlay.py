@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from spark_jobs.storage.changes import DELETED
-from spark_jobs.storage.key_filter import KeyFilter
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from spark_jobs.storage.key_filter import KeyFilter
+    from spark_jobs.storage.local_relation import Relation
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Overlay:
 
     published: DataFrame | None
     """None before the first publication."""
-    staged: DataFrame | None
+    staged: Relation | None
     """The table's columns and `_deleted`; None where the build stages nothing for the table."""
     key: str
     """The merge key."""
@@ -39,7 +41,7 @@ class Overlay:
         upserts = self.upserts()
         if self.published is None or self.overwrites:
             return upserts
-        kept = self.published.join(self.staged.select(self.key), self.key, "left_anti")
+        kept = self.published.join(self.staged.frame.select(self.key), self.key, "left_anti")
         # In this order the columns are in the table's order: a join puts its key first.
         return upserts.unionByName(kept)
 
@@ -48,7 +50,7 @@ class Overlay:
         if self.staged is None or self.published is None or self.overwrites:
             rows = keys.rows(self.rows())
         else:
-            kept = keys.rows(self.published).join(self.staged.select(self.key), self.key, "left_anti")
+            kept = keys.rows(self.published).join(self.staged.frame.select(self.key), self.key, "left_anti")
             rows = keys.rows(self.upserts()).unionByName(kept)
         if self.staged is None:
             return rows
@@ -58,15 +60,4 @@ class Overlay:
         """Return the staged rows that the publication inserts or updates. Raises ValueError where nothing is staged."""
         if self.staged is None:
             raise ValueError("nothing is staged")
-        return self.staged.where(~F.col(DELETED)).drop(DELETED)
-
-    def changed_values(self, column: str) -> DataFrame:
-        """Return the distinct values of `column` in rows that are inserted, updated or deleted: as they are and as they
-        were.
-
-        Runs a job. Raises ValueError unless changes are staged upon a published table.
-        """
-        if self.staged is None or self.published is None or self.overwrites:
-            raise ValueError("changed values need changes that are staged upon a published table")
-        before = KeyFilter.fetch(self.staged.select(self.key), self.key).rows(self.published)
-        return self.staged.select(column).unionByName(before.select(column)).distinct()
+        return self.staged.frame.where(~F.col(DELETED)).drop(DELETED)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import reduce
 from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from spark_jobs.runtime.concurrency import run_each
 from spark_jobs.runtime.errors import UpstreamMissing
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage import delta
 from spark_jobs.storage.build_record import Build, PinnedPublication
-from spark_jobs.storage.local_relation import is_small, local_relation
-from spark_jobs.storage.publications import Publication, Publications
+from spark_jobs.storage.local_relation import Relation, fetch
+from spark_jobs.storage.publications import Publications
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
     from spark_jobs.storage.lakehouse import Lakehouse
     from spark_jobs.tables.spec import TableSpec
 
@@ -46,51 +49,73 @@ class BuildInputs:
 
 def build_inputs(lakehouse: Lakehouse, layer: str) -> BuildInputs:
     """Pin the publications that a build of the layer reads. Raises UpstreamMissing."""
-    publications = Publications(lakehouse)
-    newest = publications.newest_by_layer()
-    previous, upstream_layer = newest.get(layer), UPSTREAM_LAYER[layer]
-    upstream = newest.get(upstream_layer)
+    published = Publications(lakehouse).inputs(layer)
+    previous, upstream = published.newest, published.upstream
     if upstream is None:
         raise UpstreamMissing(
-            f"{layer} cannot be built: {upstream_layer} has no publication yet; run {upstream_layer} first"
+            f"{layer} cannot be built: its upstream layer has no publication yet; run {UPSTREAM_LAYER[layer]} first"
         )
-    before: Publication | None = None
+    before = published.previous_upstream
     # A layer that got a table since its newest publication is refreshed as a whole.
-    if previous and previous.upstream_seq and set(previous.tables) == {s.name for s in lakehouse.tables_of(layer)}:
-        is_same = previous.upstream_seq == upstream.seq
-        before = upstream if is_same else publications.get(upstream_layer, previous.upstream_seq)
-    pinned = PinnedPublication.pin(before)
-    readable = before is not None and _can_read(lakehouse, pinned)
+    if previous and set(previous.tables) != {spec.name for spec in lakehouse.tables_of(layer)}:
+        before = None
     pin = PinnedPublication.pin
-    return BuildInputs(pin(previous), pin(upstream), pinned if readable else None)
+    readable = before is not None and _can_read(lakehouse, pin(before))
+    return BuildInputs(pin(previous), pin(upstream), pin(before) if readable else None)
 
 
 def read_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, table: str) -> DataFrame:
-    """Read a table at the version of a publication: a local relation where it is small, empty where nothing is
-    published."""
-    spec = lakehouse.tables[table]
+    """Read a table at the version of a publication; without rows where it is not published. Runs no job."""
     if table not in pinned.versions:
-        return lakehouse.spark.createDataFrame([], spec.schema)
-    frame = delta.at_version(lakehouse.spark, lakehouse.name(table), pinned.versions[table])
-    rows = pinned.rows.get(table)
-    return local_relation(frame, rows) if rows is not None and is_small(rows, len(spec.schema)) else frame
+        return lakehouse.spark.createDataFrame([], lakehouse.tables[table].schema)
+    return delta.at_version(lakehouse.spark, lakehouse.name(table), pinned.versions[table])
 
 
-def read_all_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, tables: Sequence[str]) -> dict[str, DataFrame]:
-    """Read each of these tables as `read_pinned` does."""
-    frames = run_each(lambda table: read_pinned(lakehouse, pinned, table), tables)
-    return dict(zip(tables, frames, strict=True))
+def read_all_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, layer: str) -> dict[str, DataFrame]:
+    """Return `read_pinned` of each table of a layer."""
+    return {spec.name: read_pinned(lakehouse, pinned, spec.name) for spec in lakehouse.tables_of(layer)}
 
 
-def changed_upstream(lakehouse: Lakehouse, build: BuildInputs | Build, table: str, key: str) -> DataFrame:
-    """Return the `key`s of rows that the upstream layer wrote or removed since `previous_upstream`.
+@dataclass(frozen=True)
+class ChangedUpstream:
+    """What the upstream layer of gold wrote or removed since `previous_upstream`, by table: values of its key."""
 
-    Raises ValueError.
+    keys: dict[str, Relation]
+    landing_end: date | None
+    """1 day + the greatest landing date, where it was looked up; None without any row."""
+
+
+def changed_upstream(
+    lakehouse: Lakehouse, build: BuildInputs | Build, keys: Mapping[str, str], dated_by: str | None = None
+) -> ChangedUpstream:
+    """Return what the upstream layer changed in some tables, by one statement; `keys` has the key (BIGINT) of each.
+
+    `dated_by` is the table whose greatest landing date is looked up. Raises ValueError.
     """
     if build.upstream is None or build.previous_upstream is None:
-        raise ValueError(f"there is no earlier {table} to compare with: the build is a full refresh")
-    before, now = build.previous_upstream.versions[table], build.upstream.versions[table]
-    return delta.changed_keys(lakehouse.spark, lakehouse.name(table), before, now, key)
+        raise ValueError("there is no earlier upstream publication to compare with: the build is a full refresh")
+    before, now, spark = build.previous_upstream.versions, build.upstream.versions, lakehouse.spark
+    parts = []
+    if dated_by:
+        newest = read_pinned(lakehouse, build.upstream, dated_by).agg(F.max("landing_date").alias("newest"))
+        parts.append(newest.select(F.lit(0), F.unix_date("newest").cast("bigint")))
+    for number, (table, key) in enumerate(keys.items(), start=1):
+        changed = delta.changed_keys(spark, lakehouse.name(table), before[table], now[table], key)
+        parts.append(changed.select(F.lit(number), key))
+    found = fetch(reduce(DataFrame.union, parts).toDF("part", "value"))
+    return ChangedUpstream(
+        {
+            table: found.where("part", number, "value").renamed(key)
+            for number, (table, key) in enumerate(keys.items(), start=1)
+        },
+        _landing_end(found) if dated_by else None,
+    )
+
+
+def _landing_end(found: Relation) -> date | None:
+    newest = found.where("part", 0, "value")
+    value = newest.rows["value"][0].as_py() if newest.rows is not None else newest.frame.collect()[0][0]
+    return None if value is None else date(1970, 1, 1) + timedelta(days=value + 1)
 
 
 def _can_read(lakehouse: Lakehouse, pinned: PinnedPublication) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, MapType, StringType, StructType, TimestampType
 
 from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
-from spark_jobs.storage.delta import create_table, is_concurrency_conflict
+from spark_jobs.storage.delta import create_table, is_concurrency_conflict, is_missing
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
@@ -76,8 +77,29 @@ class Publication:
         return Interval(self.interval_start, self.interval_end)
 
 
+@dataclass(frozen=True)
+class LayerState:
+    """What is published of a layer, as a publish needs it."""
+
+    newest: Publication | None
+    same_build: Publication | None
+    """The publication of the build with the fingerprint that was asked for, or of the rebuild that took its place."""
+    dates_end: date | None
+    """The first landing date after all that the layer's runs have published; None where none has."""
+
+
+@dataclass(frozen=True)
+class PublishedInputs:
+    """What a build of a layer starts from."""
+
+    newest: Publication | None
+    upstream: Publication | None
+    previous_upstream: Publication | None
+    """The upstream publication that `newest` was built from."""
+
+
 class Publications:
-    """Reads and appends publications of all layers."""
+    """Reads and appends publications of all layers. Where the table does not exist, it is created at the first read."""
 
     def __init__(self, lakehouse: Lakehouse) -> None:
         self._spark = lakehouse.spark
@@ -87,34 +109,89 @@ class Publications:
         create_table(self._spark, self._name, PUBLICATIONS)
 
     def newest(self, layer: str) -> Publication | None:
-        rows = self._of(layer).orderBy(F.desc("seq")).limit(1).collect()
-        return _publication(rows[0]) if rows else None
+        return self.state(layer, "").newest
 
     def newest_by_layer(self) -> dict[str, Publication]:
-        """Return the newest publication of each layer that has one."""
-        newest = F.max_by(F.struct(*PUBLICATIONS.columns), "seq").alias("newest")
-        rows = self._spark.table(self._name).groupBy("layer").agg(newest).select("newest.*").collect()
+        """Return the newest of each layer that has one."""
+        rows = self._collect(_with_newest_seq(self._table()).where("seq = newest_seq"))
         return {row["layer"]: _publication(row) for row in rows}
+
+    def state(self, layer: str, fingerprint: str) -> LayerState:
+        """Return what is published of a layer, and the publication of a build, by one statement."""
+        dates_end = F.max("interval_end").over(Window.partitionBy("layer"))
+        rows = self._collect(
+            _with_newest_seq(self._of(layer))
+            .withColumn("dates_end", dates_end)
+            .where((F.col("seq") == F.col("newest_seq")) | (F.col("gate_fingerprint") == fingerprint))
+        )
+        published = sorted((_publication(row) for row in rows), key=lambda one: one.seq)
+        same_build = next((one for one in published if one.gate_fingerprint == fingerprint), None)
+        return LayerState(
+            newest=published[-1] if published else None,
+            same_build=same_build,
+            dates_end=rows[0]["dates_end"] if rows else None,
+        )
+
+    def inputs(self, layer: str) -> PublishedInputs:
+        """Return what a build of silver or gold starts from, by one statement."""
+        upstream_layer = UPSTREAM_LAYER[layer]
+        own = F.when(F.col("layer") == layer, F.struct("seq", "upstream_seq"))
+        built_from = F.max(own).over(Window.partitionBy())["upstream_seq"]
+        is_upstream = F.col("layer") == upstream_layer
+        rows = self._collect(
+            _with_newest_seq(self._of(layer, upstream_layer))
+            .withColumn("built_from", built_from)
+            .where((F.col("seq") == F.col("newest_seq")) | (is_upstream & (F.col("seq") == F.col("built_from"))))
+        )
+        published = sorted((_publication(row) for row in rows), key=lambda one: one.seq)
+        upstream = {one.seq: one for one in published if one.layer == upstream_layer}
+        newest = next((one for one in published if one.layer == layer), None)
+        return PublishedInputs(
+            newest=newest,
+            upstream=upstream[max(upstream)] if upstream else None,
+            previous_upstream=upstream.get(newest.upstream_seq or 0) if newest else None,
+        )
 
     def get(self, layer: str, seq: int) -> Publication:
         """Return one publication. Raises PublicationMissing."""
-        rows = self._of(layer).where(F.col("seq") == seq).collect()
+        rows = self._collect(self._of(layer).where(F.col("seq") == seq))
         if not rows:
-            raise PublicationMissing(
-                f"{self._name} has no publication {seq} of {layer}, which another one names: were rows removed by hand?"
-                " Restore that table to an earlier version, or drop the tables of all layers and of ops, and run all"
-                " landing dates again"
-            )
+            raise self._missing(f"publication {seq} of {layer}")
+        return _publication(rows[0])
+
+    def upstream_of(self, layer: str, seq: int) -> Publication:
+        """Return the upstream publication from which publication `seq` of a layer was built.
+
+        Raises PublicationMissing.
+        """
+        upstream_seq = self._of(layer).where(F.col("seq") == seq).select(F.col("upstream_seq").alias("seq"))
+        rows = self._collect(self._of(UPSTREAM_LAYER[layer]).join(upstream_seq, "seq", "left_semi"))
+        if not rows:
+            raise self._missing(f"publication from which publication {seq} of {layer} was built")
         return _publication(rows[0])
 
     def since(self, layer: str, seq: int) -> list[Publication]:
-        """Return the publications of the layer after `seq`, oldest first."""
-        return [_publication(row) for row in self._of(layer).where(F.col("seq") > seq).orderBy("seq").collect()]
+        """Return those of the layer after `seq`, oldest first."""
+        return [_publication(row) for row in self._collect(self._of(layer).where(F.col("seq") > seq).orderBy("seq"))]
 
-    def with_fingerprint(self, layer: str, fingerprint: str) -> Publication | None:
-        """Return the publication of the build with that fingerprint, or of the rebuild that took its place."""
-        rows = self._of(layer).where(F.col("gate_fingerprint") == fingerprint).orderBy("seq").limit(1).collect()
-        return _publication(rows[0]) if rows else None
+    def dates_since(self, after: int, until: int) -> PublishedDates:
+        """Return the landing dates of the bronze publications later than `after`, up to `until`."""
+        is_old = F.col("seq") <= after
+        old_end = F.max(F.when(is_old, F.col("interval_end"))).over(Window.partitionBy())
+        rows = self._collect(
+            self._of("bronze")
+            .where(F.col("seq") <= until)
+            .select("seq", "interval_start", "interval_end", old_end.alias("old_end"))
+            .where(~is_old & F.col("interval_start").isNotNull())
+            .orderBy("seq")
+        )
+        landing_date, condition = F.col("landing_date"), F.lit(False)
+        for row in rows:
+            start, end = F.lit(row["interval_start"]), F.lit(row["interval_end"])
+            condition = condition | ((landing_date >= start) & (landing_date < end))
+        begin = min((row["interval_start"] for row in rows), default=None)
+        old = rows[0]["old_end"] if rows else None
+        return PublishedDates(condition, begin is not None and (old is None or old <= begin))
 
     def append(self, publication: Publication) -> bool:
         """Insert a publication. Return whether it was inserted: not if another run took its number first."""
@@ -146,8 +223,8 @@ class Publications:
     def in_use(self, layer: str) -> list[Publication]:
         """Return the newest publication of a layer, and those from which the newest of the layers above were built."""
         found = [self.newest(layer)]
-        found += [self.inputs_of(above) for above, below in UPSTREAM_LAYER.items() if below == layer]
-        silver_behind_gold = self.inputs_of("gold")
+        found += [self.inputs(above).previous_upstream for above, below in UPSTREAM_LAYER.items() if below == layer]
+        silver_behind_gold = self.inputs("gold").previous_upstream
         if layer == "bronze" and silver_behind_gold and silver_behind_gold.upstream_seq:
             found.append(self.get("bronze", silver_behind_gold.upstream_seq))
         return [publication for publication in found if publication]
@@ -155,7 +232,7 @@ class Publications:
     def remove(self, before: datetime) -> None:
         """Remove the rows inserted before a moment that no build will read.
 
-        Of these, bronze keeps the one whose interval ends last: `dates_published_since` needs nothing else of the past.
+        Of these, bronze keeps the one whose interval ends last: `dates_since` needs nothing else of the past.
         """
         for layer in LAYERS:
             if not (used := self.in_use(layer)):
@@ -169,8 +246,26 @@ class Publications:
                 listed = ", ".join(map(str, seqs))
                 self._spark.sql(f"DELETE FROM {self._name} WHERE layer = '{layer}' AND seq IN ({listed})").collect()  # noqa: S608
 
-    def _of(self, layer: str) -> DataFrame:
-        return self._spark.table(self._name).where(F.col("layer") == layer)
+    def _missing(self, what: str) -> PublicationMissing:
+        return PublicationMissing(
+            f"{self._name} has no {what}, which another one names: were rows removed by hand? Restore that table to an"
+            " earlier version, or drop the tables of all layers and of ops, and run all landing dates again"
+        )
+
+    def _table(self) -> DataFrame:
+        return self._spark.table(self._name)
+
+    def _of(self, *layers: str) -> DataFrame:
+        return self._table().where(F.col("layer").isin(*layers))
+
+    def _collect(self, rows: DataFrame) -> list[Row]:
+        try:
+            return rows.collect()
+        except PySparkException as error:
+            if not is_missing(error):
+                raise
+        self.create()
+        return []
 
 
 @dataclass(frozen=True)
@@ -183,21 +278,9 @@ class PublishedDates:
     """Whether every date published before ends where the first of them begins, or earlier."""
 
 
-def dates_published_since(publications: Publications, after: int, until: int) -> PublishedDates:
-    """Return the landing dates of the bronze publications later than `after`, up to `until`."""
-    new: list[Interval] = []
-    old: list[Interval] = []
-    for publication in publications.since("bronze", 0):
-        if publication.seq <= until and (interval := publication.interval):
-            (new if publication.seq > after else old).append(interval)
-    landing_date, condition = F.col("landing_date"), F.lit(False)
-    for interval in new:
-        condition = condition | ((landing_date >= F.lit(interval.start)) & (landing_date < F.lit(interval.end)))
-    begin = min((interval.start for interval in new), default=None)
-    return PublishedDates(condition, begin is not None and all(interval.end <= begin for interval in old))
+def _with_newest_seq(rows: DataFrame) -> DataFrame:
+    return rows.withColumn("newest_seq", F.max("seq").over(Window.partitionBy("layer")))
 
 
 def _publication(row: Row) -> Publication:
-    fields = row.asDict()
-    del fields["published_at"]
-    return Publication(**fields)
+    return Publication(**{field.name: row[field.name] for field in fields(Publication)})

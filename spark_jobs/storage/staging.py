@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BooleanType, LongType, StructField, StructType
 
 from spark_jobs.runtime.errors import BuildMissing
 from spark_jobs.storage.changes import DELETED
-from spark_jobs.storage.local_relation import fetch, fits, is_small
+from spark_jobs.storage.local_relation import Relation, fetch, fits, is_small, relation
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -67,7 +68,13 @@ def staged_schema(lakehouse: Lakehouse, table: str) -> StructType:
 
 
 def stage(
-    lakehouse: Lakehouse, table: str, build_id: str, rows: DataFrame, expected_rows: int, *, overwrites: bool = False
+    lakehouse: Lakehouse,
+    table: str,
+    build_id: str,
+    rows: DataFrame,
+    expected_rows: int,
+    *,
+    overwrites: bool = False,
 ) -> StagedTable:
     """Write the staged rows of one table, in the columns of `staged_schema`.
 
@@ -99,17 +106,29 @@ def stage_separated(
     }
 
 
+def stage_file(lakehouse: Lakehouse, table: str, build_id: str, rows: pa.Table) -> StagedTable:
+    """Write rows that are in memory, in the columns of `staged_schema`."""
+    folder = f"{build_id}/{table}"
+    _write_file(_new_folder(lakehouse, folder), rows)
+    return _staged(lakehouse, folder)
+
+
 def staged_rows(lakehouse: Lakehouse, table: str, staged: StagedTable) -> DataFrame:
-    """Read the staged rows, as a local relation where they are few. Runs no job."""
+    """Return the staged rows, as a local relation where they are few. Runs no job."""
+    return staged_relation(lakehouse, table, staged).frame
+
+
+def staged_relation(lakehouse: Lakehouse, table: str, staged: StagedTable) -> Relation:
+    """Return the staged rows, in memory where they are few. Runs no job."""
     schema, files = staged_schema(lakehouse, table), _files(lakehouse, staged.folder)
     spark = lakehouse.spark
     if not files or not staged.rows:
-        return spark.createDataFrame([], schema)
+        return relation(spark, to_arrow_schema(schema).empty_table(), schema)
     if is_small(staged.rows, len(schema)):
         rows = _read(files, schema.names)
         if fits(rows):
-            return spark.createDataFrame(rows, schema)
-    return spark.read.schema(schema).parquet(*map(str, files))
+            return relation(spark, rows, schema)
+    return Relation(spark.read.schema(schema).parquet(*map(str, files)), None)
 
 
 def staged_values(lakehouse: Lakehouse, staged: StagedTable, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
@@ -152,10 +171,8 @@ def _write(
     columns: int,
     partition_by: str | None = None,
 ) -> None:
-    target = lakehouse.staging_root / folder
-    if target.exists():
-        raise FileExistsError(f"{folder} is staged already: a build id is never used twice")
-    fetched = fetch(rows)[1] if is_small(expected_rows, columns) else None
+    target = _new_folder(lakehouse, folder)
+    fetched = fetch(rows).rows if is_small(expected_rows, columns) else None
     if fetched is None:
         writer = rows.write.mode("error")
         (writer.partitionBy(partition_by) if partition_by else writer).parquet(str(target))
@@ -167,6 +184,13 @@ def _write(
     for value in (True, False):
         part = fetched.filter(pc.equal(values, value)).drop_columns([partition_by])
         _write_file(target / f"{partition_by}={str(value).lower()}", part)
+
+
+def _new_folder(lakehouse: Lakehouse, folder: str) -> Path:
+    path = lakehouse.staging_root / folder
+    if path.exists():
+        raise FileExistsError(f"{folder} is staged already: a build id is never used twice")
+    return path
 
 
 def _write_file(folder: Path, rows: pa.Table) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -19,7 +20,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from spark_jobs.storage.delta import create_table
+from spark_jobs.storage.delta import create_table, is_missing
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
@@ -174,7 +175,6 @@ class Verdicts:
         create_table(self._spark, self._name, VERDICTS)
 
     def append(self, verdict: Verdict) -> None:
-        self.create()
         row = {
             **{name: getattr(verdict, name) for name in ("layer", "build_id", "job_run_id", "success", "fingerprint")},
             "interval_start": date.fromisoformat(str(verdict.interval_start)),
@@ -187,7 +187,13 @@ class Verdicts:
         }
         schema = StructType([column for column in VERDICTS.schema.fields if column.name != "audited_at"])
         frame = self._spark.createDataFrame([row], schema).withColumn("audited_at", F.current_timestamp())
-        frame.write.format("delta").mode("append").saveAsTable(self._name)
+        try:
+            frame.writeTo(self._name).append()
+        except PySparkException as error:
+            if not is_missing(error):
+                raise
+            self.create()
+            frame.writeTo(self._name).append()
 
     def remove(self, before: datetime, kept: Collection[str]) -> None:
         """Remove the rows inserted before a moment, but those of the builds `kept`."""

@@ -18,13 +18,12 @@ from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.storage.build_record import PinnedPublication
-from spark_jobs.storage.delta import at_version
-from spark_jobs.storage.local_relation import local_relation
+from spark_jobs.storage.local_relation import Relation, fetch
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import changed_upstream, read_pinned
-from spark_jobs.storage.publications import Publications, PublishedDates, dates_published_since
-from spark_jobs.storage.staging import changed_keys_table, staged_rows, staged_values
+from spark_jobs.storage.publications import Publications, PublishedDates
+from spark_jobs.storage.staging import changed_keys_table, staged_relation, staged_rows, staged_values
 from spark_jobs.storage.verdicts import QuarantineReason, Verdict, Verdicts
 
 if TYPE_CHECKING:
@@ -111,7 +110,6 @@ class _Inputs:
     def __init__(self, lakehouse: Lakehouse, build: Build) -> None:
         self._lakehouse = lakehouse
         self._build = build
-        self._publications = Publications(lakehouse)
 
     def by_name(self) -> dict[str, Input]:
         """Return the inputs by the names that spark_jobs/quality/inputs.py lists."""
@@ -134,10 +132,7 @@ class _Inputs:
     def _landed_files_published(self) -> DataFrame:
         """Read the files of the interval as they are published: with the statement that uses them, and not before."""
         lakehouse, build = self._lakehouse, self._build
-        version = build.previous.versions.get(LANDED_FILES.name)
-        if version is None:
-            return lakehouse.spark.createDataFrame([], LANDED_FILES.schema)
-        files = at_version(lakehouse.spark, lakehouse.name(LANDED_FILES.name), version)
+        files = read_pinned(lakehouse, build.previous, LANDED_FILES.name)
         interval = build.interval
         return files.where(f"landing_date >= DATE'{interval.start}' AND landing_date < DATE'{interval.end}'")
 
@@ -151,13 +146,13 @@ class _Inputs:
             dates = since()
             return order_items().where(dates.condition) if dates and dates.are_latest else order_items()
 
-        def delivered() -> DataFrame | None:
+        def delivered() -> Relation | None:
             dates, before = since(), self._build.previous_upstream
             if dates is None or before is None:
                 return None
             both = (order_items(), read_pinned(self._lakehouse, before, "bronze.order_items"))
             items = [rows.where(dates.condition).select("order_item_id") for rows in both]
-            return items[0].unionByName(items[1]).distinct()
+            return fetch(items[0].unionByName(items[1]).distinct())
 
         audit = SilverAudit(once(newest), self._overlays(), once(self._changed_keys), once(delivered))
         return audit.inputs(incremental=not self._build.full_refresh)
@@ -165,19 +160,23 @@ class _Inputs:
     def _gold(self) -> dict[str, Input]:
         specs = self._lakehouse.tables_of("silver")
         upstream = {spec.short_name: self._upstream(spec.name) for spec in specs}
-        changed = once(self._changed_items)
+        changed = once(self._changed_in_silver)
+
+        def changed_items() -> Relation | None:
+            found = changed()
+            return None if found is None else found["silver.orders"]
 
         def moved() -> MovedOrders | None:
-            items, before = changed(), self._build.previous_upstream
-            if before is None or items is None:
+            found, before = changed(), self._build.previous_upstream
+            if before is None or found is None:
                 return None
             orders = read_pinned(self._lakehouse, before, "silver.orders")
             return MovedOrders.between(
-                orders, upstream["orders"](), items, self._changed_in_silver("dim_customers", "customer_id")
+                orders, upstream["orders"](), found["silver.orders"], found["silver.dim_customers"]
             )
 
         upstream["order_items"] = once(self._bronze_of_silver)
-        audit = GoldAudit(upstream, self._overlays(), once(self._changed_keys), changed, moved)
+        audit = GoldAudit(upstream, self._overlays(), once(self._changed_keys), changed_items, moved)
         return audit.inputs(incremental=not self._build.full_refresh)
 
     def _overlays(self) -> dict[str, Callable[[], Overlay]]:
@@ -187,37 +186,33 @@ class _Inputs:
     def _overlay(self, table: str) -> Overlay:
         build, staged = self._build, self._build.staged.get(table)
         published = read_pinned(self._lakehouse, build.previous, table) if build.previous.seq else None
-        rows = staged_rows(self._lakehouse, table, staged) if staged else None
+        rows = staged_relation(self._lakehouse, table, staged) if staged else None
         return Overlay(published, rows, self._lakehouse.tables[table].key, bool(staged and staged.overwrites))
 
-    def _changed_keys(self) -> DataFrame | None:
+    def _changed_keys(self) -> Relation | None:
         """Return the keys that the build derived again; None where it derived all."""
         if self._build.full_refresh:
             return None
         table = changed_keys_table(self._build.layer)
-        return staged_rows(self._lakehouse, table, self._build.staged[table])
+        return staged_relation(self._lakehouse, table, self._build.staged[table])
 
     def _dates_since(self) -> PublishedDates | None:
         """Return the landing dates that bronze published since silver was last built; None where all are judged."""
         upstream, before = self._build.upstream, self._build.previous_upstream
-        return dates_published_since(self._publications, before.seq, upstream.seq) if upstream and before else None
+        return Publications(self._lakehouse).dates_since(before.seq, upstream.seq) if upstream and before else None
 
-    def _changed_items(self) -> DataFrame | None:
-        """Return the items that silver wrote or removed since gold was last built; None where all are judged."""
+    def _changed_in_silver(self) -> dict[str, Relation] | None:
+        """Return the keys of the rows that silver wrote or removed since gold was last built; None where all are
+        judged."""
         if self._build.previous_upstream is None:
             return None
-        return local_relation(self._changed_in_silver("orders", "order_item_id"))
-
-    def _changed_in_silver(self, table: str, key: str) -> DataFrame:
-        return changed_upstream(self._lakehouse, self._build, f"silver.{table}", key)
+        keys = {"silver.orders": "order_item_id", "silver.dim_customers": "customer_id"}
+        return changed_upstream(self._lakehouse, self._build, keys).keys
 
     def _bronze_of_silver(self) -> DataFrame:
-        """Return bronze.order_items as the silver that a gold build read had read it."""
-        seq = self._publications.get("silver", self._upstream_publication().seq).upstream_seq
-        if seq is None:
-            raise ValueError(f"the silver of gold build {self._build.build_id} does not name its bronze")
-        bronze = PinnedPublication.pin(self._publications.get("bronze", seq))
-        return read_pinned(self._lakehouse, bronze, "bronze.order_items")
+        """Read bronze.order_items as the silver that a gold build read had read it."""
+        bronze = Publications(self._lakehouse).upstream_of("silver", self._upstream_publication().seq)
+        return read_pinned(self._lakehouse, PinnedPublication.pin(bronze), "bronze.order_items")
 
     def _upstream(self, table: str) -> Callable[[], DataFrame]:
         return once(lambda: read_pinned(self._lakehouse, self._upstream_publication(), table))

@@ -5,37 +5,53 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, LANDED_LINES, ORDER_ITEMS, QUARANTINE
 from spark_jobs.layers.bronze.landed_lines import VALID, BuildStamp, landed_lines
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
-from spark_jobs.layers.gold.customers360 import CUSTOMERS360, customer_measures, scored_customers
+from spark_jobs.layers.gold.customers360 import ATTRIBUTES, CUSTOMERS360, MEASURES, customer_measures, scored_customers
 from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_spans, orders_enriched, within_spans
 from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, PRODUCT_TOTALS, updated_totals
 from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS, Dimension
 from spark_jobs.layers.silver.orders import ORDERS, orders
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.concurrency import run_each, run_together
+from spark_jobs.runtime.concurrency import run_together
 from spark_jobs.runtime.secret_store import secret
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.changes import DELETED, changed_rows
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
-from spark_jobs.storage.local_relation import local_relation
+from spark_jobs.storage.local_relation import Relation, fetch, local_relation
 from spark_jobs.storage.overlay import Overlay
-from spark_jobs.storage.pinned_tables import BuildInputs, build_inputs, changed_upstream, read_all_pinned, read_pinned
-from spark_jobs.storage.publications import Publications, dates_published_since
-from spark_jobs.storage.staging import StagedTable, changed_keys_table, stage, stage_separated, staged_rows
+from spark_jobs.storage.pinned_tables import (
+    BuildInputs,
+    ChangedUpstream,
+    build_inputs,
+    changed_upstream,
+    read_all_pinned,
+    read_pinned,
+)
+from spark_jobs.storage.publications import Publications
+from spark_jobs.storage.staging import (
+    StagedTable,
+    changed_keys_table,
+    stage,
+    stage_file,
+    stage_separated,
+    staged_relation,
+    staged_rows,
+)
 from spark_jobs.tables.source import SourceFormat
 from spark_jobs.tables.spec import TableSpec, Write
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
     from spark_jobs.runtime.job_parameters import BuildParameters
     from spark_jobs.storage.lakehouse import Lakehouse
 
@@ -47,7 +63,6 @@ def build_layer(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str
 
     Raises NothingLanded, LandingRefused and its kinds, UpstreamMissing, SecretMissing.
     """
-    Publications(lakehouse).create()
     build = _BUILD[parameters.layer](lakehouse, parameters, build_id or parameters.build_id)
     build.save(lakehouse.ops)
     log.info("%s build %s for %s: %s", build.layer, build.build_id, build.interval, build.rows)
@@ -87,10 +102,9 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
     separated = (ORDER_ITEMS.name, QUARANTINE.name)
     staged = stage_separated(lakehouse, build_id, lines, VALID, separated, landing.lines, len(LANDED_LINES))
     check_unchanged(parameters.landing_root, landing.files)
-    files = lakehouse.spark.createDataFrame(
-        [(file.landing_date, file.path, file.lines, file.size) for file in landing.files], LANDED_FILES.schema
-    )
-    staged[LANDED_FILES.name] = stage(lakehouse, LANDED_FILES.name, build_id, files, len(landing.files))
+    files = [(file.landing_date, file.path, file.lines, file.size) for file in landing.files]
+    counted = pa.Table.from_pylist([dict(zip(LANDED_FILES.columns, file, strict=True)) for file in files])
+    staged[LANDED_FILES.name] = stage_file(lakehouse, LANDED_FILES.name, build_id, counted)
     return Build(
         layer="bronze",
         build_id=build_id,
@@ -133,24 +147,28 @@ class _Staging:
         self._lakehouse, self._inputs, self._build_id = lakehouse, inputs, build_id
         self.tables: dict[str, StagedTable] = {}
 
-    def all_rows(self, spec: TableSpec, rows: DataFrame, expected_rows: int) -> DataFrame:
+    def all_rows(self, spec: TableSpec, rows: DataFrame, expected_rows: int) -> Relation:
         """Stage all rows of a table, which overwrite the published ones. Return what was staged.
 
         Finding the rows that changed would cost more than writing all, where most change every day.
         """
         return self._stage(spec, rows.withColumn(DELETED, F.lit(False)), expected_rows, overwrites=True)
 
-    def changes(self, spec: TableSpec, new: DataFrame, published: DataFrame, expected_rows: int) -> DataFrame:
+    def changes(self, spec: TableSpec, new: DataFrame, published: DataFrame, expected_rows: int) -> Relation:
         """Stage what turns the rows `published` into `new`. Return what was staged."""
         if spec.write is Write.OVERWRITE or spec.name not in self._inputs.previous.versions:
             return self.all_rows(spec, new, expected_rows)
         return self._stage(spec, changed_rows(new, published, spec.key, spec.columns), expected_rows, overwrites=False)
 
-    def keys(self, layer: str, keys: DataFrame, expected_rows: int) -> DataFrame:
+    def keys(self, layer: str, keys: DataFrame | Relation, expected_rows: int) -> Relation:
         """Stage the keys that the build derives again, so that its audit judges the same keys. Return them."""
         table = changed_keys_table(layer)
-        self.tables[table] = stage(self._lakehouse, table, self._build_id, keys, expected_rows)
-        return staged_rows(self._lakehouse, table, self.tables[table])
+        if isinstance(keys, Relation) and keys.rows is not None:
+            self.tables[table] = stage_file(self._lakehouse, table, self._build_id, keys.rows)
+            return keys
+        frame = keys.frame if isinstance(keys, Relation) else keys
+        self.tables[table] = stage(self._lakehouse, table, self._build_id, frame, expected_rows)
+        return staged_relation(self._lakehouse, table, self.tables[table])
 
     def record(self, parameters: BuildParameters) -> Build:
         """Return the build that staged this."""
@@ -171,10 +189,10 @@ class _Staging:
             },
         )
 
-    def _stage(self, spec: TableSpec, rows: DataFrame, expected_rows: int, *, overwrites: bool) -> DataFrame:
+    def _stage(self, spec: TableSpec, rows: DataFrame, expected_rows: int, *, overwrites: bool) -> Relation:
         staged = stage(self._lakehouse, spec.name, self._build_id, rows, expected_rows, overwrites=overwrites)
         self.tables[spec.name] = staged
-        return staged_rows(self._lakehouse, spec.name, staged)
+        return staged_relation(self._lakehouse, spec.name, staged)
 
 
 def _full_refresh(
@@ -187,7 +205,7 @@ def _full_refresh(
 ) -> None:
     """Derive every table of the layer from all rows of the tables that it is staged from."""
     specs = lakehouse.tables_of(layer)
-    previous = read_all_pinned(lakehouse, inputs.previous, [spec.name for spec in specs])
+    previous = read_all_pinned(lakehouse, inputs.previous, layer)
     rows = dict(upstream)
     for spec in specs:
         new = _derivation(spec)(rows, *as_of)
@@ -218,17 +236,16 @@ def _silver(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
         _full_refresh(lakehouse, staging, inputs, "silver", {ORDER_ITEMS.name: order_items})
         return staging.record(parameters)
     before = read_pinned(lakehouse, inputs.previous_upstream, ORDER_ITEMS.name)
-    since = dates_published_since(Publications(lakehouse), inputs.previous_upstream.seq, inputs.upstream.seq)
+    since = Publications(lakehouse).dates_since(inputs.previous_upstream.seq, inputs.upstream.seq)
     now, then = (rows.where(since.condition) for rows in (order_items, before))
     keys = staging.keys("silver", _changed_order_items(now, then), inputs.rows_gained(ORDER_ITEMS.name))
     expected = staging.tables[changed_keys_table("silver")].rows
     if not expected:
         return staging.record(parameters)
-    published = read_all_pinned(lakehouse, inputs.previous, [spec.name for spec in lakehouse.tables_of("silver")])
+    published = read_all_pinned(lakehouse, inputs.previous, "silver")
 
     def of_keys(frame: DataFrame, key: str, column: str) -> DataFrame:
-        wanted = keys.select(F.col(key).alias(column)).distinct()
-        return frame.join(F.broadcast(wanted), column, "left_semi")
+        return frame.join(F.broadcast(keys.distinct(key).renamed(column).frame), column, "left_semi")
 
     def stage_dimension(number: int) -> None:
         dimension = DIMENSIONS[number]
@@ -275,7 +292,7 @@ def _gold(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> B
     staging = _Staging(lakehouse, inputs, build_id)
     if inputs.previous_upstream is not None and inputs.previous_upstream.versions == inputs.upstream.versions:
         return staging.record(parameters)
-    silver = read_all_pinned(lakehouse, inputs.upstream, [spec.name for spec in lakehouse.tables_of("silver")])
+    silver = read_all_pinned(lakehouse, inputs.upstream, "silver")
     if inputs.previous_upstream is None:
         _full_refresh(lakehouse, staging, inputs, "gold", silver, _as_of(silver[ORDERS.name]))
     else:
@@ -295,95 +312,108 @@ def _as_of(silver_orders: DataFrame) -> date | None:
 def _gold_incrementally(
     lakehouse: Lakehouse, staging: _Staging, inputs: BuildInputs, silver: dict[str, DataFrame]
 ) -> None:
-    silver_orders, customers = silver[ORDERS.name], silver[CUSTOMERS.spec.name]
+    changed = changed_upstream(lakehouse, inputs, GOLD_READS_CHANGES_OF, ORDERS.name)
+    new_orders = _changed_orders(lakehouse, inputs, silver, changed)
+    items = changed.keys[ORDERS.name].union(new_orders.distinct("order_item_id")).distinct("order_item_id")
+    keys = KeyFilter.of(staging.keys("gold", items, inputs.rows_gained(ORDERS.name)), "order_item_id")
     # A customer may change, and none of the orders with it.
-    changed_dimensions = [dimension for dimension in DIMENSIONS if inputs.was_committed_to(dimension.spec.name)]
-    found = _changed_items(lakehouse, inputs, silver, changed_dimensions)
-    items = staging.keys("gold", found, inputs.rows_gained(ORDERS.name))
-    changed = staging.tables[changed_keys_table("gold")].rows
-    if not changed and not changed_dimensions:
+    if not staging.tables[changed_keys_table("gold")].rows and not _dimensions_committed_to(inputs):
         return
-    published = read_all_pinned(
-        lakehouse, inputs.previous, (ORDERS_ENRICHED.name, PRODUCT_TOTALS.name, CUSTOMERS360.name)
-    )
-    keys = KeyFilter.fetch(items, "order_item_id")
-    new_orders = keys.rows(silver_orders)
-    new = orders_enriched(new_orders, *_versions_of(new_orders, customers, silver[PRODUCTS.spec.name]))
-    staged = staging.changes(ORDERS_ENRICHED, new, keys.rows(published[ORDERS_ENRICHED.name]), changed)
-    enriched = Overlay(published[ORDERS_ENRICHED.name], staged, ORDERS_ENRICHED.key)
-    rows = silver | {ORDERS_ENRICHED.name: enriched.rows()}
+    published = read_all_pinned(lakehouse, inputs.previous, "gold")
+    old = fetch(keys.rows(published[ORDERS_ENRICHED.name]))
+    new = orders_enriched(new_orders.frame, *_versions_of(new_orders, silver))
+    staged = staging.changes(ORDERS_ENRICHED, new, old.frame, staging.tables[changed_keys_table("gold")].rows)
+    enriched = Overlay(published[ORDERS_ENRICHED.name], staged, ORDERS_ENRICHED.key).rows()
+    rows = silver | {ORDERS_ENRICHED.name: enriched}
+
+    def changed_values(column: str) -> Relation:
+        """Return the distinct values in rows that are inserted, updated or deleted, as they are and as they were."""
+        return staged.distinct(column).union(old.distinct(column)).distinct(column)
 
     def stage_customers() -> None:
-        changed_customers = changed_upstream(lakehouse, inputs, CUSTOMERS.spec.name, "customer_id")
-        measures = _updated_measures(
-            enriched, silver_orders, customers, published[CUSTOMERS360.name], changed_customers
-        )
-        staging.all_rows(CUSTOMERS360, scored_customers(measures, as_of), inputs.upstream.rows[CUSTOMERS.spec.name])
+        affected = changed_values("customer_id").union(changed.keys[CUSTOMERS.spec.name]).distinct("customer_id")
+        measures = _updated_measures(silver, published[CUSTOMERS360.name], affected)
+        scored = scored_customers(measures, changed.landing_end)
+        staging.all_rows(CUSTOMERS360, scored, inputs.upstream.rows[CUSTOMERS.spec.name])
 
     def stage_products() -> None:
-        totals = _updated_totals(enriched, published[ORDERS_ENRICHED.name], published[PRODUCT_TOTALS.name])
+        changed_orders = KeyFilter.of(changed_values("order_id"), "order_id")
+        totals = _updated_totals(published, staged, changed_orders)
         expected = inputs.upstream.rows[PRODUCTS.spec.name]
-        rows[PRODUCT_TOTALS.name] = staging.all_rows(PRODUCT_TOTALS, totals, expected).drop(DELETED)
+        rows[PRODUCT_TOTALS.name] = staging.all_rows(PRODUCT_TOTALS, totals, expected).frame.drop(DELETED)
 
-    as_of = _as_of(silver_orders)
     run_together(stage_customers, stage_products)
     rows[CUSTOMERS360.name] = staged_rows(lakehouse, CUSTOMERS360.name, staging.tables[CUSTOMERS360.name])
     for spec in lakehouse.tables_of("gold"):
         if spec.name not in staging.tables:
-            staged = staging.all_rows(spec, _derivation(spec)(rows, as_of), inputs.most_rows(spec))
-            rows[spec.name] = staged.drop(DELETED)
+            derived = _derivation(spec)(rows, changed.landing_end)
+            rows[spec.name] = staging.all_rows(spec, derived, inputs.most_rows(spec)).frame.drop(DELETED)
 
 
-def _changed_items(
-    lakehouse: Lakehouse, inputs: BuildInputs, silver: dict[str, DataFrame], changed_dimensions: Sequence[Dimension]
-) -> DataFrame:
-    """Return `order_item_id` of the items that changed in silver, or whose customer or product changed as of the
-    order."""
-    items = changed_upstream(lakehouse, inputs, ORDERS.name, "order_item_id")
-    placed = silver[ORDERS.name].select("order_item_id", "customer_id", "product_id", "order_date")
-    for dimension in changed_dimensions:
-        table, key = dimension.spec.name, dimension.natural_key
-        changed = F.broadcast(local_relation(changed_upstream(lakehouse, inputs, table, key)))
-        before = read_pinned(lakehouse, inputs.previous_upstream or inputs.upstream, table)
-        old, new = (versions.join(changed, key, "left_semi") for versions in (before, silver[table]))
-        spans = local_relation(changed_spans(old, new, key, dimension.spec.key))
-        items = items.unionByName(within_spans(placed, spans, key).select("order_item_id"))
-    return items.distinct()
+GOLD_READS_CHANGES_OF = {ORDERS.name: "order_item_id"} | {one.spec.name: one.natural_key for one in DIMENSIONS}
+"""Upstream table -> column of which gold looks up the values that changed."""
 
 
-def _versions_of(items: DataFrame, customers: DataFrame, products: DataFrame) -> tuple[DataFrame, DataFrame]:
+def _dimensions_committed_to(inputs: BuildInputs) -> list[Dimension]:
+    return [dimension for dimension in DIMENSIONS if inputs.was_committed_to(dimension.spec.name)]
+
+
+def _changed_orders(
+    lakehouse: Lakehouse, inputs: BuildInputs, silver: dict[str, DataFrame], changed: ChangedUpstream
+) -> Relation:
+    """Return the rows of silver.orders that changed, or whose customer or product changed as of the order."""
+    orders, dimensions = silver[ORDERS.name], _dimensions_committed_to(inputs)
+    found = [KeyFilter.of(changed.keys[ORDERS.name], "order_item_id").rows(orders).select(*ORDERS.columns)]
+    spans = [
+        changed_spans(*_before_and_after(lakehouse, inputs, silver, dimension, changed), dimension.spec)
+        for dimension in dimensions
+    ]
+    if spans:
+        all_spans = fetch(reduce(DataFrame.unionByName, spans))
+        found += [within_spans(orders, all_spans, dimension.spec) for dimension in dimensions]
+    return fetch(reduce(DataFrame.unionByName, found).dropDuplicates(["order_item_id"]))
+
+
+def _before_and_after(
+    lakehouse: Lakehouse,
+    inputs: BuildInputs,
+    silver: dict[str, DataFrame],
+    dimension: Dimension,
+    changed: ChangedUpstream,
+) -> tuple[DataFrame, DataFrame]:
+    table = dimension.spec.name
+    keys = F.broadcast(changed.keys[table].frame)
+    before, after = read_pinned(lakehouse, inputs.previous_upstream or inputs.upstream, table), silver[table]
+    return before.join(keys, dimension.natural_key, "left_semi"), after.join(keys, dimension.natural_key, "left_semi")
+
+
+def _versions_of(items: Relation, silver: dict[str, DataFrame]) -> list[DataFrame]:
     """Return the versions of these items' customers and products: few, where the dimensions are long."""
-    named = local_relation(items.select("customer_id", "product_id").distinct())
-    customers_named, products_named = (
-        dimension.join(F.broadcast(named.select(key).distinct()), key, "left_semi")
-        for dimension, key in ((customers, "customer_id"), (products, "product_id"))
-    )
-    return customers_named, products_named
+    return [
+        silver[one.spec.name].join(F.broadcast(items.distinct(one.natural_key).frame), one.natural_key, "left_semi")
+        for one in DIMENSIONS
+    ]
 
 
-def _updated_totals(enriched: Overlay, published_enriched: DataFrame, published_totals: DataFrame) -> DataFrame:
+def _updated_totals(published: dict[str, DataFrame], staged_items: Relation, changed_orders: KeyFilter) -> DataFrame:
     """Return `gold.product_totals`, from the published ones and the orders of which an item was added, removed or
     differs."""
-    changed_orders = KeyFilter.fetch(enriched.changed_values("order_id"), "order_id")
-    others = published_enriched.join(F.broadcast(changed_orders.keys), "order_id", "left_anti")
-
-    def items_of(rows: DataFrame) -> DataFrame:
-        return local_relation(changed_orders.rows(rows).select(*ITEM_COLUMNS))
-
-    before, after = run_each(items_of, (published_enriched, enriched.rows()))
-    return updated_totals(published_totals, before, after, others)
+    enriched = published[ORDERS_ENRICHED.name]
+    others = enriched.join(F.broadcast(changed_orders.keys.frame), "order_id", "left_anti")
+    columns = (ORDERS_ENRICHED.key, *ITEM_COLUMNS)
+    before = local_relation(changed_orders.rows(enriched).select(*columns))
+    after = Overlay(before, staged_items.select(*columns, DELETED), ORDERS_ENRICHED.key).rows()
+    return updated_totals(published[PRODUCT_TOTALS.name], before, after, others)
 
 
-def _updated_measures(
-    enriched: Overlay, silver_orders: DataFrame, customers: DataFrame, published360: DataFrame, changed: DataFrame
-) -> DataFrame:
-    """Return the measures behind `gold.customers360`: derived where an order or the customer changed, else as
-    published."""
-    affected = F.broadcast(local_relation(enriched.changed_values("customer_id").unionByName(changed).distinct()))
-    affected_rows = (rows.join(affected, "customer_id", "left_semi") for rows in (silver_orders, customers))
+def _updated_measures(silver: dict[str, DataFrame], published360: DataFrame, affected: Relation) -> DataFrame:
+    """Return the measures behind `gold.customers360`: derived for the customers whose orders or versions changed, else
+    as published."""
+    keys = F.broadcast(affected.frame)
+    upstream = (silver[spec.name].join(keys, "customer_id", "left_semi") for spec in (ORDERS, CUSTOMERS.spec))
     # Scores use the measures twice, for the thresholds and for the rows: all orders are read once for both.
-    derived = local_relation(customer_measures(*affected_rows))
-    kept = published360.select(derived.columns).join(affected, "customer_id", "left_anti")
+    derived = local_relation(customer_measures(*upstream))
+    kept = published360.select(*ATTRIBUTES, *MEASURES).join(keys, "customer_id", "left_anti")
     return kept.unionByName(derived)
 
 

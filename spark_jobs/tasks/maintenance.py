@@ -43,7 +43,6 @@ def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
     its audit rejects keeps its files as they are. Raises GateRejected for it when all else is done.
     """
     publications = Publications(lakehouse)
-    publications.create()
     rejected = []
     for layer in LAYERS:
         newest = publications.newest(layer)

@@ -20,7 +20,7 @@ from spark_jobs.storage import staging
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_tables
 from spark_jobs.storage.ops_volume import publication_file
-from spark_jobs.storage.publications import Publication, Publications
+from spark_jobs.storage.publications import LayerState, Publication, Publications
 from spark_jobs.storage.verdicts import Verdicts
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
@@ -37,11 +37,10 @@ ATTEMPTS = 6
 def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Publication:
     """Publish an audited build. Raises BuildMissing, GateRejected, PublicationConflict, TableDropped."""
     publications = Publications(lakehouse)
-    publications.create()
-    published = publications.with_fingerprint(parameters.layer, parameters.fingerprint)
-    if published:
+    state = publications.state(parameters.layer, parameters.fingerprint)
+    if published := state.same_build:
         log.info("%s: this build is publication %d already", parameters.layer, published.seq)
-    publication = published or _publish(lakehouse, publications, parameters)
+    publication = published or _publish(lakehouse, publications, state, parameters)
     _report(lakehouse, parameters, publication, already_published=published is not None)
     return publication
 
@@ -58,14 +57,18 @@ class _Audited:
     """Whether it was audited by other code or other rules than these: a deploy came in between."""
 
 
-def _publish(lakehouse: Lakehouse, publications: Publications, parameters: PublishParameters) -> Publication:
+def _publish(
+    lakehouse: Lakehouse, publications: Publications, state: LayerState, parameters: PublishParameters
+) -> Publication:
     audited = _verify(lakehouse, parameters)
     for attempt in range(1, ATTEMPTS + 1):
-        newest = publications.newest(parameters.layer)
+        if attempt > 1:
+            state = publications.state(parameters.layer, parameters.fingerprint)
+        newest = state.newest
         try:
             heads = restore_tables(lakehouse, parameters.layer, newest)
             audited = _rebuild_if_stale(lakehouse, publications, newest, audited, parameters, attempt)
-            committed = commit(lakehouse, audited.build, heads)
+            committed = commit(lakehouse, audited.build, heads, state.dates_end)
         except ConcurrentCommit as conflict:
             log.info("%s: another run committed to %s meanwhile; beginning again", parameters.layer, conflict)
             _back_off(parameters.job_run_id, attempt)

@@ -8,6 +8,7 @@ from pyspark.sql.types import BooleanType, StringType, StructType
 
 from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS
 from spark_jobs.layers.silver.orders import ORDERS
+from spark_jobs.storage.local_relation import Relation
 from spark_jobs.tables.spec import TableSpec, Write, column, conform
 
 SCHEMA = StructType(
@@ -61,13 +62,14 @@ def orders_enriched(orders: DataFrame, dim_customers: DataFrame, dim_products: D
     return conform(_at_order_date(with_customers, products, "product_id"), SCHEMA)
 
 
-def changed_spans(before: DataFrame, after: DataFrame, key: str, surrogate_key: str) -> DataFrame:
-    """Return the spans in which the versions of a dimension differ in what an order takes from them: `key`, `_from`,
-    `_to` (exclusive).
+def changed_spans(before: DataFrame, after: DataFrame, dimension: TableSpec) -> DataFrame:
+    """Find when versions differ in what an order takes from them: `dimension`, `key`, `from` and `to` (exclusive).
 
-    A version that only ended, since a later one began, holds for its orders as before. `_to` is NULL without an end.
+    `key` is the natural key (BIGINT). A version that only ended, since a later one began, holds for its orders as
+    before. `to` is NULL without an end.
     """
-    taken = [name for name in before.columns if name not in ("valid_to", "is_current")]
+    (key,), surrogate_key = dimension.natural_key, dimension.key
+    taken = [name for name in dimension.columns if name not in ("valid_to", "is_current")]
 
     def side(versions: DataFrame, name: str) -> DataFrame:
         end = F.struct(F.col("valid_to").isNull().alias("is_open"), F.col("valid_to").alias("at"))
@@ -81,26 +83,26 @@ def changed_spans(before: DataFrame, after: DataFrame, key: str, surrogate_key: 
     # Structs compare field by field, so an open end is greater than any instant.
     end = F.greatest("_old_end", "_new_end")
     return differing.select(
-        either[key].alias(key),
-        either["valid_from"].alias("_from"),
-        F.when(~end["is_open"], end["at"]).alias("_to"),
+        F.lit(dimension.name).alias("dimension"),
+        either[key].alias("key"),
+        either["valid_from"].alias("from"),
+        F.when(~end["is_open"], end["at"]).alias("to"),
     )
 
 
-def within_spans(orders: DataFrame, spans: DataFrame, key: str) -> DataFrame:
-    """Return the orders of these keys that were placed within one of the spans; one row for each span that holds it.
+def within_spans(orders: DataFrame, spans: Relation, dimension: TableSpec) -> DataFrame:
+    """Select the orders that were placed within a span of `changed_spans` of their customer or product.
 
-    Runs a job: the earliest begin becomes a literal, by which Delta skips the files of earlier orders.
+    One row for each span that holds the order. The earliest begin becomes a literal, by which Delta skips the files of
+    earlier orders.
     """
-    earliest = spans.agg(F.unix_micros(F.min("_from"))).collect()[0][0]
-    if earliest is None:
-        return orders.where("false")
+    (key,) = dimension.natural_key
+    spans = spans.where("dimension", dimension.name, "key", "from", "to")
+    earliest = spans.earliest("from")
     placed = F.col("order_date")
-    spans = F.broadcast(spans.withColumnRenamed(key, "_key"))
-    inside = (
-        (F.col(key) == F.col("_key")) & (F.col("_from") <= placed) & (F.col("_to").isNull() | (placed < F.col("_to")))
-    )
-    return orders.where(placed >= F.timestamp_micros(F.lit(earliest))).join(spans, inside).select(orders.columns)
+    inside = (F.col(key) == F.col("key")) & (F.col("from") <= placed) & (F.col("to").isNull() | (placed < F.col("to")))
+    later = orders if earliest is None else orders.where(placed >= F.timestamp_micros(F.lit(earliest)))
+    return later.join(F.broadcast(spans.frame), inside).drop("key", "from", "to")
 
 
 ORDERS_ENRICHED = TableSpec(

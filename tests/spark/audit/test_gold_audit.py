@@ -19,6 +19,7 @@ from spark_jobs.layers.gold.products360 import products360
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 from spark_jobs.quality.inputs import GoldAudit, MovedOrders
+from spark_jobs.storage.local_relation import fetch
 from spark_jobs.storage.overlay import Overlay
 from tests.spark.audit.frames import broken, delivery, given, row, rules_about, sampled, table, tables_in
 
@@ -118,7 +119,7 @@ def audit(spark: SparkSession, good: dict[str, Any], spoil: Spoil, *names: str) 
         before = frame(spark, SCHEMAS[name], good["rows"][name])
         staged = frame(spark, SCHEMAS[name], rows).select("*", F.lit(False).alias("_deleted"))
         gone = before.join(staged, KEYS[name], "left_anti").select("*", F.lit(True).alias("_deleted"))
-        changes[name] = Overlay(before, staged.unionByName(gone), KEYS[name])
+        changes[name] = Overlay(before, fetch(staged.unionByName(gone)), KEYS[name])
     return judged(spark, good["silver"], changes, tables=tuple(f"gold.{name}" for name in names) or None)
 
 
@@ -394,8 +395,8 @@ def test_dates_are_right_whatever_orders_moved(spark: SparkSession, good: dict[s
         for items, sign in ((was, -1), (are, 1))
     ]
     rows = signed[0].unionByName(signed[1])
-    moved = MovedOrders(rows, customers=rows.select("customer_id").distinct())
-    changes = {name: Overlay(before[name], staged[name], KEYS[name], overwrites=True) for name in SCHEMAS}
+    moved = MovedOrders(rows, customers=fetch(rows.select("customer_id").distinct()))
+    changes = {name: Overlay(before[name], fetch(staged[name]), KEYS[name], overwrites=True) for name in SCHEMAS}
     result = judged(spark, silver, changes, moved, ("gold.customers360", "gold.products360", "gold.product_totals"))
     assert result.failures == ()
     # As if what moved had been overlooked: each of these dates, and the sums, are seen to be wrong.

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 from spark_jobs.quality.inputs import SilverAudit
+from spark_jobs.storage.local_relation import fetch
 from spark_jobs.storage.overlay import Overlay
 from tests.spark.audit.frames import DAY, FILE, broken, delivery, given, row, rules_about, sampled, table, tables_in
 
@@ -63,7 +64,8 @@ def inputs(
     judged: DataFrame | None,
 ) -> dict[str, Any]:
     changes = {"orders": given(orders), "dim_customers": given(customers), "dim_products": given(products)}
-    audit = SilverAudit(given(deliveries), changes, given(judged), given(None))
+    keys = None if judged is None else fetch(judged)
+    audit = SilverAudit(given(deliveries), changes, given(keys), given(None))
     return audit.inputs(incremental=judged is not None)
 
 
@@ -143,9 +145,9 @@ def test_every_rule_sees_its_mistake(spark: SparkSession) -> None:
     result = judged(
         spark,
         table(spark, ORDER_ITEMS, deliveries),
-        Overlay(None, staged(table(spark, ORDERS, orders)), "order_item_id"),
-        Overlay(None, staged(table(spark, DIM_CUSTOMERS, customers)), "customer_key"),
-        Overlay(None, staged(table(spark, DIM_PRODUCTS, products)), "product_key"),
+        Overlay(None, fetch(staged(table(spark, ORDERS, orders))), "order_item_id"),
+        Overlay(None, fetch(staged(table(spark, DIM_CUSTOMERS, customers))), "customer_key"),
+        Overlay(None, fetch(staged(table(spark, DIM_PRODUCTS, products))), "product_key"),
         None,
     )
     assert broken(result, "orders") == {
@@ -212,7 +214,9 @@ def after_a_day(spark: SparkSession, upserted: list[tuple[Any, ...]], withdrawn:
     return judged(
         spark,
         table(spark, ORDER_ITEMS, deliveries),
-        Overlay(table(spark, ORDERS, [order(1), order(2), order(3)]), upserts.unionByName(deletes), "order_item_id"),
+        Overlay(
+            table(spark, ORDERS, [order(1), order(2), order(3)]), fetch(upserts.unionByName(deletes)), "order_item_id"
+        ),
         Overlay(table(spark, DIM_CUSTOMERS, [CUSTOMER]), None, "customer_key"),
         Overlay(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key"),
         spark.createDataFrame([(2, 1, 1), (3, 1, 1), (4, 1, 1)], JUDGED),
@@ -254,7 +258,7 @@ def test_orders_are_judged_from_when_on_versions_hold_otherwise(
     """A day's changes are no reason to read every order that the customer has ever placed."""
     orders = Overlay(table(spark, ORDERS, [order(day, order_date=at(day)) for day in (2, 3, 4)]), None, "order_item_id")
     customers = Overlay(
-        table(spark, DIM_CUSTOMERS, [CUSTOMER]), staged(table(spark, DIM_CUSTOMERS, versions)), "customer_key"
+        table(spark, DIM_CUSTOMERS, [CUSTOMER]), fetch(staged(table(spark, DIM_CUSTOMERS, versions))), "customer_key"
     )
     products = Overlay(table(spark, DIM_PRODUCTS, [PRODUCT]), None, "product_key")
     made = inputs(table(spark, ORDER_ITEMS, []), orders, customers, products, spark.createDataFrame([], JUDGED))

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -17,6 +18,7 @@ from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, ORDER_COUNTS, SU
 from spark_jobs.layers.gold.products360 import PRODUCTS360, products360
 from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS, dim_customers, dim_products
 from spark_jobs.layers.silver.orders import ORDERS, orders
+from spark_jobs.storage.local_relation import Relation, fetch
 from tests.spark.silver.frames import (
     assert_same,
     collected,
@@ -219,22 +221,28 @@ def test_when_versions_differ_in_what_an_order_takes(spark: SparkSession) -> Non
     def at(day: int) -> datetime:
         return datetime(2018, 1, day)
 
-    columns = "customer_id bigint, customer_key string, name string, valid_from timestamp, valid_to timestamp"
-    before = [(1, "1a", "Ann", at(1), None), (2, "2a", "Bo", at(1), at(5)), (2, "2b", "Bo", at(5), None),
-              (3, "3a", "Cy", at(1), None), (4, "4a", "Di", at(2), None)]  # fmt: skip
-    after = [(1, "1a", "Ann", at(1), at(7)), (1, "1b", "Ann", at(7), None), (2, "2a", "Bob", at(1), at(5)),
-             (2, "2b", "Bo", at(5), None), (3, "3a", "Cy", at(1), None), (4, "4z", "Di", at(1), None)]  # fmt: skip
-    spans = changed_spans(
-        spark.createDataFrame(before, columns), spark.createDataFrame(after, columns), "customer_id", "customer_key"
-    )
-    found = {(row["customer_id"], row["_from"].day, row["_to"] and row["_to"].year) for row in spans.collect()}
+    def versions(*rows: tuple[Any, ...]) -> DataFrame:
+        columns = ("customer_id", "customer_key", "customer_firstname", "valid_from", "valid_to")
+        others: dict[str, Any] = dict.fromkeys(DIM_CUSTOMERS.columns)
+        return spark.createDataFrame(
+            [others | dict(zip(columns, row, strict=True)) for row in rows], DIM_CUSTOMERS.schema
+        )
+
+    before = versions((1, "1a", "Ann", at(1), None), (2, "2a", "Bo", at(1), at(5)), (2, "2b", "Bo", at(5), None),
+                      (3, "3a", "Cy", at(1), None), (4, "4a", "Di", at(2), None))  # fmt: skip
+    after = versions((1, "1a", "Ann", at(1), at(7)), (1, "1b", "Ann", at(7), None), (2, "2a", "Bob", at(1), at(5)),
+                     (2, "2b", "Bo", at(5), None), (3, "3a", "Cy", at(1), None),
+                     (4, "4z", "Di", at(1), None))  # fmt: skip
+    spans = changed_spans(before, after, DIM_CUSTOMERS)
+    found = {(row["key"], row["from"].day, row["to"] and row["to"].year) for row in spans.collect()}
     # 1 only got a new version; the old one of 2 another name; 4 begins earlier; 3 is the same.
     assert found == {(1, 7, None), (2, 1, 2018), (4, 1, None), (4, 2, None)}
     orders = [(10, 1, at(6)), (11, 1, at(7)), (20, 2, at(4)), (21, 2, at(5)), (30, 3, at(6)), (40, 4, at(1))]
     placed = spark.createDataFrame(orders, "order_item_id bigint, customer_id bigint, order_date timestamp")
-    within = within_spans(placed, spans, "customer_id")
-    assert sorted(row["order_item_id"] for row in within.collect()) == [11, 20, 40]
-    assert within_spans(placed, spans.where("false"), "customer_id").collect() == []
+    for relation in (fetch(spans), Relation(spans, None)):
+        within = within_spans(placed, relation, DIM_CUSTOMERS)
+        assert sorted(row["order_item_id"] for row in within.collect()) == [11, 20, 40]
+    assert within_spans(placed, fetch(spans.where("false")), DIM_CUSTOMERS).collect() == []
 
 
 def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:

@@ -13,6 +13,7 @@ from pyspark.sql.connect.client import SparkConnectClient
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.storage import local_relation
 from spark_jobs.storage.key_filter import KeyFilter
+from spark_jobs.storage.local_relation import Relation, fetch
 
 VALUES = """
     SELECT 1L AS id, 12.30BD AS money, CAST(0.1234 AS DECIMAL(7,4)) AS rate, 'Šiauliai’s' AS text, true AS flag,
@@ -39,9 +40,10 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_few_rows_are_the_same_in_value_and_type(spark: SparkSession) -> None:
     frame = spark.sql(VALUES)
-    found, rows = local_relation.fetch(frame)
+    fetched = local_relation.fetch(frame)
+    found = fetched.frame
     assert found is not frame
-    assert rows is not None
+    assert fetched.rows is not None
     assert found.schema == frame.schema
     assert found.exceptAll(frame).count() == frame.exceptAll(found).count() == 0
     assert found.where("instant = TIMESTAMP'2018-01-01 23:59:59.999999'").count() == 1
@@ -75,14 +77,14 @@ def test_local_rows_are_those_of_that_moment(spark: SparkSession, tmp_path: Path
 )
 def test_many_rows_stay_where_they_are(spark: SparkSession, query: str, is_local: bool) -> None:
     frame = spark.sql(query)
-    found, rows = local_relation.fetch(frame)
-    assert (found is not frame, rows is not None) == (is_local, is_local)
+    fetched = fetch(frame)
+    assert (fetched.frame is not frame, fetched.rows is not None) == (is_local, is_local)
 
 
 def test_the_number_of_rows_that_are_sent_is_a_setting(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = spark.range(10)
     monkeypatch.setenv(local_relation.ROWS_VARIABLE, "9")
-    assert local_relation.fetch(frame) == (frame, None)
+    assert fetch(frame) == Relation(frame, None)
     monkeypatch.setenv(local_relation.ROWS_VARIABLE, "10")
     assert local_relation.local_relation(frame) is not frame
 
@@ -106,14 +108,14 @@ def test_rows_of_keys(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, kind
         return frame.selectExpr(f"{KINDS[kind]} AS key")
 
     asked = as_key(spark.createDataFrame([(2,), (None,), (7,), (2,), (99,)], "id bigint"))
-    keys = KeyFilter.fetch(asked, "key")
+    keys = KeyFilter.of(fetch(asked), "key")
     found = keys.rows(as_key(spark.range(10))).collect()
     expected = as_key(spark.createDataFrame([(2,), (7,)], "id bigint")).collect()
     assert sorted(found) == sorted(expected)
 
 
 def test_no_keys_are_no_rows(spark: SparkSession, statements: list[int]) -> None:
-    keys = KeyFilter.fetch(spark.range(0), "id")
+    keys = KeyFilter.of(fetch(spark.range(0)), "id")
     assert keys.rows(spark.range(5)).count() == 0
     before = len(statements)
     keys.rows(spark.range(7))
@@ -121,8 +123,8 @@ def test_no_keys_are_no_rows(spark: SparkSession, statements: list[int]) -> None
 
 
 def test_keys_are_asked_for_once_for_all_tables(spark: SparkSession, statements: list[int]) -> None:
-    keys = KeyFilter.fetch(spark.range(3), "id")
+    keys = KeyFilter.of(fetch(spark.range(3)), "id")
     tables = [keys.rows(spark.range(number)) for number in (2, 5)]
     assert len(statements) == 1
     assert [table.count() for table in tables] == [2, 3]
-    assert F.broadcast(keys.keys).count() == 3
+    assert F.broadcast(keys.keys.frame).count() == 3
