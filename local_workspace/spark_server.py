@@ -259,6 +259,12 @@ class SparkServer:
             "spark.databricks.delta.delta.log.cacheSize": "100",
             # A daily run generates some thousand classes. The default of 100 would keep none of them for the next run.
             "spark.sql.codegen.cache.maxEntries": "4000",
+            # Hadoop's file systems start a process for each permission that they set and each link that they look for:
+            # these start the fewest. This log store suffices for one Spark that alone writes to its tables.
+            "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+            "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+            # Spark writes each query's plan down for a web page that is switched off; the short form costs less.
+            "spark.sql.ui.explainMode": "simple",
             # Without a cluster, planning a query again after each stage costs more than it saves.
             "spark.sql.adaptive.enabled": "false",
             # Listing a thousand landed files takes seconds with a task per file, and almost none with a few tasks.

@@ -15,16 +15,6 @@ from machine.java import find_java_home
 from machine.ports import free_port
 from machine.processes import end_group
 
-ONLY_FOR_TESTS = {
-    # Spark writes each query's plan down for a web page that is switched off; the short form costs less.
-    "spark.sql.ui.explainMode": "simple",
-    # Hadoop's file systems start a process for each permission that they set and each link that they look for; these
-    # start the fewest. The log store suffices for one Spark that alone writes to its tables.
-    "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
-    "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
-}
-"""What costs a test run much of its time, and changes no result."""
-
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
 
 
@@ -35,7 +25,7 @@ def few_rows_server(state: Path) -> SparkServer:
         free_port(),
         jars=PROJECT_STATE / "jars",
         java_home=find_java_home(PROJECT_STATE),
-        more_settings=FEW_ROWS_SETTINGS | NO_METASTORE | ONLY_FOR_TESTS,
+        more_settings=FEW_ROWS_SETTINGS | NO_METASTORE,
     )
 
 
