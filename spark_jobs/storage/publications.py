@@ -213,13 +213,6 @@ class Publications:
             raise
         return bool(result[0]["num_inserted_rows"])
 
-    def inputs_of(self, layer: str) -> Publication | None:
-        """Return the upstream publication from which the newest of this layer was built."""
-        newest = self.newest(layer)
-        if newest is None or newest.upstream_seq is None:
-            return None
-        return self.get(UPSTREAM_LAYER[layer], newest.upstream_seq)
-
     def in_use(self, layer: str) -> list[Publication]:
         """Return the newest publication of a layer, and those from which the newest of the layers above were built."""
         found = [self.newest(layer)]

@@ -30,7 +30,7 @@ from machine import airflow_cleanup
 from machine.state_folder import StateFolder
 from spark_jobs.runtime.errors import ParameterRefused
 from spark_jobs.runtime.job_parameters import MaintenanceParameters
-from spark_jobs.storage.publications import PUBLICATIONS, dates_published_since
+from spark_jobs.storage.publications import PUBLICATIONS
 from spark_jobs.storage.verdicts import VERDICTS
 from tests.docs.pages import DOCS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
@@ -150,7 +150,7 @@ def test_the_newest_publication_keeps_what_belongs_to_it(year: tuple[Year, list[
     # An earlier date lands only now: that it is no continuation must be known although the history is gone.
     late = replace(newest, seq=newest.seq + 1, interval_start=date(2017, 12, 30), interval_end=date(2017, 12, 31))
     assert lakehouse.publications.append(late)
-    assert not dates_published_since(lakehouse.publications, newest.seq, late.seq).are_latest
+    assert not lakehouse.publications.dates_since(newest.seq, late.seq).are_latest
 
 
 def test_a_later_day_is_built_on_what_is_left(year: tuple[Year, list[dict[str, int]]]) -> None:
