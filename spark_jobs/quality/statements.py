@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile, with_parameters
+from spark_jobs.storage.spark_connect import query
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -62,7 +63,7 @@ class Bindings:
         text = text.replace("{", "{{").replace("}", "}}")
         with_inputs = f"WITH {', '.join(views)}\n{text}" if views else text
         frames: dict[str, Any] = {name: self.inputs[name] for name in names}
-        return self.spark.sql(with_inputs, **frames).collect()
+        return query(self.spark, with_inputs, **frames).collect()
 
 
 def literal(value: Any) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
+
+from spark_jobs.storage.spark_connect import rows_and_schema
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -98,7 +100,7 @@ def fetch(frame: DataFrame) -> Relation:
 
     No column may be a struct: Arrow does not take a null struct whose fields are not nullable.
     """
-    rows, schema = _rows_and_schema(frame.limit(most_rows() + 1))
+    rows, schema = rows_and_schema(frame.limit(most_rows() + 1))
     if not fits(rows):
         return Relation(frame, None)
     return relation(frame.sparkSession, rows, schema)
@@ -113,16 +115,3 @@ def fits(rows: pa.Table) -> bool:
     """Whether rows are few enough for a local relation."""
     # Not nbytes: it crashes the whole process where a column of texts has no row.
     return rows.num_rows <= most_rows() and rows.get_total_buffer_size() <= MOST_BYTES
-
-
-def _rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
-    """Return the rows of a frame and its schema.
-
-    `toArrow` of Spark Connect asks for the schema in a request of its own before it runs the query, which analyses the
-    whole plan a second time. The answer to the query has the schema too.
-    """
-    to_table: Any = getattr(frame, "_to_table", None)
-    if to_table is None:  # not Spark Connect
-        return frame.toArrow(), frame.schema
-    rows, schema = to_table()
-    return rows, schema

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import Window
@@ -51,6 +52,9 @@ PUBLICATIONS = TableSpec(
 )
 
 
+_ALL_ROWS = Window.partitionBy(F.lit(0))
+
+
 @dataclass(frozen=True)
 class Publication:
     """One row of ops.publications."""
@@ -86,6 +90,8 @@ class LayerState:
     """The publication of the build with the fingerprint that was asked for, or of the rebuild that took its place."""
     dates_end: date | None
     """The first landing date after all that the layer's runs have published; None where none has."""
+    allowed_by: dict[str, Any] | None = None
+    """The verdict on the build, as its JSON file has it, where it is a success."""
 
 
 @dataclass(frozen=True)
@@ -116,27 +122,32 @@ class Publications:
         rows = self._collect(_with_newest_seq(self._table()).where("seq = newest_seq"))
         return {row["layer"]: _publication(row) for row in rows}
 
-    def state(self, layer: str, fingerprint: str) -> LayerState:
-        """Return what is published of a layer, and the publication of a build, by one statement."""
+    def state(self, layer: str, fingerprint: str, verdict: DataFrame | None = None) -> LayerState:
+        """Return what is published of a layer, and the publication of a build, by one statement.
+
+        `verdict` is one row with the column `allowed_by`, such as of Verdicts.newest.
+        """
         dates_end = F.max("interval_end").over(Window.partitionBy("layer"))
-        rows = self._collect(
+        found = (
             _with_newest_seq(self._of(layer))
             .withColumn("dates_end", dates_end)
             .where((F.col("seq") == F.col("newest_seq")) | (F.col("gate_fingerprint") == fingerprint))
         )
-        published = sorted((_publication(row) for row in rows), key=lambda one: one.seq)
+        rows = self._collect(found if verdict is None else verdict.join(found, F.lit(True), "left"))
+        published = sorted((_publication(row) for row in rows if row["seq"] is not None), key=lambda one: one.seq)
         same_build = next((one for one in published if one.gate_fingerprint == fingerprint), None)
         return LayerState(
             newest=published[-1] if published else None,
             same_build=same_build,
             dates_end=rows[0]["dates_end"] if rows else None,
+            allowed_by=json.loads(rows[0]["allowed_by"]) if verdict is not None and rows[0]["allowed_by"] else None,
         )
 
     def inputs(self, layer: str) -> PublishedInputs:
         """Return what a build of silver or gold starts from, by one statement."""
         upstream_layer = UPSTREAM_LAYER[layer]
         own = F.when(F.col("layer") == layer, F.struct("seq", "upstream_seq"))
-        built_from = F.max(own).over(Window.partitionBy())["upstream_seq"]
+        built_from = F.max(own).over(_ALL_ROWS)["upstream_seq"]
         is_upstream = F.col("layer") == upstream_layer
         rows = self._collect(
             _with_newest_seq(self._of(layer, upstream_layer))
@@ -177,7 +188,7 @@ class Publications:
     def dates_since(self, after: int, until: int) -> PublishedDates:
         """Return the landing dates of the bronze publications later than `after`, up to `until`."""
         is_old = F.col("seq") <= after
-        old_end = F.max(F.when(is_old, F.col("interval_end"))).over(Window.partitionBy())
+        old_end = F.max(F.when(is_old, F.col("interval_end"))).over(_ALL_ROWS)
         rows = self._collect(
             self._of("bronze")
             .where(F.col("seq") <= until)
@@ -258,7 +269,7 @@ class Publications:
             if not is_missing(error):
                 raise
         self.create()
-        return []
+        return rows.collect()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from spark_jobs.storage.delta import create_table, is_missing
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from spark_jobs.storage.lakehouse import Lakehouse
 
 VERDICTS = TableSpec(
@@ -203,13 +205,10 @@ class Verdicts:
             f"DELETE FROM {self._name} WHERE audited_at < TIMESTAMP'{moment}' AND build_id NOT IN ({listed})"  # noqa: S608
         ).collect()
 
-    def success(self, layer: str, build_id: str, fingerprint: str) -> dict[str, Any] | None:
-        """Return the newest verdict on exactly this, as its JSON file has it; None where it is no success."""
-        rows = (
-            self._spark.table(self._name)
-            .where((F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint))
-            .orderBy(F.desc("audited_at"))
-            .limit(1)
-            .collect()
-        )
-        return json.loads(rows[0]["verdict"]) if rows and rows[0]["success"] else None
+    def newest(self, layer: str, build_id: str, fingerprint: str) -> DataFrame:
+        """Return one row with `allowed_by`: the newest verdict on exactly this, as JSON, where it is a success."""
+        about = (F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint)
+        allowing = F.when(F.col("success"), F.col("verdict"))
+        # Structs, since max_by leaves out NULL.
+        newest = F.max_by(F.struct(allowing.alias("verdict")), "audited_at")["verdict"]
+        return self._spark.table(self._name).where(about).agg(newest.alias("allowed_by"))

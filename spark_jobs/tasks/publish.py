@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
 from spark_jobs.quality.rules import rules_hash
@@ -37,7 +37,8 @@ ATTEMPTS = 6
 def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Publication:
     """Publish an audited build. Raises BuildMissing, GateRejected, PublicationConflict, TableDropped."""
     publications = Publications(lakehouse)
-    state = publications.state(parameters.layer, parameters.fingerprint)
+    verdict = Verdicts(lakehouse).newest(parameters.layer, parameters.build_id, parameters.fingerprint)
+    state = publications.state(parameters.layer, parameters.fingerprint, verdict)
     if published := state.same_build:
         log.info("%s: this build is publication %d already", parameters.layer, published.seq)
     publication = published or _publish(lakehouse, publications, state, parameters)
@@ -60,7 +61,7 @@ class _Audited:
 def _publish(
     lakehouse: Lakehouse, publications: Publications, state: LayerState, parameters: PublishParameters
 ) -> Publication:
-    audited = _verify(lakehouse, parameters)
+    audited = _verify(lakehouse, parameters, state.allowed_by)
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
             state = publications.state(parameters.layer, parameters.fingerprint)
@@ -87,7 +88,7 @@ def _publish(
     )
 
 
-def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> _Audited:
+def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[str, Any] | None) -> _Audited:
     """Return the build, if there is a successful verdict on exactly what is staged now.
 
     Raises GateRejected, BuildMissing.
@@ -98,7 +99,6 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters) -> _Audited:
         raise GateRejected(
             f"{name} is not what job run {parameters.build_job_run_id} built last ({build.build_id}): publish that one"
         )
-    verdict = Verdicts(lakehouse).success(build.layer, build.build_id, parameters.fingerprint)
     if verdict is None:
         raise GateRejected(
             f"{name} has no successful verdict for fingerprint {parameters.fingerprint[:12]} in ops.verdicts."

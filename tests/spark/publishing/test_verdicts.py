@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -38,20 +39,25 @@ def verdicts(new_lakehouse: Callable[[], Lakehouse]) -> Verdicts:
     return verdicts
 
 
+def allowed_by(verdicts: Verdicts, layer: str, build_id: str, fingerprint: str) -> dict[str, Any] | None:
+    (row,) = verdicts.newest(layer, build_id, fingerprint).collect()
+    return json.loads(row["allowed_by"]) if row["allowed_by"] else None
+
+
 def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
-    assert verdicts.success("gold", "5_0", FINGERPRINT) == YES.as_dict()
+    assert allowed_by(verdicts, "gold", "5_0", FINGERPRINT) == YES.as_dict()
     for layer in ("bronze", "silver"):
-        assert not verdicts.success(layer, "5_0", FINGERPRINT)
+        assert not allowed_by(verdicts, layer, "5_0", FINGERPRINT)
     for build in ("4_0", "5_1"):
-        assert not verdicts.success("gold", build, FINGERPRINT)
+        assert not allowed_by(verdicts, "gold", build, FINGERPRINT)
     for fingerprint in ("4" * 64, "6" * 64):
-        assert not verdicts.success("gold", "5_0", fingerprint)
+        assert not allowed_by(verdicts, "gold", "5_0", fingerprint)
 
 
 def test_of_several_words_the_newest_counts(verdicts: Verdicts) -> None:
     for word in (False, True, False):
         verdicts.append(replace(YES, build_id="6_0", success=word))
-        assert bool(verdicts.success("gold", "6_0", FINGERPRINT)) is word
+        assert bool(allowed_by(verdicts, "gold", "6_0", FINGERPRINT)) is word
 
 
 def test_a_row_says_what_the_verdict_says(verdicts: Verdicts) -> None:

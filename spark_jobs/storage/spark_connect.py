@@ -1,0 +1,43 @@
+"""Requests of Spark Connect that the public API makes twice, made once.
+
+Each uses a private part of PySpark's Connect client where that is there, and the public API elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql.connect.dataframe import DataFrame as ConnectDataFrame
+from pyspark.sql.connect.plan import SQL, SubqueryAlias
+from pyspark.sql.connect.session import SparkSession as ConnectSession
+from pyspark.sql.connect.sql_formatter import SQLStringFormatter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+
+def rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
+    """Return the rows of a frame and its schema.
+
+    `toArrow` asks for the schema before it runs the query, which analyses the plan a second time. The answer to the
+    query has the schema too.
+    """
+    if not isinstance(frame, ConnectDataFrame):
+        return frame.toArrow(), frame.schema
+    rows, schema = frame._to_table()
+    return rows, schema
+
+
+def query(spark: SparkSession, text: str, **frames: Any) -> DataFrame:
+    """Return the frame of a SELECT, as `SparkSession.sql` does with frames by name.
+
+    `sql` sends the text once before it is used, since it could be a command.
+    """
+    if not isinstance(spark, ConnectSession):
+        return spark.sql(text, **frames)
+    formatter = SQLStringFormatter(spark)
+    formatted = formatter.format(text, **frames)
+    views = [SubqueryAlias(frame._plan, name) for frame, name in formatter._temp_views]
+    return ConnectDataFrame(SQL(formatted, [], {}, views), spark)
