@@ -19,7 +19,7 @@ from spark_jobs.storage.delta import create_table, is_concurrency_conflict, is_m
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, Row
+    from pyspark.sql import Column, DataFrame, Row, WindowSpec
 
     from spark_jobs.storage.lakehouse import Lakehouse
 
@@ -50,9 +50,6 @@ PUBLICATIONS = TableSpec(
     write=Write.APPEND,
     statistics_columns=("layer", "seq"),
 )
-
-
-_ALL_ROWS = Window.partitionBy(F.lit(0))
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ class Publications:
         """Return what a build of silver or gold starts from, by one statement."""
         upstream_layer = UPSTREAM_LAYER[layer]
         own = F.when(F.col("layer") == layer, F.struct("seq", "upstream_seq"))
-        built_from = F.max(own).over(_ALL_ROWS)["upstream_seq"]
+        built_from = F.max(own).over(_all_rows())["upstream_seq"]
         is_upstream = F.col("layer") == upstream_layer
         rows = self._collect(
             _with_newest_seq(self._of(layer, upstream_layer))
@@ -188,7 +185,7 @@ class Publications:
     def dates_since(self, after: int, until: int) -> PublishedDates:
         """Return the landing dates of the bronze publications later than `after`, up to `until`."""
         is_old = F.col("seq") <= after
-        old_end = F.max(F.when(is_old, F.col("interval_end"))).over(_ALL_ROWS)
+        old_end = F.max(F.when(is_old, F.col("interval_end"))).over(_all_rows())
         rows = self._collect(
             self._of("bronze")
             .where(F.col("seq") <= until)
@@ -280,6 +277,10 @@ class PublishedDates:
     """On the column `landing_date`."""
     are_latest: bool
     """Whether every date published before ends where the first of them begins, or earlier."""
+
+
+def _all_rows() -> WindowSpec:
+    return Window.partitionBy(F.lit(0))
 
 
 def _with_newest_seq(rows: DataFrame) -> DataFrame:

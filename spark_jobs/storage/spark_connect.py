@@ -27,7 +27,7 @@ def rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
     if not isinstance(frame, ConnectDataFrame):
         return frame.toArrow(), frame.schema
     rows, schema = frame._to_table()
-    return rows, schema
+    return rows, schema or frame.schema
 
 
 def query(spark: SparkSession, text: str, **frames: Any) -> DataFrame:
