@@ -26,7 +26,9 @@ _KEYS = ("order_item_id", "order_id")
 _COLUMNS = {" ".join(column.source.split()).casefold(): column.name for column in COLUMNS}
 _WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
 _FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",]*+)'
-_RECORD = re.compile(rf"{_FIELD}(?:,{_FIELD})*+")  # RFC 4180
+_ONE_FIELD = re.compile(rf"(?=.*\S){_FIELD}")
+_BROKEN = re.compile(rf"(?!{_FIELD}(?:,{_FIELD})*+\Z).*", re.DOTALL)  # not RFC 4180
+_QUOTING = "broken quoting"
 _ENCODING = "wrong encoding"
 _DUPLICATE = "exact duplicate"
 _ABOUT = ((r"^ambiguous date|^ordered ", ("order_date_dateorders", "shipping_date_dateorders")),)
@@ -60,12 +62,12 @@ _REMEDIES = (
 
 @dataclass
 class _Found:
-    """The lines of one reason. `texts` are those of the first file, masked."""
+    """The lines of one reason. `texts` are those of the first file, masked, each with whether its quoting is broken."""
 
     lines: int = 0
     dates: set[str] = field(default_factory=set)
     file: str = ""
-    texts: set[str] = field(default_factory=set)
+    texts: set[tuple[str, bool]] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,16 @@ def quarantine_reasons(
             if not one.file or file < one.file:
                 one.file, one.texts = file, set()
             if file == one.file and len(one.texts) < _MOST_TEXTS:
-                one.texts.add(text)
+                one.texts.add((text, _QUOTING in reasons))
     ordered = sorted(found.items(), key=lambda item: (-item[1].lines, item[0]))
     chosen, others = dict(ordered[:MOST_REASONS]), [one for _, one in ordered[MOST_REASONS:]]
-    by_file: dict[str, dict[str, set[str]]] = {}
+    by_file: dict[str, dict[str, set[tuple[str, bool]]]] = {}
     for reason, one in chosen.items():
         by_file.setdefault(one.file, {})[reason] = one.texts
     places: dict[str, _Place] = {}
     headers: dict[str, list[str]] = {}
     for file, texts in by_file.items():
-        places |= {reason: _Place(None, min(some)) for reason, some in texts.items()}
+        places |= {reason: _Place(None, min(some)[0]) for reason, some in texts.items()}
         try:
             header, found_there = _look_up(landing_root / file, encoding, texts)
         except OSError:  # it is gone: all else is known
@@ -139,13 +141,17 @@ def quarantine_reasons(
     )
 
 
-def _look_up(path: Path, encoding: str, texts: Mapping[str, set[str]]) -> tuple[list[str], dict[str, _Place]]:
+def _look_up(
+    path: Path, encoding: str, texts: Mapping[str, set[tuple[str, bool]]]
+) -> tuple[list[str], dict[str, _Place]]:
     """Return the names of a file's columns, and the first line of each reason. Raises OSError."""
     matchers: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
     for reason, some in texts.items():
-        for masked in some:
+        for masked, is_broken in some:
             parts = masked.split(_MASK)
-            pattern = re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+            # A line whose quoting is broken is masked as a whole; else a mask stands for one field, or a part of it.
+            text = ".*".join(map(re.escape, parts))
+            pattern = _BROKEN if is_broken else _ONE_FIELD if masked == _MASK else re.compile(text, re.DOTALL)
             matchers.setdefault(parts[0], []).append((pattern, masked, reason))
     lengths = sorted({len(begin) for begin in matchers})
     found: dict[str, _Place] = {}
@@ -156,7 +162,7 @@ def _look_up(path: Path, encoding: str, texts: Mapping[str, set[str]]) -> tuple[
         text = _decoded(raw, encoding)
         for length in lengths:
             for pattern, masked, reason in matchers.get(text[:length], ()):
-                if reason in finished or not pattern.fullmatch(text) or (masked == _MASK and _RECORD.fullmatch(text)):
+                if reason in finished or not pattern.fullmatch(text):
                     continue
                 # Of equal lines the first one is kept, so the second one is the duplicate.
                 if reason != _DUPLICATE or (reason in found and found[reason].masked == masked):

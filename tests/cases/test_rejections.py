@@ -173,6 +173,16 @@ def test_many_reasons_end_in_one_for_all_others(tmp_path: Path) -> None:
     assert others.text == f"8 other reasons: {sum(range(1, 9))} lines, first {A}."
 
 
+def test_a_line_that_is_masked_as_a_whole_is_found(tmp_path: Path) -> None:
+    (tmp_path / "dt=2018-01-01").mkdir()
+    lines = [",".join(SOURCE_NAMES).encode(), b"", line(2), b"no order item", line(3).replace(b",x,", b',"x,\x81'), b""]
+    (tmp_path / A).write_bytes(b"\r\n".join(lines))
+    one_field, quoting, encoding = "wrong number of fields: found 1 instead of 53", "broken quoting", "wrong encoding"
+    rows = [(A, "***", [one_field]), (A, "***", [encoding, quoting])]
+    found = {reason.reason: reason.line for reason in quarantine_reasons(rows, tmp_path, "windows-1252")}
+    assert found == {one_field: 4, quoting: 5, encoding: 5}
+
+
 @pytest.mark.parametrize(
     ("setting", "written", "said"),
     [
