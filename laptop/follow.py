@@ -23,8 +23,8 @@ from machine.http_client import HttpError
 POLL_SECONDS = 1.0
 IDLE_SECONDS = 5.0
 """So long no task may be under way before the reason is asked for."""
-NO_ANSWER_SECONDS = 120.0
-"""Its API server may be killed, and started again on a busy machine."""
+NO_ANSWER_SECONDS = 600.0
+"""Its API server may be killed, and takes minutes to start on a machine that is very busy."""
 # Airflow's states in plain words, each with its style.
 STATE_LABELS = {
     None: ("waiting", "dim"),

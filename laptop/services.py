@@ -38,7 +38,7 @@ AIRFLOW_SERVICES = {
 ALL_SERVICES = [supervisor.NAME, "workspace", *AIRFLOW_SERVICES]
 HEALTHY_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 START_SECONDS = 180.0
-RESTART_SECONDS = 60.0
+RESTART_SECONDS = 180.0
 
 
 def is_up(state: LaptopState) -> bool:

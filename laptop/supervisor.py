@@ -101,6 +101,8 @@ class Supervisor:
             return
         if time.monotonic() < self._next_start[command.name] or self._disk_is_full():
             return
+        if service:
+            processes.end_rest(service)  # only now, since it may take seconds, and other deaths wait to be reported
         deaths = service.deaths if service else 0
         started = processes.start(self._state, *command, deaths=deaths)
         if deaths:
@@ -115,7 +117,6 @@ class Supervisor:
             self._say(f"{name} {ending}, the {deaths}th time in a row, and is given up: see {log}, then `make up`.")
         else:
             self._say(f"{name} {ending}, and is being started again; its log is kept as {earlier_log(log, 1)}.")
-        processes.end_rest(service)
         processes.record(self._state, replace(service, deaths=deaths, given_up=given_up))
 
     def _postpone(self, name: str, deaths: int) -> None:
