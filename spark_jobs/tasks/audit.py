@@ -9,6 +9,8 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql.types import DateType, StringType, StructType
+
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, QUARANTINE
 from spark_jobs.quality.checkpoint import AuditResult, Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
 
 log = logging.getLogger(__name__)
+_MISSING_DATES = StructType().add("landing_date", DateType()).add("reason", StringType())
 
 
 def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
@@ -120,7 +123,7 @@ class _Inputs:
         missing = [(date.fromisoformat(day), reason) for day, reason in sorted(build.missing_dates.items())]
         inputs: dict[str, Input] = {
             "landed_files_published": self._landed_files_published,
-            "missing_dates": lambda: lakehouse.spark.createDataFrame(missing, "landing_date DATE, reason STRING"),
+            "missing_dates": lambda: lakehouse.spark.createDataFrame(missing, _MISSING_DATES),
         }
         for spec in lakehouse.tables_of("bronze"):
             read: Input = partial(read_pinned, lakehouse, build.previous, spec.name)

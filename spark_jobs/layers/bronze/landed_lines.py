@@ -10,6 +10,7 @@ from operator import and_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, BooleanType, IntegerType, StringType, StructType
 
 from spark_jobs.layers.bronze import addresses, dates, line_text, masking, values
 from spark_jobs.layers.bronze.bronze_tables import LANDED_LINES, ORDER_ITEMS, QUARANTINE
@@ -29,6 +30,22 @@ REPEATED_ITEM = "order item occurs more than once in its file"
 VALID = "size(reasons) = 0"
 """Holds for the lines that become order items. All others go to quarantine."""
 _WIDTH = len(source.COLUMNS)
+# Not as text, which the server would be asked to parse.
+_FILES = (
+    StructType()
+    .add("source_file", StringType())
+    .add("layout", IntegerType())
+    .add("date_order", StringType())
+    .add("dates_agree", BooleanType())
+)
+_LAYOUTS = (
+    StructType()
+    .add("layout", IntegerType())
+    .add("headers", ArrayType(BinaryType()))
+    .add("positions", ArrayType(IntegerType()))
+    .add("hmac_inner", BinaryType())
+    .add("hmac_outer", BinaryType())
+)
 
 
 @dataclass(frozen=True)
@@ -93,16 +110,8 @@ def _with_layout(lines: DataFrame, files: Sequence[LandedFile], email_key: bytes
         (number, [*headers, *(UTF8_BOM + header for header in headers)], list(positions), inner, outer)
         for (headers, positions), number in layouts.items()
     ]
-    layout = spark.createDataFrame(
-        of_file, "source_file STRING, layout INT, date_order STRING, dates_agree BOOLEAN"
-    ).join(
-        F.broadcast(
-            spark.createDataFrame(
-                layout_rows,
-                "layout INT, headers ARRAY<BINARY>, positions ARRAY<INT>, hmac_inner BINARY, hmac_outer BINARY",
-            )
-        ),
-        "layout",
+    layout = spark.createDataFrame(of_file, _FILES).join(
+        F.broadcast(spark.createDataFrame(layout_rows, _LAYOUTS)), "layout"
     )
     placed = lines.join(F.broadcast(layout), "source_file").drop("layout")
     return placed.where(~F.array_contains("headers", F.col("value").cast("binary"))).drop("headers")

@@ -53,6 +53,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of the project, in which the example was followed."""
     for folder in ("spark_jobs", "gx", "tests/spark/publishing"):
         shutil.copytree(REPO / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPO / "databricks.yml", tmp_path)
     (tmp_path / "spark_jobs/layers/gold/markets.py").write_text(block("python"), encoding="utf-8")
     (tmp_path / "gx/rules/gold.markets.yml").write_text(block("yaml"), encoding="utf-8")
     registry = tmp_path / "spark_jobs/layers/registry.py"
