@@ -67,9 +67,9 @@ rejected: ## why the newest build of bronze was rejected, and its quarantined li
 	@$(SETUP) >&2
 	@$(WORKSPACE) -m laptop.rejected
 
-bench: ## measure the full DataCo run (DATA=...), then a one-day run; or SCALES=1,10 (DAYS=1127) beside alternatives
-	@$(SETUP) $(if $(SCALES),--dev)
-	@$(if $(SCALES),$(DEV),$(WORKSPACE)) -m benchmarks
+bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives
+	@$(SETUP) $(if $(SCALES)$(ARGS),--dev)
+	@$(if $(SCALES)$(ARGS),$(DEV),$(WORKSPACE)) -m benchmarks
 
 test: ## the whole test suite; ARGS="tests/unit -k name" for a part of it
 	@$(SETUP) --dev

@@ -1,6 +1,8 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
-Both run in a separate state folder below the main one, with other ports, so they touch nobody's data.
+`make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
+grows with the days. All run in a separate state folder below the main one, with other ports, so
+they touch nobody's data.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.full_run import bench_full_run
+from benchmarks.many_days import bench_many_days
 from laptop.laptop_state import LaptopState
 from laptop.sources import check_source, dataco_file, source_from_environment
 from machine.command_line import UserError, run_command
@@ -26,6 +29,20 @@ def main() -> int:
     state = LaptopState.from_environment()
     if scales := [scale for scale in os.environ.get("SCALES", "").replace(" ", "").split(",") if scale]:
         return _bench_scales(state, scales)
+    match os.environ.get("ARGS", "").split():
+        case ["day"]:
+            # Compares with alternatives, which only the development environment has.
+            from benchmarks.day import bench_day
+
+            print(f"Written to {_write(bench_day(state, _source())).relative_to(REPO)}.")
+            return 0
+        case ["days"]:
+            results = bench_many_days(state, _source(), _days("200"))
+            print(f"Written to {_write(results).relative_to(REPO)}.")
+            print("\n".join(["Grown:", *results["grew"]]) if results["grew"] else "Nothing has grown.")
+            return 1 if results["grew"] else 0
+        case [_, *_]:
+            raise UserError("give ARGS=day or ARGS=days, or neither.")
     print(f"Written to {_write(bench_full_run(state, _source())).relative_to(REPO)}.")
     return 0
 
@@ -36,16 +53,21 @@ def _bench_scales(state: LaptopState, scales: list[str]) -> int:
     from benchmarks.plot import plot
     from benchmarks.scales import bench_scales
 
-    days = os.environ.get("DAYS") or DATACO_DAYS
-    if not days.isascii() or not days.isdigit() or int(days) < 1:
-        raise UserError(f"DAYS={days} is not a number of days.")
+    days = _days(DATACO_DAYS)
     failed = False
-    for results in bench_scales(state, scales, int(days), os.environ.get("SEED") or "7"):
+    for results in bench_scales(state, scales, days, os.environ.get("SEED") or "7"):
         path = _write(results)
         plot(results, RESULTS / "benchmark.svg")
         print(f"Written to {path.relative_to(REPO)}.")
         failed = any("failed" in measured for measured in results["scales"].values())
     return 1 if failed else 0
+
+
+def _days(default: str) -> int:
+    days = os.environ.get("DAYS") or default
+    if not days.isascii() or not days.isdigit() or int(days) < 1:
+        raise UserError(f"DAYS={days} is not a number of days.")
+    return int(days)
 
 
 def _source() -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.hardware import hardware
+from benchmarks.resources import ResourceMonitor, peaks
 from benchmarks.task_times import measure, table, total
 from laptop.demo import reset
 from laptop.fill_landing import replay
@@ -33,16 +34,19 @@ def bench_full_run(main_state: LaptopState, data: Path) -> dict[str, Any]:
         up(state)
         start, end = landed_span(state.landing)
         for name in ("full run", "one-day run"):
-            result = run_interval(state, start, end, f"make bench, {name}")
+            with ResourceMonitor(state) as monitor:
+                result = run_interval(state, start, end, f"make bench, {name}")
             if not result.succeeded:
                 raise UserError(f"the {name} failed, so there is nothing to measure; the logs are in {state.logs}.")
             times = measure(state, result)
             days = (end - start).days
             console.print(table(f"{name}: {days:,} landing dates", times))
+            console.print(peaks(monitor))
             runs[name] = {
                 "landing_dates": days,
                 "seconds": total(times).total,
                 "tasks": [asdict(time) for time in times],
+                "peak_memory_mb": dict(sorted(monitor.peak_memory_mb.items())),
             }
             if name == "full run":
                 start, end = end, end + timedelta(days=1)

@@ -13,9 +13,10 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -23,14 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.spark_calls import ANALYSIS, CONFIG, STATEMENT, SparkCalls, delta_versions
+from laptop.jobs_in_process import JobsInProcess
 from laptop.laptop_state import LaptopState
-from local_workspace.bundle import Bundle
-from local_workspace.references import resolved
-from machine.state_folder import REPO
 from spark_jobs.runtime.secret_store import SECRETS_FOLDER
-from spark_jobs.runtime.table_names import LAYERS
-from spark_jobs.storage.ops_volume import OpsVolume, verdict_file
-from spark_jobs.tasks import entry_points
 
 COLUMNS = ("seconds", "statements", "failed", "analyses", "config calls", "commits", "seconds in Spark")
 
@@ -52,62 +48,50 @@ class JobTask:
 
 
 class JobTasks:
-    """Runs the jobs of the bundle's target `local`: their tasks, by their entry points, with their parameters."""
+    """Runs the jobs' tasks in this process, and measures each."""
 
     def __init__(self, state: LaptopState, remote: str, calls: SparkCalls) -> None:
         os.environ[SECRETS_FOLDER] = str(state.secrets)
-        self._ops = OpsVolume(state.ops)
+        self._jobs = JobsInProcess(state.volumes)
         self._remote = remote
         self._calls = calls
         self._warehouse = state.root / "warehouse"
-        bundle = Bundle(REPO / "databricks.yml", "local", [f"volumes_root={state.volumes}"])
-        self._jobs = {settings["name"]: settings for _, settings, _ in bundle.resources("jobs")}
 
     def run(self, start: date, end: date) -> list[JobTask]:
         """Build, audit and publish every layer. Raises what a task raises, GateRejected for a verdict that forbids."""
-        done: list[JobTask] = []
-        for layer in LAYERS:
-            run_id = str(time.time_ns())
-            interval = {"interval_start": str(start), "interval_end": str(end)}
-            done += self._run_job(f"{layer}_build", layer, run_id, interval)
-            verdict = self._ops.read_json(verdict_file(layer, run_id)) or {}
-            allowed = {name: str(verdict[name]) for name in ("build_id", "fingerprint")} | {"build_job_run_id": run_id}
-            done += self._run_job("publish", layer, str(time.time_ns()), {"layer": layer} | allowed)
-        return done
+        return [
+            measured(name, self._calls, self._warehouse, partial(self._in_own_session, run))
+            for name, run in self._jobs.tasks(start, end)
+        ]
 
-    def _run_job(self, job: str, layer: str, run_id: str, given: dict[str, str]) -> Iterator[JobTask]:
-        declared = {parameter["name"]: parameter["default"] for parameter in self._jobs[job]["parameters"]}
-        values = {f"job.parameters.{name}": value for name, value in (declared | given).items()}
-        values |= {"job.run_id": run_id, "job.repair_count": "0"}
-        for task in self._jobs[job]["tasks"]:
-            wheel_task = task["python_wheel_task"]
-            parameters = [resolved(text, values) for text in wheel_task["parameters"]]
-            yield self._run_task(f"{layer}.{task['task_key']}", wheel_task["entry_point"], parameters)
+    def _in_own_session(self, run: Callable[[], None]) -> None:
+        """Call a task as on Databricks, where each has a session of its own."""
+        spark = self._calls.session(f"{self._remote};session_id={uuid.uuid4()}")
+        try:
+            run()
+        finally:
+            spark.stop()
 
-    def _run_task(self, name: str, entry_point: str, parameters: list[str]) -> JobTask:
-        sys.argv = [entry_point, *parameters]
-        before, first = delta_versions(self._warehouse), len(self._calls.recorded)
-        with self._calls.task(name):
-            begun = time.perf_counter()
-            # Each task has a session of its own, as on Databricks.
-            spark = self._calls.session(f"{self._remote};session_id={uuid.uuid4()}")
-            try:
-                getattr(entry_points, entry_point)()
-                seconds = time.perf_counter() - begun
-            finally:
-                spark.stop()
-        calls = self._calls.recorded[first:]
-        counted = Counter(call.method for call in calls)
-        return JobTask(
-            name,
-            seconds,
-            counted[STATEMENT],
-            sum(call.failed for call in calls),
-            counted[ANALYSIS],
-            counted[CONFIG],
-            (delta_versions(self._warehouse) - before).total(),
-            sum(call.seconds for call in calls),
-        )
+
+def measured(name: str, calls: SparkCalls, warehouse: Path, run: Callable[[], object]) -> JobTask:
+    """Run something, and return what it took, what it asked of Spark, and what it committed below `warehouse`."""
+    before, first = delta_versions(warehouse), len(calls.recorded)
+    begun = time.perf_counter()
+    with calls.task(name):
+        run()
+    seconds = time.perf_counter() - begun
+    made = calls.recorded[first:]
+    counted = Counter(call.method for call in made)
+    return JobTask(
+        name,
+        seconds,
+        counted[STATEMENT],
+        sum(call.failed for call in made),
+        counted[ANALYSIS],
+        counted[CONFIG],
+        (delta_versions(warehouse) - before).total(),
+        sum(call.seconds for call in made),
+    )
 
 
 def total(tasks: list[JobTask]) -> JobTask:

@@ -12,8 +12,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,19 +19,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from benchmarks.compare import differences
 from benchmarks.hardware import hardware
+from benchmarks.resources import ResourceMonitor
 from benchmarks.task_times import measure, table, total
-from laptop import supervisor
 from laptop.demo import reset
 from laptop.fill_landing import feed
 from laptop.follow import RunResult
 from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
-from laptop.service_processes import clean_environment, is_job_task, recorded_services
+from laptop.service_processes import clean_environment
 from laptop.services import down, up
 from machine.command_line import UserError
 from machine.state_folder import REPO
@@ -62,49 +59,6 @@ class Landing:
             items += content.count(b"\n") - 1
             size += len(content)
         return cls(items, size)
-
-
-class ResourceMonitor:
-    """Peak resident memory of each service, and the bytes that Spark wrote, while its block runs. MB are 10^6 bytes.
-
-    Keys are the names of the services; the processes of job tasks count as one, `job task`.
-    """
-
-    def __init__(self, state: LaptopState) -> None:
-        self._state = state
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self.peak_memory_mb: dict[str, float] = defaultdict(float)
-        self.spark_bytes_written = 0
-
-    def __enter__(self) -> ResourceMonitor:
-        self._spark = psutil.Process(json.loads((self._state.pids / "spark.json").read_text())["pid"])
-        self._written = self._spark.io_counters().write_bytes
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-        self.spark_bytes_written = self._spark.io_counters().write_bytes - self._written
-
-    def _sample(self) -> None:
-        while not self._done.wait(1):
-            now: dict[str, float] = defaultdict(float)
-            for service in recorded_services(self._state):
-                if service.name == supervisor.NAME:
-                    continue  # it is the parent of the others
-                try:
-                    leader = psutil.Process(service.pid)
-                    for process in (leader, *leader.children(recursive=True)):
-                        name = "spark" if process.pid == self._spark.pid else service.name
-                        if is_job_task(process):
-                            name = "job task"
-                        now[name] += process.memory_info().rss / 1e6
-                except psutil.Error:  # it has ended
-                    continue
-            for name, memory in now.items():
-                self.peak_memory_mb[name] = max(self.peak_memory_mb[name], round(memory))
 
 
 def table_files(state: LaptopState) -> dict[str, dict[str, float]]:

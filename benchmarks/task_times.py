@@ -74,6 +74,47 @@ def job_task_times(tasks: list[dict[str, Any]]) -> list[TaskTimes]:
     return times
 
 
+@dataclass(frozen=True)
+class Waits:
+    """Seconds in which nothing is done but waiting, of each task of an Airflow run."""
+
+    task_ends: list[float]
+    """From the end of a job run to the end of its Airflow task."""
+    next_task_starts: list[float]
+    """From the end of an Airflow task to the start of the next one."""
+    first_job_task_starts: list[float]
+    """From the start of a job run to the call of its first task's entry point."""
+    second_job_task_starts: list[float]
+    """From the end of a job's first task to the call of its second task's entry point."""
+
+
+def waits(state: LaptopState, result: RunResult) -> Waits:
+    """Measure the waits of a finished run."""
+    airflow, workspace = AirflowClient(state), workspace_client(state)
+    found = Waits([], [], [], [])
+    previous_end: datetime | None = None
+    for task in result.tasks:
+        if task.started is None or task.ended is None:
+            continue
+        if previous_end:
+            found.next_task_starts.append((task.started - previous_end).total_seconds())
+        previous_end = task.ended
+        if run_id := airflow.xcom(result.dag_id, result.run_id, task.task_id, "run_id"):
+            run = workspace.call("GET", f"/api/2.2/jobs/runs/get?run_id={run_id}")
+            add_job_waits(found, run, task.ended.timestamp() * 1000)
+    return found
+
+
+def add_job_waits(waits: Waits, run: dict[str, Any], task_ended_ms: float) -> None:
+    """Add those of one job run, as the API gives it: moments and durations in milliseconds."""
+    waits.task_ends.append(max(0.0, task_ended_ms - run["end_time"]) / 1000)
+    before = run["start_time"]
+    for task, found in zip(run["tasks"], (waits.first_job_task_starts, waits.second_job_task_starts), strict=False):
+        entered = task["end_time"] - task["execution_duration"]
+        found.append(max(0, entered - before) / 1000)
+        before = task["end_time"]
+
+
 def total(times: list[TaskTimes]) -> TaskTimes:
     """Return the sums over the Airflow tasks, which include the tasks of their jobs."""
     tasks = [time for time in times if not time.task.startswith(" ")]

@@ -80,6 +80,7 @@ def up(state: LaptopState, repo: Path = REPO) -> bool:
     with file_lock(state.pids / "services.lock", timeout=300):
         if is_up(state):
             deploy(state, repo)
+            _ensure_pools(state)
             return False
         all_dead = len(not_running(state)) == len(ALL_SERVICES)
         if all_dead:
@@ -213,10 +214,14 @@ def _start(state: LaptopState, repo: Path, dead: list[str]) -> None:
     _wait_for_workspace(state, may_die=False)
     deploy(state, repo)
     _wait_for_airflow(state, may_die=False)
+    _ensure_pools(state)
+    AirflowClient(state).wait_for_dag(DAG)
+
+
+def _ensure_pools(state: LaptopState) -> None:
     client = AirflowClient(state)
     for pool, slots in POOLS.items():
         client.ensure_pool(pool, slots)
-    client.wait_for_dag(DAG)
 
 
 def service_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
