@@ -6,6 +6,7 @@ client's own calls are recorded (a gRPC interceptor), so nothing that is measure
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -64,6 +65,8 @@ class SparkCalls(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterce
         from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.session import SparkSession
 
+        # What PySpark's own builder sets for a remote session; functions such as F.struct read it.
+        os.environ |= {"SPARK_CONNECT_MODE_ENABLED": "1", "SPARK_REMOTE": remote}
         builder = DefaultChannelBuilder(remote)
         builder.add_interceptor(self)
         spark: Any = SparkSession.builder.channelBuilder(builder).create()
