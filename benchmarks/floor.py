@@ -42,7 +42,7 @@ from spark_jobs.storage.delta import at_version, head_version
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import landed_files
-from spark_jobs.storage.local_relation import local_relation
+from spark_jobs.storage.local_relation import Relation, fetch, local_relation
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.publications import Publications
 from spark_jobs.tables.source import SourceFormat
@@ -69,7 +69,12 @@ class Changes(Overlay):
     """What a day changes in a published table: both sides are there."""
 
     published: DataFrame
-    staged: DataFrame
+    staged: Relation
+
+    def changed_values(self, column: str) -> Relation:
+        """Fetch the distinct values of a column in changed rows, as they are and as they were."""
+        were = KeyFilter.of(self.staged, self.key).rows(self.published).select(column).distinct()
+        return self.staged.distinct(column).union(fetch(were)).distinct(column)
 
 
 class Floor:
@@ -104,7 +109,7 @@ class Floor:
         """Bring a landing date into all tables. Raises LandingRefused and its kinds, and ValueError for a day that no
         gate would let into the tables."""
         items = self._bronze(day)
-        keys = local_relation(items.select("order_item_id", "customer_id", "product_card_id").distinct())
+        keys = fetch(items.select("order_item_id", "customer_id", "product_card_id").distinct())
         changes = self._silver(items, keys)
         self._gold(changes, keys, as_of=day + timedelta(days=1))
 
@@ -136,34 +141,37 @@ class Floor:
             self._insert(table, rows, f"INSERT INTO {{table}} REPLACE WHERE landing_date = DATE'{day}'")
         return tables["bronze.order_items"]
 
-    def _silver(self, items: DataFrame, keys: DataFrame) -> dict[str, Changes]:
+    def _silver(self, items: DataFrame, keys: Relation) -> dict[str, Changes]:
         """Return the changes of each table."""
         changes = {dimension.spec.name: self._new_versions(dimension, items) for dimension in DIMENSIONS}
         # Every delivery is newer than what is published, so no published order matters.
-        changes["silver.orders"] = local_relation(orders(items).withColumn(DELETED, F.lit(False)))
+        changes["silver.orders"] = fetch(orders(items).withColumn(DELETED, F.lit(False)))
         overlays = {table: Changes(self.rows(table), rows, TABLES[table].key) for table, rows in changes.items()}
         audit = SilverAudit(
-            lambda: items, _by_short_name(overlays), judged=lambda: keys, delivered=lambda: keys.select("order_item_id")
+            lambda: items,
+            _by_short_name(overlays),
+            judged=lambda: keys,
+            delivered=lambda: keys.distinct("order_item_id"),
         )
         self._judge("silver", audit.inputs(incremental=True))
         for table, rows in changes.items():
-            self._merge(table, rows)
+            self._merge(table, rows.frame)
         return overlays
 
-    def _new_versions(self, dimension: Dimension, items: DataFrame) -> DataFrame:
+    def _new_versions(self, dimension: Dimension, items: DataFrame) -> Relation:
         key, spec = dimension.natural_key, dimension.spec
         named = F.broadcast(items.select(F.col(dimension.source_key).alias(key)).distinct())
         published = self.rows(spec.name).join(named, key, "left_semi")
         new = dimension.versions(items, published)
-        return local_relation(changed_rows(new, published, spec.key, spec.columns))
+        return fetch(changed_rows(new, published, spec.key, spec.columns))
 
-    def _gold(self, silver: dict[str, Changes], keys: DataFrame, as_of: date) -> None:
+    def _gold(self, silver: dict[str, Changes], keys: Relation, as_of: date) -> None:
         """Derive gold from what was committed to silver: its tables before, and the changes."""
         names = {"orders": "silver.orders", **{one.spec.short_name: one.spec.name for one in DIMENSIONS}}
         upstream = {name: self.rows(table) for name, table in names.items()}
         before, published = silver["silver.orders"].published, {s.name: self.rows(s.name) for s in tables_of("gold")}
-        items = keys.select("order_item_id").unionByName(self._in_changed_versions(silver, upstream["orders"]))
-        judged = KeyFilter.fetch(items.distinct(), "order_item_id")
+        items = keys.distinct("order_item_id").union(self._in_changed_versions(silver, upstream["orders"]))
+        judged = KeyFilter.of(items, "order_item_id")
         new = judged.rows(upstream["orders"])
         versions = [
             upstream[one.spec.short_name].join(
@@ -174,10 +182,8 @@ class Floor:
         rows = orders_enriched(new, *versions)
         old = judged.rows(published["gold.orders_enriched"])
         spec = TABLES["gold.orders_enriched"]
-        enriched = Changes(
-            published[spec.name], local_relation(changed_rows(rows, old, spec.key, spec.columns)), spec.key
-        )
-        customers = silver[CUSTOMERS.spec.name].staged.select("customer_id")
+        enriched = Changes(published[spec.name], fetch(changed_rows(rows, old, spec.key, spec.columns)), spec.key)
+        customers = silver[CUSTOMERS.spec.name].staged.distinct("customer_id")
         scored = self._customers(enriched, upstream, customers, published["gold.customers360"], as_of)
         totals = local_relation(self._totals(enriched, published["gold.product_totals"]))
         recent = recent_units(enriched.rows(), as_of)
@@ -189,7 +195,12 @@ class Floor:
             "gold.products360": products,
         }
         overlays = {spec.name: enriched} | {
-            table: Changes(published[table], rows.withColumn(DELETED, F.lit(False)), TABLES[table].key, overwrites=True)
+            table: Changes(
+                published[table],
+                Relation(rows.withColumn(DELETED, F.lit(False)), None),
+                TABLES[table].key,
+                overwrites=True,
+            )
             for table, rows in whole.items()
         }
         audit = GoldAudit(
@@ -201,25 +212,25 @@ class Floor:
             moved=lambda: MovedOrders.between(before, upstream["orders"], judged.keys, customers),
         )
         self._judge("gold", audit.inputs(incremental=True))
-        self._merge("gold.orders_enriched", enriched.staged)
+        self._merge("gold.orders_enriched", enriched.staged.frame)
         self._insert("gold.product_totals", totals)
         self._insert("gold.products360", products)
 
-    def _in_changed_versions(self, silver: dict[str, Changes], sold: DataFrame) -> DataFrame:
+    def _in_changed_versions(self, silver: dict[str, Changes], sold: DataFrame) -> Relation:
         """Find the earlier orders whose version of the customer or product differs now, as `order_item_id`."""
         found = []
         for one in DIMENSIONS:
             changed = silver[one.spec.name]
-            theirs = changed.staged.select(one.spec.key)
+            theirs = changed.staged.distinct(one.spec.key).frame
             old = changed.published.join(F.broadcast(theirs), one.spec.key, "left_semi")
-            spans = local_relation(changed_spans(old, changed.upserts(), one.natural_key, one.spec.key))
-            found.append(within_spans(sold, spans, one.natural_key).select("order_item_id"))
-        return reduce(DataFrame.unionByName, found)
+            spans = fetch(changed_spans(old, changed.upserts(), one.spec))
+            found.append(within_spans(sold, spans, one.spec).select("order_item_id"))
+        return fetch(reduce(DataFrame.unionByName, found).distinct())
 
     def _customers(
-        self, enriched: Changes, upstream: dict[str, DataFrame], changed: DataFrame, published: DataFrame, as_of: date
+        self, enriched: Changes, upstream: dict[str, DataFrame], changed: Relation, published: DataFrame, as_of: date
     ) -> DataFrame:
-        affected = local_relation(enriched.changed_values("customer_id").unionByName(changed).distinct())
+        affected = enriched.changed_values("customer_id").union(changed).distinct("customer_id").frame
         theirs = (
             rows.join(F.broadcast(affected), "customer_id", "left_semi")
             for rows in (upstream["orders"], upstream[CUSTOMERS.spec.short_name])
@@ -229,11 +240,11 @@ class Floor:
         return scored_customers(kept.unionByName(derived), as_of)
 
     def _totals(self, enriched: Changes, published: DataFrame) -> DataFrame:
-        moved = KeyFilter.fetch(enriched.changed_values("order_id"), "order_id")
+        moved = KeyFilter.of(enriched.changed_values("order_id"), "order_id")
         before, after = (
             local_relation(moved.rows(rows).select(*ITEM_COLUMNS)) for rows in (enriched.published, enriched.rows())
         )
-        others = enriched.published.join(F.broadcast(moved.keys), "order_id", "left_anti")
+        others = enriched.published.join(F.broadcast(moved.keys.frame), "order_id", "left_anti")
         return updated_totals(published, before, after, others)
 
     def _judge(self, layer: str, inputs: Mapping[str, Input], parameters: Mapping[str, Any] | None = None) -> None:
