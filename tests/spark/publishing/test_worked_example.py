@@ -56,13 +56,6 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(REPO / "databricks.yml", tmp_path)
     (tmp_path / "spark_jobs/layers/gold/markets.py").write_text(block("python"), encoding="utf-8")
     (tmp_path / "gx/rules/gold.markets.yml").write_text(block("yaml"), encoding="utf-8")
-    registry = tmp_path / "spark_jobs/layers/registry.py"
-    text = registry.read_text(encoding="utf-8")
-    text = text.replace("        PRODUCTS360,\n", "        PRODUCTS360,\n        MARKETS,\n")
-    anchor = "from spark_jobs.layers.gold.orders_enriched"
-    registry.write_text(
-        text.replace(anchor, f"from spark_jobs.layers.gold.markets import MARKETS\n{anchor}"), encoding="utf-8"
-    )
     return tmp_path
 
 
