@@ -7,11 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql.connect.dataframe import DataFrame as ConnectDataFrame
-from pyspark.sql.connect.plan import SQL, SubqueryAlias
-from pyspark.sql.connect.session import SparkSession as ConnectSession
-from pyspark.sql.connect.sql_formatter import SQLStringFormatter
-
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
@@ -24,9 +19,10 @@ def rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
     `toArrow` asks for the schema before it runs the query, which analyses the plan a second time. The answer to the
     query has the schema too.
     """
-    if not isinstance(frame, ConnectDataFrame):
+    connect_frame: Any = frame
+    if not hasattr(connect_frame, "_to_table"):
         return frame.toArrow(), frame.schema
-    rows, schema = frame._to_table()
+    rows, schema = connect_frame._to_table()
     return rows, schema or frame.schema
 
 
@@ -35,9 +31,15 @@ def query(spark: SparkSession, text: str, **frames: Any) -> DataFrame:
 
     `sql` sends the text once before it is used, since it could be a command.
     """
-    if not isinstance(spark, ConnectSession):
+    connect_session: Any = spark
+    if not hasattr(connect_session, "client"):
         return spark.sql(text, **frames)
-    formatter = SQLStringFormatter(spark)
+    # Not above: elsewhere what these modules need may not be installed.
+    from pyspark.sql.connect.dataframe import DataFrame as ConnectDataFrame
+    from pyspark.sql.connect.plan import SQL, SubqueryAlias
+    from pyspark.sql.connect.sql_formatter import SQLStringFormatter
+
+    formatter = SQLStringFormatter(connect_session)
     formatted = formatter.format(text, **frames)
     views = [SubqueryAlias(frame._plan, name) for frame, name in formatter._temp_views]
-    return ConnectDataFrame(SQL(formatted, [], {}, views), spark)
+    return ConnectDataFrame(SQL(formatted, [], {}, views), connect_session)
