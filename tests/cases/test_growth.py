@@ -129,7 +129,8 @@ def test_sizes_are_flat_after_the_retention(year: tuple[Year, list[dict[str, int
     for name, size in after_400.items():
         assert abs(size - after_300[name]) <= 2, f"{name}: {after_300}, {after_400}"
         assert abs(size - after_200[name]) <= 4, f"{name}: {after_200}, {after_400}"
-    assert after_400["staging"] <= 7 * 10
+    # Of a day 9 files and folders; kept are the last 7 days and, where no time was rounded, the one right at the limit.
+    assert 7 * 9 <= after_400["staging"] <= 8 * 9
     assert 85 <= after_400["publications"] <= 100
     assert 85 <= after_400[VERDICTS.name] <= 100
 

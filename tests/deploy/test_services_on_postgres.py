@@ -99,6 +99,7 @@ class Stack:
     def environment(self, name: str) -> dict[str, str]:
         given = {key: self.here(value) for key, value in self.services[name]["environment"].items()}
         given["AIRFLOW__API__PORT"] = str(self.port)
+        given["LAKEHOUSE_MAINTENANCE_START"] = "2100-01-01"  # its weekly run would begin at once
         return given | {"PATH": f"{AIRFLOW.parent}:/usr/bin:/bin", "HOME": str(self.home)}
 
     def command(self, name: str) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_jobs.runtime.errors import HeaderRefused, LandingRefused, ManifestMismatch
+from spark_jobs.runtime.errors import HeaderRefused, LakehouseError, LandingRefused, ManifestMismatch, NothingLanded
 from tests.spark.bronze.conftest import COLUMNS, make_line
 
 HEADER = ",".join(COLUMNS)
@@ -196,6 +196,13 @@ ADDRESSES = values(
     ({"Customer Street": "call jane.doe@example.com; now"}, MISPLACED),
     ({"Customer Street": '"<jane.doe@example.com>, please"', "Type": "x"}, MISPLACED),
     ({"Customer Street": "two @ 5 a@b @home"}, None),
+    *(({"Customer Street": value}, MISPLACED) for value in (
+        "jane.doe@example.co.jp", "<JANE@EXAMPLE.COM>", "a@b.ca@b.c", "jane%40eXample.cOm", "jane@[10.0.0.1]",
+    )),
+    *(({"Customer Street": value}, None) for value in (
+        "?@x.yz", "watch@2x.JPG", "Nike@Air.Max", "@jane@social.example", "git@host.example:a/b", "a@b.c@b.c",
+        "http://u:p@host.example/x",
+    )),
     ({"Customer Password": "jane.doe@example.com", "Customer Email": "x"}, None),
 )
 QUOTES = [
@@ -308,6 +315,7 @@ JUDGED: list[Judged] = [
     judged("repetitions.csv", *REPETITIONS),
     Judged("empty.csv", b"", []),
     Judged("blank.csv", b"\xef\xbb\xbf \t\r\n\n\r", []),
+    Judged("commas.csv", b"," * 3_000_000, []),
     Judged("header_only.csv", HEADER.encode(), []),
     Judged("header_only_bom.csv", b"\xef\xbb\xbf" + HEADER.encode() + b"\r\n", []),
     Judged("header_twice.csv", b"\r\n".join([HEADER.encode()] * 2 + PLAIN + [HEADER.upper().encode()]), [()] * 4),
@@ -367,22 +375,28 @@ class Refused:
     name: str
     deliver: Callable[[Path], object]
     """Delivers into the folder of a day."""
-    error: type[LandingRefused]
+    error: type[LakehouseError]
     words: tuple[str, ...]
+    is_alone: bool = False
+    """Whether no good file stands beside it."""
 
 
-def file(name: str, content: bytes, error: type[LandingRefused], *words: str) -> Refused:
-    return Refused(name, lambda folder: (folder / name).write_bytes(content), error, (name, *words))
+def file(name: str, content: bytes, error: type[LakehouseError], *words: str) -> Refused:
+    is_alone = error is NothingLanded
+    return Refused(name, lambda folder: (folder / name).write_bytes(content), error, (name, *words), is_alone)
 
 
 def manifest(name: str, content: bytes | dict[str, object], *words: str) -> Refused:
+    text = content if isinstance(content, bytes) else json.dumps({"files": content}).encode()
+    return made_manifest(name, lambda path: path.write_bytes(text), *words)
+
+
+def made_manifest(name: str, make: Callable[[Path], object], *words: str) -> Refused:
     def deliver(folder: Path) -> None:
         (folder / "a.csv").write_bytes(WHOLE)
-        (folder / "_manifest.json").write_bytes(
-            content if isinstance(content, bytes) else json.dumps({"files": content}).encode()
-        )
+        make(folder / "_manifest.json")
 
-    return Refused(f"manifest {name}", deliver, ManifestMismatch, ("_manifest.json", *words))
+    return Refused(f"manifest {name}", deliver, ManifestMismatch, ("_manifest.json", *words), is_alone=True)
 
 
 def zipped(content: bytes) -> bytes:
@@ -429,12 +443,17 @@ REFUSED: list[Refused] = [
     file("quote_in_header.csv", b'"' + WHOLE, HeaderRefused, "cannot be read"),
     file("undefined_byte_in_header.csv", b"\x81" + WHOLE, HeaderRefused, "cannot be read"),
     file("wide.csv", HEADER.encode() + b",x" * 9_947 + b"\n", HeaderRefused, "9947 unexpected names"),
-    file("very_wide.csv", b"," * 3_000_000, HeaderRefused, "no header"),
+    file("very_wide.csv", b"x" + b"," * 3_000_000, HeaderRefused, "no header"),
+    file("very_wide_and_empty.csv", b"," * 3_000_000, NothingLanded, "only files without a header"),
+    file("blank.csv", b"\r\n \n", NothingLanded, "only files without a header"),
+    file("empty.csv", b"", NothingLanded, "only empty files"),
     file("endless_header.csv", b"x" * 20_000_000, HeaderRefused, "header"),
     file("html.csv", b"<!DOCTYPE html><title>404</title>", HeaderRefused, "no header"),
     file("UPPER.CSV", WHOLE, LandingRefused, "not a *.csv file"),
     file("orders.csv ", WHOLE, LandingRefused, "not a *.csv file"),
-    file("orders.csv.tmp", WHOLE, LandingRefused, "not a *.csv file"),
+    file("orders.csv.old", WHOLE, LandingRefused, "not a *.csv file"),
+    file("orders.csv.tmp", WHOLE, NothingLanded, "only unfinished or hidden names"),
+    file(".orders.csv", WHOLE, NothingLanded, "only unfinished or hidden names"),
     file("no_suffix", WHOLE, LandingRefused, "not a *.csv file"),
     file("a:b.csv", WHOLE, LandingRefused, "colon"),
     Refused(
@@ -484,13 +503,6 @@ REFUSED: list[Refused] = [
     manifest("file missing", {"a.csv": 4, "b.csv": 0}, "'b.csv' is missing"),
     manifest("another folder", {"../dt=2018-01-02/a.csv": 4}, "is missing", "'a.csv' is not in the manifest"),
     manifest("a name to print", {"a.csv": 4, "x\n\x1b[31m.csv": 1}, "'x\\n\\x1b[31m.csv' is missing"),
-    Refused(
-        "manifest a folder", lambda f: (f / "_manifest.json").mkdir(), ManifestMismatch, ("_manifest.json", UNREADABLE)
-    ),
-    Refused(
-        "manifest a dangling link",
-        lambda f: (f / "_manifest.json").symlink_to(f / "none"),
-        ManifestMismatch,
-        ("_manifest.json", UNREADABLE),
-    ),
+    made_manifest("a folder", Path.mkdir, UNREADABLE),
+    made_manifest("a dangling link", lambda path: path.symlink_to("none"), UNREADABLE),
 ]

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -40,6 +41,17 @@ STAND_INS = {
 }
 """Those of the corpus."""
 MASK = "***"
+NO_NAME = " \t\n\v\f\r,;:<>()[]\"'@/\\?=&|*{}!"
+"""Never part of the name before the @ of an address."""
+FILES = {
+    *"png jpg jpeg jpe gif webp svg bmp tif tiff ico avif heic heif psd pdf css scss js jsx mjs mjsx cjs cjsx ts tsx".split(),
+    *"json map xml htm html xhtm xhtml php asp aspx jsp txt csv tsv xls xlsx doc docx zip gz tgz bz xz tar rar".split(),
+    *"jar mpg mpeg mpe mov avi webm wav ogg woff woff2 ttf otf eot exe dll py rb md yml yaml whl deb rpm apk".split(),
+}
+DOMAINS = {
+    *"com net org edu gov mil int info biz name pro mobi shop store online site app dev cloud email".split(),
+}
+"""Those that are domains in mixed case too."""
 
 
 @dataclass
@@ -264,9 +276,51 @@ def runs(text: str) -> list[str]:
 
 
 def holds_address(text: str) -> bool:
-    """Tell whether it has someone@somewhere.xy, in the ways that the corpus has addresses."""
-    found = (run.partition("@") for run in runs(text) if run.count("@") == 1)
-    return any(name and re.fullmatch(r"([\w-]+\.)+[a-z]{2,63}", domain) for name, _, domain in found)
+    """Tell whether it has someone@somewhere.xy, and not only what else has an @."""
+    text = re.sub(r"://[^\s/?#@]*@", "://", text.replace("%40", "@"), flags=re.A)  # name and password of a URL
+    earlier, before, *later = "x", *text.split("@")
+    for number, after in enumerate(later):
+        if is_someone(earlier if number else None, before) and is_somewhere(after):
+            return True
+        earlier, before = before, after
+    return False
+
+
+def is_someone(earlier: str | None, before: str) -> bool:
+    """Tell whether what stands before an @ ends like the name of an address; `earlier` stands before the @ before."""
+    if before.endswith('"'):  # the end of a quoted name
+        return len(before) > 1 and is_of_domain(before[-2]) and before[-2] not in "_-"
+    size = next((size for size, character in enumerate(reversed(before)) if character in NO_NAME), len(before))
+    is_account = size == len(before) and earlier is not None and (not earlier or earlier[-1] in NO_NAME)
+    return size > 0 and not is_account  # such as @jane@social.example
+
+
+def is_somewhere(after: str) -> bool:
+    """Tell whether what stands after an @ begins like the domain of an address."""
+    if re.match(r"\[(\d{1,3}\.){3}\d{1,3}\]", after, re.A):
+        return True
+    size = next((size for size, character in enumerate(after) if not is_of_domain(character, ".")), len(after))
+    domain, rest = after[:size], after[size:]
+    if ".." in domain or domain.endswith("."):
+        domain, rest = domain.split("..")[0].removesuffix("."), ""
+    *labels, ending = domain.split(".")
+    kinds = {unicodedata.category(character) for character in ending}
+    return (
+        not re.match(r":[\w.~-]+/", rest, re.A)  # such as git@host.example:a/b
+        and 1 <= len(labels) <= 10
+        and all(0 < len(label) <= 63 and label[0] not in "_-" for label in labels)
+        and ending.lower() not in FILES
+        and (
+            (2 <= len(ending) <= 63 and kinds in ({"Ll"}, {"Lu"}, {"Lo"}))
+            or (len(ending) == 2 and all(kind[0] == "L" for kind in kinds))
+            or re.fullmatch(r"xn--[a-z0-9-]{2,59}", ending, re.I | re.A) is not None
+            or ending.lower() in DOMAINS
+        )
+    )
+
+
+def is_of_domain(character: str, more: str = "") -> bool:
+    return unicodedata.category(character)[0] in "LN" or character in f"_-{more}"
 
 
 def cleaned(raw: str) -> str | None:

@@ -12,6 +12,10 @@ from tests.prove.bad_files.corpus import COMPRESSED, HEADER, PLAIN, WHOLE, zippe
 from tests.prove.budget import examples
 
 SUFFIXES = {"gzip": "gz", "xz": "xz", "zip": "zip"}
+# An Excel workbook is a zip file.
+LOOKS = {kind: f"looks like {kind}: unpack it" for kind in COMPRESSED} | {
+    "zip": "looks like zip, or an Excel workbook: unpack it"
+}
 NO_DATES = "\n".join([HEADER, "x", "", "y"]).encode()
 ENCRYPTED = zipped(WHOLE).replace(b"\x14\x00\x00\x00", b"\x14\x00\x01\x00")
 UNKNOWN_METHOD = ENCRYPTED.replace(b"\x14\x00\x01\x00\x00\x00", b"\x14\x00\x00\x00\x63\x00")
@@ -28,8 +32,8 @@ def refusal(data: Path, landing: Path) -> str:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        *((f"{kind}.csv", content, f"looks like {kind}: unpack") for kind, content in COMPRESSED.items()),
-        *((f"{kind}_cut.csv", content[:-99], f"looks like {kind}: unpack") for kind, content in COMPRESSED.items()),
+        *((f"{kind}.csv", content, LOOKS[kind]) for kind, content in COMPRESSED.items()),
+        *((f"{kind}_cut.csv", content[:-99], LOOKS[kind]) for kind, content in COMPRESSED.items()),
         ("utf16.csv", WHOLE.decode().encode("utf-16"), "looks like UTF-16"),
         ("encrypted.zip", ENCRYPTED, "nothing was delivered"),
         ("unknown_method.zip", UNKNOWN_METHOD, "nothing was delivered"),

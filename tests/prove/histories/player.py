@@ -27,8 +27,8 @@ from tests.spark.publishing.lakehouse import Lakehouse
 from tests.unit.model import oracle
 from tests.unit.model.cases import Row
 
-DAYS_AHEAD: Any = {"max_order_days_ahead": "3"}
-"""Feeds have orders that are dated after they landed."""
+SOURCE: Any = {"max_order_days_ahead": "31", "date_order": "month_first"}
+"""Feeds have orders that are dated after they landed, and shipping dates that do not show the order of day and month."""
 UNKNOWN_TO_THE_ORACLE = {"row_hash", "customer_email_hash"}
 
 
@@ -79,9 +79,9 @@ class Player:
         self._tried[f"{layer} runs"] += 1
         if not self._can_build(layer):
             with pytest.raises(UpstreamMissing):
-                self.lakehouse.build(layer, day_name(start), day_name(end), **DAYS_AHEAD)
+                self.lakehouse.build(layer, day_name(start), day_name(end), **SOURCE)
             return False
-        build = self.lakehouse.build(layer, day_name(start), day_name(end), **DAYS_AHEAD)
+        build = self.lakehouse.build(layer, day_name(start), day_name(end), **SOURCE)
         verdict = self.lakehouse.audit(build)
         if layer == "bronze" and any(self.landed[day].is_rejected for day in range(start, end)):
             assert not verdict.success, "the gate lets a rejected date through"
@@ -99,7 +99,7 @@ class Player:
             return
         built = []
         for start, end in (step.first, step.second):
-            build = self.lakehouse.build(step.layer, day_name(start), day_name(end), **DAYS_AHEAD)
+            build = self.lakehouse.build(step.layer, day_name(start), day_name(end), **SOURCE)
             verdict = self.lakehouse.audit(build)
             assert verdict.success, verdict.lines()
             built.append((build, verdict.fingerprint))

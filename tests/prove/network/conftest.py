@@ -20,7 +20,7 @@ JOB_SECONDS = 0.4  # what these jobs take
 OPS = "/Volumes/spark_catalog/ops/files"
 # What the real jobs leave on the ops volume, without their work.
 JOBS = """
-import json, sys, time, pathlib
+import builtins, json, sys, time, pathlib
 
 def write(path, content):
     path = pathlib.Path(path)
@@ -42,7 +42,7 @@ def publish():
         "fingerprint": fingerprint, "build_id": build_id, "already_published": False,
         "tables": {f"{layer}.{t}": {"version": 1, "rows": 1} for t in ("order_items", "quarantine", "landed_files")}})
 
-def broken(): raise ValueError("the order files are gone")
+def broken(): raise getattr(builtins, sys.argv[2])("the order files are gone")
 
 def long(): time.sleep({"quick": 0, "brief": 2.5}.get(sys.argv[2], 600))
 """
@@ -73,7 +73,9 @@ def lakehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             max_concurrent_runs=5,
         )
     for day in range(1, 8):
-        server.call("PUT", f"/api/2.0/fs/directories/Volumes/spark_catalog/landing/files/dt=2018-01-{day:02d}")
+        landed = server.state / "volumes" / "spark_catalog" / "landing" / "files" / f"dt=2018-01-{day:02d}"
+        landed.mkdir(parents=True)
+        (landed / "orders.csv").write_text("order_item_id\n", encoding="utf-8")
     yield server
     server.stop()
 

@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.check_landing import CheckLanding
+from include.failures import JobFailed, JobRefused
 from include.gate import AuditGate
 from include.layer_group import published_assets
 from include.operators import JobRunOperator, PublishOperator
@@ -182,17 +183,29 @@ def test_a_clear_after_a_job_run_that_ended_at_once_runs_again(
     assert results(lakehouse, before) == ["SUCCESS", "SUCCESS"]
 
 
+@pytest.mark.parametrize(
+    ("exception", "error", "tries"),
+    [("FileNotFoundError", JobFailed, 2), ("ValueError", JobRefused, 1)],
+    ids=["retried", "for good"],
+)
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f not in ("none", "hang", "late")])
 def test_a_failed_run_is_reported_with_its_reason(
-    fault: str, lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]
+    fault: str,
+    exception: str,
+    error: type[AirflowException],
+    tries: int,
+    lakehouse: Workspace,
+    network: HostileNetwork,
+    context: dict[str, Any],
 ) -> None:
+    """The reason decides whether there is another try, so it must get through as well."""
     before = newest(lakehouse)
     network.rule = first(fault, times=2)
-    task = Task(context, f"failed {fault}", lambda: build("broken"), retries=1)
-    with pytest.raises(AirflowException, match="the order files are gone"):
+    task = Task(context, f"failed {fault} {exception}", lambda: build("broken", layer=exception), retries=1)
+    with pytest.raises(error, match=f"{exception}: the order files are gone"):
         task.run()
-    assert len(task.tries) == 2
-    assert results(lakehouse, before) == ["FAILED", "FAILED"]
+    assert len(task.tries) == tries, task.errors
+    assert results(lakehouse, before) == ["FAILED"] * tries
 
 
 @pytest.mark.parametrize("fault", ["lose", "cut in the body", "503", "reset"])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gx.row_rule_reasons import row_rule_reason
+from spark_jobs.runtime.errors import NothingLanded
 
 _spec = importlib.util.spec_from_file_location("bronze_lines", Path(__file__).with_name("conftest.py"))
 assert _spec is not None
@@ -428,5 +429,8 @@ def test_utf8_sources(land: Callable[..., Any]) -> None:
 
 
 def test_a_day_without_lines(land: Callable[..., Any]) -> None:
-    assert land({"empty.csv": b""}).rows == []
-    assert land({}).rows == []
+    assert land({"orders.csv": HEADER.encode()}).rows == []
+    assert land({"orders.csv": HEADER.encode() + b"\r\n" + b"," * 52, "empty.csv": b""}).rows == []
+    for files in ({"empty.csv": b""}, {}):
+        with pytest.raises(NothingLanded, match="2018-01-01: its folder"):
+            land(files)
