@@ -28,7 +28,7 @@ from tests.unit.model import oracle
 from tests.unit.model.cases import Row
 
 SOURCE: Any = {"max_order_days_ahead": "31", "date_order": "month_first"}
-"""Feeds have orders that are dated after they landed, and shipping dates that do not show the order of day and month."""
+"""Orders of feeds may be dated after they landed, and their shipping dates do not show the order of day and month."""
 UNKNOWN_TO_THE_ORACLE = {"row_hash", "customer_email_hash"}
 
 
