@@ -15,9 +15,9 @@ from pyspark.sql import functions as F
 
 _NAME = r'[^\s,;:<>()\[\]"\'@/\\?=&|*{}!]'
 _FILE_ENDINGS = (
-    "png|jpe?g|jpe|gif|webp|svg|bmp|tiff?|ico|avif|hei[cf]|psd|pdf|s?css|[mc]?jsx?|tsx?|json|map|xml|x?html?|php|aspx?|jsp"
-    "|txt|csv|tsv|xlsx?|docx?|zip|t?gz|bz|xz|tar|rar|jar|mpe?g|mpe|mov|avi|webm|wav|ogg|woff2?|ttf|otf|eot|exe|dll|py|rb|md"
-    "|ya?ml|whl|deb|rpm|apk"
+    "png|jpe?g|jpe|gif|webp|svg|bmp|tiff?|ico|avif|hei[cf]|psd|pdf|s?css|[mc]?jsx?|tsx?|json|map|xml|x?html?|php|aspx?"
+    "|jsp|txt|csv|tsv|xlsx?|docx?|zip|t?gz|bz|xz|tar|rar|jar|mpe?g|mpe|mov|avi|webm|wav|ogg|woff2?|ttf|otf|eot|exe|dll"
+    "|py|rb|md|ya?ml|whl|deb|rpm|apk"
 )
 _COMMON_ENDINGS = "com|net|org|edu|gov|mil|int|info|biz|name|pro|mobi|shop|store|online|site|app|dev|cloud|email"
 # A label of a domain, then its ending; bounded, so that a gigantic field costs no stack.

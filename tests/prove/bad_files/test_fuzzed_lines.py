@@ -55,7 +55,7 @@ def test_every_line_becomes_what_plain_python_says(
 
 
 def check(rows: list[Any], file: Fuzzed, name: str, encoding: str) -> None:
-    assert len(rows) == len(physical_lines(file.content)) - 1, name
+    assert len(rows) == len(physical_lines(file.content, encoding)) - 1, name
     wrong = list(differences(rows, judge_file(file.content, KEY, encoding)))
     assert not wrong, "\n".join([name, *wrong])
     for row in rows:
