@@ -306,7 +306,7 @@ def is_somewhere(after: str) -> bool:
     domain, rest = after[:size], after[size:]
     if ".." in domain or domain.endswith("."):
         domain, rest = domain.split("..")[0].removesuffix("."), ""
-    *labels, ending = domain.split(".")
+    *labels, ending = domain.rstrip("-").split(".")
     kinds = {unicodedata.category(character) for character in ending}
     return (
         not re.match(r":[\w.~-]+/", rest, re.A)  # such as git@host.example:a/b
