@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from spark_jobs.storage.build_record import Build
@@ -24,7 +25,8 @@ def rows_of(lakehouse: Lakehouse, build: Build) -> list[Any]:
 def marked(row: Any) -> str:
     """Return the mark that a test gave the line as its order state, be it valid or in quarantine."""
     text: str = row.order_state if "order_state" in row else row.line
-    return text[text.index("#") :].partition(",")[0]
+    numbered = re.search(r"#\d+(?=,|$)", text)  # a null word has a # too
+    return numbered[0] if numbered else text[text.index("#") :].partition(",")[0]
 
 
 def reasons(row: Any) -> tuple[str, ...] | None:
