@@ -274,7 +274,11 @@ def test_what_lands_again_withdraws_only_what_it_replaces(again: tuple[Lakehouse
     rows = lakehouse.published("bronze.order_items").groupBy("landing_date").count().collect()
     published = {row["landing_date"].day: row["count"] for row in rows}
     assert published == {number: after for number, (_, _, after, _) in AGAIN.items() if after}
-    said = {str(warning.landing_date): warning.message for warning in verdict.warnings}
+    said = {
+        str(warning.landing_date): warning.message
+        for warning in verdict.warnings
+        if warning.table.endswith("landed_files")  # not about the dates of orders
+    }
     assert sorted(said) == [day_of(number) for number, (_, _, _, words) in AGAIN.items() if words]
     for number, (_, _, _, words) in AGAIN.items():
         assert words in said.get(day_of(number), "")
