@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.registry import TABLES
+from spark_jobs.storage.local_relation import Relation
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.verdicts import Finding
 from tests.spark.audit.frames import delivery, row, sampled, table
@@ -74,7 +75,7 @@ class Day:
     warnings: tuple[Finding, ...]
 
     def named(self, rule: str) -> str:
-        return " ".join(finding.message for finding in self.warnings if finding.expectation == rule)
+        return " ".join(finding.message for finding in self.warnings if finding.rule == rule)
 
 
 def run(lakehouse: Lakehouse, start: str, end: str) -> Day:
@@ -156,7 +157,7 @@ def test_an_absent_measure_is_absent_in_any_split(days: dict[str, Day], new_lake
 
 TOO_MANY = 1_000_002
 """Items of the greatest total, whose sum does not fit DECIMAL(18,2)."""
-BEYOND = {
+BEYOND: dict[tuple[str, int], dict[str, Any]] = {
     ("customers360", 1): {"total_orders": TOO_MANY, "total_revenue": ABSENT, "avg_order_value": ABSENT,
                           "monetary_score": ABSENT, "rfm_score": ABSENT, "rfm_segment": ABSENT,
                           "total_profit": Decimal(TOO_MANY)},
@@ -194,7 +195,8 @@ def test_sums_beyond_their_type(compiling_spark: SparkSession) -> None:
         (found,) = gold[name].where(F.col(keys[name]) == key).collect()
         assert {column: found[column] for column in expected} == expected
     changes = {
-        name: Overlay(None, rows.withColumn("_deleted", F.lit(False)), keys[name], True) for name, rows in gold.items()
+        name: Overlay(None, Relation(rows.withColumn("_deleted", F.lit(False)), None), keys[name], True)
+        for name, rows in gold.items()
     }
     silver["order_items"] = table(spark, TABLES["bronze.order_items"].schema, [delivery(1)])
     result = judged(spark, silver, changes, None, ("gold.customers360", "gold.products360", "gold.product_totals"))

@@ -170,13 +170,14 @@ def remove_old_files(days: Days, *tables: str) -> None:
     """VACUUM all files that the newest version of each table does not name."""
     spark = days.lakehouse.spark
     checked = "spark.databricks.delta.retentionDurationCheck.enabled"
-    before = spark.conf.get(checked)
-    set_setting(spark.conf, checked, "false")
+    conf: Any = spark.conf
+    before = conf.get(checked)
+    set_setting(conf, checked, "false")
     try:
         for table in tables:
             spark.sql(f"VACUUM {days.lakehouse.names.table(table)} RETAIN 0 HOURS").collect()
     finally:
-        set_setting(spark.conf, checked, before)
+        set_setting(conf, checked, before)
 
 
 def is_full_refresh(notes: tuple[str, ...], layer: str, condition: str) -> bool:

@@ -316,7 +316,7 @@ MISTAKES: list[tuple[Spoil, Expected]] = [
                 "product_id",
                 {"999"},
             ),  # lost, averaged and 999
-            ("product_totals", "sums_are_those_of_silver"): (None, "measure", {"items", "units_sold"}),
+            ("product_totals", "sums_are_those_of_silver"): (None, "measure", {"items", "total_revenue"}),
         },
     ),
     *((spoil, both_score_rules(rule)) for spoil, rule in SPOILED_SCORES),
