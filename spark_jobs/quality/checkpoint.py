@@ -15,6 +15,7 @@ from spark_jobs.quality.gx_judge import rules_that_hold
 from spark_jobs.quality.rules import LayerRules, Rule, RuleFile, layer_rules
 from spark_jobs.quality.statements import BadRows, Bindings, JudgedEvidence, count_bad_rows, fetch_samples
 from spark_jobs.runtime.concurrency import run_each
+from spark_jobs.storage import delta
 from spark_jobs.storage.verdicts import Finding, Statistics
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class AuditResult:
     warnings: tuple[Finding, ...]
     parameters: dict[str, Any]
     outcomes: tuple[Outcome, ...] = ()
+    unreadable: bool = False
+    """Whether a version of a table could not be read any more."""
 
     @property
     def success(self) -> bool:
@@ -60,6 +63,7 @@ class _Audit:
     failures: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    unreadable: bool = False
 
     def refuse(self, table: str, rule: str, message: str) -> None:
         self.failed += 1
@@ -117,6 +121,7 @@ def run_checkpoint(
         tuple(audit.warnings),
         {name: _plain(known[name]) for name in sorted(known)},
         tuple(audit.outcomes),
+        audit.unreadable,
     )
 
 
@@ -147,6 +152,7 @@ def _read_inputs(
         try:
             return inputs[name]() if name in inputs else f"there is no input {name}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it must become a failure and not a pass
+            audit.unreadable |= delta.is_unreadable(error)
             return f"the input {name} could not be read: {_in_short(error)}"
 
     names = sorted({name for one in evidence for name in one.evidence.inputs})
@@ -170,6 +176,7 @@ def _count(
     try:
         return count_bad_rows(evidence, bindings), list(evidence)
     except Exception as error:  # noqa: BLE001 - as above
+        audit.unreadable |= delta.is_unreadable(error)
         if len(evidence) == 1:
             audit.refuse_evidence(evidence[0], _in_short(error))
             return {}, []

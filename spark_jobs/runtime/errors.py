@@ -57,6 +57,10 @@ class TableDropped(LakehouseError):
     """A published table is gone."""
 
 
+class ConstraintViolated(LakehouseError):
+    """A constraint that others added to a published table refuses rows that the gate has allowed."""
+
+
 class GateRejected(LakehouseError):
     """There is no successful verdict for exactly what is about to be published."""
 

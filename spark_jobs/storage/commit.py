@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 from pyspark.errors import PySparkException
 
 from spark_jobs.runtime.concurrency import run_each
-from spark_jobs.runtime.errors import LakehouseError, TableDropped
+from spark_jobs.runtime.errors import ConstraintViolated
 from spark_jobs.storage import delta
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.key_filter import KeyFilter
+from spark_jobs.storage.other_writers import ConcurrentCommit, head_of
 from spark_jobs.storage.staging import StagedTable, staged_relation, staged_rows
 from spark_jobs.tables.spec import TableSpec, Write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from spark_jobs.storage.build_record import Build
     from spark_jobs.storage.lakehouse import Lakehouse
     from spark_jobs.storage.local_relation import Relation
-    from spark_jobs.storage.publications import Publication
 
 ROWS_PER_FILE, MOST_FILES = 25_000, 256
 """Layout of what is written in one piece: a later day then reads, or rewrites, few of the files."""
@@ -35,45 +36,6 @@ class Committed:
     rows_gained: int
 
 
-class ConcurrentCommit(LakehouseError):
-    """Another run committed to a table of the layer meanwhile: publish restores and commits again."""
-
-
-def restore_tables(lakehouse: Lakehouse, layer: str, newest: Publication | None) -> dict[str, int]:
-    """Restore every table of the layer to what its newest publication records. Return the versions of their heads.
-
-    A head that differs is left from a publish that died half-way, or from another writer. Tables that do not exist yet
-    are created. Raises TableDropped where a published table is gone, and ConcurrentCommit where another run commits
-    meanwhile.
-    """
-    spark, specs = lakehouse.spark, lakehouse.tables_of(layer)
-
-    def restored(spec: TableSpec) -> int:
-        name = lakehouse.name(spec.name)
-        published = newest.tables.get(spec.name, 0) if newest else 0
-        version = delta.head_version(spark, name)
-        if version is None and published:
-            raise TableDropped(
-                f"{name} was published at version {published} and is gone: was it dropped by hand? "
-                f"UNDROP TABLE {name} brings it back on Databricks; elsewhere, drop the tables of all layers and "
-                "of ops, and run all landing dates again."
-            )
-        if version is None:
-            delta.create_table(spark, name, spec)
-            version = _head(lakehouse, spec)  # another run may have created it, and committed to it
-        if version == published:
-            return version
-        try:
-            delta.restore(spark, name, published)
-        except PySparkException as error:
-            if delta.is_concurrency_conflict(error):
-                raise ConcurrentCommit(spec.name) from error
-            raise
-        return _head(lakehouse, spec)
-
-    return dict(zip((spec.name for spec in specs), run_each(restored, specs), strict=True))
-
-
 def commit(
     lakehouse: Lakehouse, build: Build, heads: dict[str, int], dates_end: date | None = None
 ) -> dict[str, Committed]:
@@ -81,7 +43,7 @@ def commit(
 
     `dates_end` is the first landing date of which nothing can be published yet; None where that is not known.
     Raises ConcurrentCommit where a commit did not come right after its head, since the table may then hold rows of
-    another run too.
+    another run too, and ConstraintViolated where a constraint that others added refuses the rows.
     """
     specs = lakehouse.tables_of(build.layer)
 
@@ -92,22 +54,21 @@ def commit(
         except PySparkException as error:
             if delta.is_concurrency_conflict(error):
                 raise ConcurrentCommit(spec.name) from error
+            if constraint := delta.violated_constraint(error):
+                # Without its cause, which shows the values of a row.
+                raise ConstraintViolated(
+                    f"{lakehouse.name(spec.name)} refuses what the gate has allowed: {constraint}. Others added that"
+                    " constraint: drop it, or make what it says a rule in gx/rules/, and run the layer again"
+                ) from None
             raise
         if gained is None:
             return Committed(heads[spec.name], 0)
-        version = _head(lakehouse, spec)
+        version = head_of(lakehouse, spec.name)
         if version != heads[spec.name] + 1:
             raise ConcurrentCommit(spec.name)
         return Committed(version, gained)
 
     return dict(zip((spec.name for spec in specs), run_each(committed, specs), strict=True))
-
-
-def _head(lakehouse: Lakehouse, spec: TableSpec) -> int:
-    version = delta.head_version(lakehouse.spark, lakehouse.name(spec.name))
-    if version is None:
-        raise TableDropped(f"{lakehouse.name(spec.name)} is gone: was it dropped by hand?")
-    return version
 
 
 def _write(
@@ -146,13 +107,25 @@ def _replace_dates(
 
 
 def _insert(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable, insert: str) -> None:
-    """Insert staged rows. Neighbours stay in one file, so that the files' statistics tell where a date or a key is."""
+    """Write the rows so that neighbours are in one file, since the files' statistics tell where a date or a key is.
+
+    Columns that others added to the table are NULL in these rows.
+    """
+    name, rows = lakehouse.name(spec.name), staged_rows(lakehouse, spec.name, staged)
     files = min(MOST_FILES, staged.rows // ROWS_PER_FILE + 1)
     hint = f"/*+ REPARTITION_BY_RANGE({files}, {spec.statistics_columns[0]}) */"
-    columns = ", ".join(f"`{name}`" for name in spec.columns)
-    rows = staged_rows(lakehouse, spec.name, staged)
-    statement = f"{insert.format(name=lakehouse.name(spec.name))} SELECT {hint} {columns} FROM {{rows}}"  # noqa: S608
-    lakehouse.spark.sql(statement, rows=rows)
+
+    def write(columns: Sequence[str]) -> None:
+        selected = ", ".join(f"`{column}`" if column in spec.columns else "NULL" for column in columns)
+        statement = f"{insert.format(name=name)} SELECT {hint} {selected} FROM {{rows}}"  # noqa: S608 - checked names
+        lakehouse.spark.sql(statement, rows=rows)
+
+    try:
+        write(spec.columns)
+    except PySparkException as error:
+        if not delta.has_more_columns(error):
+            raise
+        write(lakehouse.spark.table(name).columns)
 
 
 def _merge(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> int:

@@ -22,13 +22,12 @@ _NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
 _BEYOND_EVERY_VERSION = 2**62
 # Delta's error conditions: https://docs.databricks.com/en/error-messages/error-classes.html
 _UNREADABLE = (
-    _MISSING,
-    _NO_SUCH_VERSION,
-    "DELTA_LOG_FILE_NOT_FOUND",
-    "DELTA_STATE_RECOVER_ERROR",
-    "DELTA_TIME_TRAVEL",
-    "FAILED_READ_FILE",
+    *(_MISSING, _NO_SUCH_VERSION, "DELTA_CANNOT_RESTORE_TABLE_VERSION", "DELTA_UNSUPPORTED_TIME_TRAVEL"),
+    *("DELTA_LOG_FILE_NOT_FOUND", "DELTA_STATE_RECOVER_ERROR", "DELTA_TRUNCATED_TRANSACTION_LOG", "DELTA_TIME_TRAVEL"),
+    *("FAILED_READ_FILE", "DELTA_FILE_NOT_FOUND", "DELTA_MISSING_FILES", "PATH_NOT_FOUND"),
+    *("DELTA_MISSING_CHANGE_DATA", "DELTA_CHANGE_DATA_F", "DELTA_CHANGE_TABLE_FEED_DISABLED", "DELTA_CDC"),
 )
+_VIOLATIONS = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED")
 _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 _ALREADY_THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "SCHEMA_ALREADY_EXISTS", "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION")
 
@@ -46,6 +45,27 @@ def is_concurrency_conflict(error: BaseException) -> bool:
 def is_missing(error: BaseException) -> bool:
     """Whether a statement names a table that does not exist."""
     return condition(error) == _MISSING
+
+
+def is_unreadable(error: BaseException) -> bool:
+    """Return whether a version of a table, or the changes since one, can no longer be read.
+
+    Files or log entries were removed, the change feed was switched off or has another schema, or the table is another
+    one than before.
+    """
+    return condition(error).startswith(_UNREADABLE)
+
+
+def has_more_columns(error: BaseException) -> bool:
+    """Return whether rows were refused since the table has more columns than these."""
+    return condition(error).startswith("DELTA_INSERT_COLUMN_ARITY_MISMATCH")
+
+
+def violated_constraint(error: BaseException) -> str | None:
+    """Return what a constraint says that refused a row, without the row; None for any other error."""
+    if not condition(error).startswith(_VIOLATIONS):
+        return None
+    return str(error).strip().splitlines()[0].partition("] ")[2].removesuffix(":")
 
 
 def head_version(spark: SparkSession, name: str) -> int | None:
@@ -81,17 +101,6 @@ def changed_keys(spark: SparkSession, name: str, after: int, until: int, key: st
     return changes.option("endingVersion", until).table(name).select(key).distinct()
 
 
-def can_read(spark: SparkSession, name: str, version: int) -> bool:
-    """Return whether Delta opens that version, as its log allows. Whether each file exists shows when it is read."""
-    try:
-        at_version(spark, name, version).schema  # noqa: B018 - asks the server
-    except PySparkException as error:
-        if condition(error).startswith(_UNREADABLE):
-            return False
-        raise
-    return True
-
-
 def restore(spark: SparkSession, name: str, version: int) -> None:
     spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}")
 
@@ -102,13 +111,13 @@ def create_schema(spark: SparkSession, schema: str) -> None:
         _retry_creation(lambda: spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
 
 
-def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
-    """Create the table of a specification, empty at version 0, where it does not exist.
+def create_table(spark: SparkSession, name: str, spec: TableSpec, *, replaces: bool = False) -> None:
+    """Create the table of a specification, empty, where it does not exist, or in place of another (`replaces`).
 
     Left to itself, Delta keeps statistics of the first 32 columns. In a table that is merged into, changed rows are
     marked as deleted instead of rewriting the whole file (deletion vectors).
     """
-    if spark.catalog.tableExists(name):
+    if not replaces and spark.catalog.tableExists(name):
         return
     create_schema(spark, name.rpartition(".")[0])
     properties = {
@@ -118,12 +127,10 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec) -> None:
         **_retention(RETENTION_DAYS),
     }
     listed = ", ".join(f"'{key}' = {_literal(value)}" for key, value in properties.items())
-    _retry_creation(
-        lambda: spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {name} ({ddl(spec.schema)}) USING delta COMMENT {_literal(spec.comment)}"
-            f" TBLPROPERTIES ({listed})"
-        )
-    )
+    create = "CREATE OR REPLACE TABLE" if replaces else "CREATE TABLE IF NOT EXISTS"
+    columns, comment = ddl(spec.schema), _literal(spec.comment)
+    statement = f"{create} {name} ({columns}) USING delta COMMENT {comment} TBLPROPERTIES ({listed})"
+    _retry_creation(lambda: spark.sql(statement))
 
 
 def set_retention(spark: SparkSession, name: str, days: int) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.runtime.concurrency import run_each
 from spark_jobs.runtime.errors import UpstreamMissing
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage import delta
@@ -46,6 +45,10 @@ class BuildInputs:
         before = self.previous_upstream
         return before is None or before.versions[table] != self.upstream.versions[table]
 
+    def whole(self, upstream: PinnedPublication) -> BuildInputs:
+        """Return what a full refresh reads that cannot read, or need not, what is published of the layer itself."""
+        return BuildInputs(PinnedPublication(self.previous.seq, {}, self.previous.rows), upstream, None)
+
 
 def build_inputs(lakehouse: Lakehouse, layer: str) -> BuildInputs:
     """Pin the publications that a build of the layer reads. Raises UpstreamMissing."""
@@ -60,15 +63,16 @@ def build_inputs(lakehouse: Lakehouse, layer: str) -> BuildInputs:
     if previous and set(previous.tables) != {spec.name for spec in lakehouse.tables_of(layer)}:
         before = None
     pin = PinnedPublication.pin
-    readable = before is not None and _can_read(lakehouse, pin(before))
-    return BuildInputs(pin(previous), pin(upstream), pin(before) if readable else None)
+    return BuildInputs(pin(previous), pin(upstream), pin(before) if before else None)
 
 
 def read_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, table: str) -> DataFrame:
     """Read a table at the version of a publication; without rows where it is not published. Runs no job."""
+    spec = lakehouse.tables[table]
     if table not in pinned.versions:
-        return lakehouse.spark.createDataFrame([], lakehouse.tables[table].schema)
-    return delta.at_version(lakehouse.spark, lakehouse.name(table), pinned.versions[table])
+        return lakehouse.spark.createDataFrame([], spec.schema)
+    frame = delta.at_version(lakehouse.spark, lakehouse.name(table), pinned.versions[table])
+    return frame.select(*spec.columns)  # others may have added columns
 
 
 def read_all_pinned(lakehouse: Lakehouse, pinned: PinnedPublication, layer: str) -> dict[str, DataFrame]:
@@ -116,12 +120,3 @@ def _landing_end(found: Relation) -> date | None:
     newest = found.where("part", 0, "value")
     value = newest.rows["value"][0].as_py() if newest.rows is not None else newest.frame.collect()[0][0]
     return None if value is None else date(1970, 1, 1) + timedelta(days=value + 1)
-
-
-def _can_read(lakehouse: Lakehouse, pinned: PinnedPublication) -> bool:
-    """Return whether all versions of a publication can still be read."""
-
-    def can_read(table: str) -> bool:
-        return delta.can_read(lakehouse.spark, lakehouse.name(table), pinned.versions[table])
-
-    return all(run_each(can_read, pinned.versions))

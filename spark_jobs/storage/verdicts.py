@@ -131,6 +131,8 @@ class Verdict:
     """Of a rejected build of bronze."""
     staged_quarantine: str = ""
     """Path of the Parquet files with all of these lines, until staging is removed."""
+    unreadable: bool = False
+    """Whether it is a failure that a version of a table cannot be read any more."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the JSON file."""

@@ -88,9 +88,10 @@ def column(name: str, kind: DataType, comment: str, *, nullable: bool = True) ->
 def conform(frame: DataFrame, schema: StructType) -> DataFrame:
     """Select exactly the schema's columns, in its order, cast to its types.
 
-    Decimals with more places are rounded half-up. A value that does not fit fails the query (ANSI mode).
+    Decimals with more places are rounded half-up. A value that does not fit its type is NULL, since one odd key must
+    not stop a layer; the rules of the table name it.
     """
     columns: list[Any] = [
-        F.col(field.name).cast(field.dataType).alias(field.name, metadata=field.metadata) for field in schema.fields
+        F.col(field.name).try_cast(field.dataType).alias(field.name, metadata=field.metadata) for field in schema.fields
     ]
     return frame.select(*columns)

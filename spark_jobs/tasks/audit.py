@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -43,11 +44,11 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
 
     What is wrong with the data is in the verdict.
     """
-    tables = [spec.name for spec in lakehouse.tables_of(build.layer)]
-    inputs = _Inputs(lakehouse, build).by_name()
-    result = run_checkpoint(
-        lakehouse.spark, build.layer, tables, inputs, _parameters(build), empty_change=build.is_empty
-    )
+    result, notes = _judge(lakehouse, build), build.notes
+    if result.unreadable and build.previous_upstream:
+        notes = (*notes, f"whole tables are judged: what {build.layer} was built from before cannot be read any more")
+        log.warning("%s: %s", build.layer, notes[-1])
+        result = _judge(lakehouse, replace(build, previous_upstream=None, full_refresh=True))
     docs = f"data_docs/{build.layer}/{build.build_id}"
     title = f"{build.layer} build {build.build_id}, {build.interval}"
     quarantine, staged_quarantine = _quarantine(lakehouse, build, result)
@@ -68,11 +69,12 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
         data_docs=f"{docs}/index.html",
         failures=result.failures,
         warnings=result.warnings,
-        notes=(*build.notes, *unchanged),
+        notes=(*notes, *unchanged),
         rows=build.rows,
         parameters=result.parameters,
         quarantine=quarantine,
         staged_quarantine=staged_quarantine,
+        unreadable=result.unreadable,
     )
     Verdicts(lakehouse).append(verdict)
     lakehouse.ops.write_json(verdict_file(build.layer, build.job_run_id), verdict.as_dict())
@@ -89,6 +91,12 @@ def _quarantine(lakehouse: Lakehouse, build: Build, result: AuditResult) -> tupl
     rows = staged_values(lakehouse, staged, ("source_file", "line", "reasons"))
     reasons = quarantine_reasons(rows, build.parameters.landing_root, build.parameters.source_encoding)
     return reasons, str(lakehouse.staging_root / staged.folder)
+
+
+def _judge(lakehouse: Lakehouse, build: Build) -> AuditResult:
+    tables = [spec.name for spec in lakehouse.tables_of(build.layer)]
+    inputs = _Inputs(lakehouse, build).by_name()
+    return run_checkpoint(lakehouse.spark, build.layer, tables, inputs, _parameters(build), empty_change=build.is_empty)
 
 
 def _parameters(build: Build) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -22,13 +24,17 @@ from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS,
 from spark_jobs.layers.silver.orders import ORDERS, orders
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.concurrency import run_together
+from spark_jobs.runtime.errors import UpstreamMissing
 from spark_jobs.runtime.secret_store import secret
+from spark_jobs.runtime.table_names import UPSTREAM_LAYER
+from spark_jobs.storage import delta
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.changes import DELETED, changed_rows
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
 from spark_jobs.storage.local_relation import Relation, fetch, local_relation
+from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import (
     BuildInputs,
@@ -48,6 +54,7 @@ from spark_jobs.storage.staging import (
     staged_relation,
     staged_rows,
 )
+from spark_jobs.storage.staging import drop as drop_staging
 from spark_jobs.tables.source import SourceFormat
 from spark_jobs.tables.spec import TableSpec, Write
 
@@ -58,12 +65,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def build_layer(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str | None = None) -> Build:
+def build_layer(
+    lakehouse: Lakehouse, parameters: BuildParameters, build_id: str | None = None, whole: str | None = None
+) -> Build:
     """Build a layer, and record the build on the ops volume.
 
-    Raises NothingLanded, LandingRefused and its kinds, UpstreamMissing, SecretMissing.
+    With `whole`, the reason for it, silver or gold is a full refresh that replaces whatever is published. Raises
+    NothingLanded, LandingRefused and its kinds, UpstreamMissing, SecretMissing.
     """
-    build = _BUILD[parameters.layer](lakehouse, parameters, build_id or parameters.build_id)
+    build_id = build_id or parameters.build_id
+    if parameters.layer == "bronze":
+        build = _bronze(lakehouse, parameters, build_id)
+    else:
+        build = _from_upstream(lakehouse, parameters, build_id, whole)
     build.save(lakehouse.ops)
     log.info("%s build %s for %s: %s", build.layer, build.build_id, build.interval, build.rows)
     for note in build.notes:
@@ -138,6 +152,34 @@ def _ignored(files: Sequence[LandedFile]) -> Iterator[str]:
 
 
 # --- silver and gold: what the difference between two upstream publications changes ---
+
+
+def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str, whole: str | None) -> Build:
+    """Derive what changed; all again where what that needs can no longer be read."""
+    layer = parameters.layer
+    inputs, derive = build_inputs(lakehouse, layer), {"silver": _silver, "gold": _gold}[layer]
+    if whole is None:
+        try:
+            return derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
+        except PySparkException as error:
+            if not delta.is_unreadable(error):
+                raise
+            whole = f"what is published, or changed since {layer} was built, cannot be read: {delta.condition(error)}"
+        drop_staging(lakehouse, build_id)  # what the failed derivation has staged
+    log.warning("%s: %s", layer, whole)
+    try:
+        inputs = inputs.whole(readable(lakehouse, inputs.upstream))
+        build = derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
+    except PySparkException as error:
+        if not delta.is_unreadable(error):
+            raise
+        upstream = UPSTREAM_LAYER[layer]
+        versions = ", ".join(f"{table} version {version}" for table, version in inputs.upstream.versions.items())
+        raise UpstreamMissing(
+            f"{layer} cannot be built: what {upstream} has published ({versions}) cannot be read"
+            f" ({delta.condition(error)}). Were files or tables of it removed? Run {upstream} first"
+        ) from error
+    return replace(build, notes=(*build.notes, f"full refresh of {layer}, since {whole}"))
 
 
 class _Staging:
@@ -223,14 +265,12 @@ def _derivation(spec: TableSpec) -> Callable[..., DataFrame]:
 # --- silver ---
 
 
-def _silver(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
+def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInputs, staging: _Staging) -> Build:
     """Stage the changes of orders and of both dimensions, for every key that new landing dates touch.
 
     Where all these dates are later than everything before, as day after day, the history of a key continues from its
     published versions: no row of an earlier date is read.
     """
-    inputs = build_inputs(lakehouse, "silver")
-    staging = _Staging(lakehouse, inputs, build_id)
     order_items = read_pinned(lakehouse, inputs.upstream, ORDER_ITEMS.name)
     if inputs.previous_upstream is None:
         _full_refresh(lakehouse, staging, inputs, "silver", {ORDER_ITEMS.name: order_items})
@@ -286,10 +326,8 @@ def _changed_order_items(now: DataFrame, before: DataFrame) -> DataFrame:
 # --- gold ---
 
 
-def _gold(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
+def _gold(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInputs, staging: _Staging) -> Build:
     """Stage the changes of the gold tables: of every item that changed, and of the customers and products affected."""
-    inputs = build_inputs(lakehouse, "gold")
-    staging = _Staging(lakehouse, inputs, build_id)
     if inputs.previous_upstream is not None and inputs.previous_upstream.versions == inputs.upstream.versions:
         return staging.record(parameters)
     silver = read_all_pinned(lakehouse, inputs.upstream, "silver")
@@ -415,10 +453,3 @@ def _updated_measures(silver: dict[str, DataFrame], published360: DataFrame, aff
     derived = local_relation(customer_measures(*upstream))
     kept = published360.select(*ATTRIBUTES, *MEASURES).join(keys, "customer_id", "left_anti")
     return kept.unionByName(derived)
-
-
-_BUILD: dict[str, Callable[[Lakehouse, BuildParameters, str], Build]] = {
-    "bronze": _bronze,
-    "silver": _silver,
-    "gold": _gold,
-}

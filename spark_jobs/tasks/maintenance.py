@@ -20,7 +20,7 @@ from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
 from spark_jobs.storage.build_record import Build, PinnedPublication
-from spark_jobs.storage.commit import restore_tables
+from spark_jobs.storage.other_writers import LAYOUT_OPERATIONS, METADATA_OPERATIONS, TableLost, readable, restore_tables
 from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
 from spark_jobs.storage.verdicts import VERDICTS, Verdicts
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _NO_BOUND = 10_000_000
 """Days: how far orders may lie from their landing dates was judged when they were published."""
-OWN_OPERATIONS = {"VACUUM START", "VACUUM END", "OPTIMIZE", "SET TBLPROPERTIES"}
 
 
 def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
@@ -52,11 +51,18 @@ def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
         if missing := sorted({spec.name for spec in lakehouse.tables_of(layer)} - set(newest.tables)):
             log.info("%s: left until it is built again, since it got %s", layer, ", ".join(missing))
             continue
-        verdict = audit_build(lakehouse, _whole_tables(lakehouse, newest, publications, parameters))
-        if verdict.success:
-            _maintain_layer(lakehouse, publications, newest, parameters)
+        try:
+            failures = _maintain_if_sound(lakehouse, publications, newest, parameters)
+        except (PySparkException, TableLost) as error:
+            if isinstance(error, PySparkException) and not delta.is_unreadable(error):
+                raise
+            failures = None
+        if failures is not None:
+            rejected += [f"publication {newest.seq} of {failure}" for failure in failures]
+        elif layer == "bronze":
+            rejected.append(f"publication {newest.seq} of bronze cannot be read any more: run all landing dates again")
         else:
-            rejected += [f"publication {newest.seq} of {failure.message}" for failure in verdict.failures]
+            log.warning("%s: left until its next build, since what it reads was removed; that refreshes it all", layer)
     _remove_staging(lakehouse, parameters)
     _remove_records(lakehouse, publications, parameters)
     if rejected:
@@ -100,6 +106,16 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
         log.info("another run writes to the tables of ops now; they are left for the next maintenance")
 
 
+def _maintain_if_sound(
+    lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
+) -> list[str] | None:
+    """Return what the audit of a layer rejects, which is left then; None where it cannot be read to be judged."""
+    verdict = audit_build(lakehouse, _whole_tables(lakehouse, newest, publications, parameters))
+    if verdict.success:
+        _maintain_layer(lakehouse, publications, newest, parameters)
+    return None if verdict.unreadable else [failure.message for failure in verdict.failures]
+
+
 def _whole_tables(
     lakehouse: Lakehouse, publication: Publication, publications: Publications, parameters: MaintenanceParameters
 ) -> Build:
@@ -135,8 +151,8 @@ def _whole_tables(
             fewer_lines_warning_percent=Decimal(0),
             fewer_lines_critical_percent=Decimal(0),
         ),
-        previous=PinnedPublication.pin(publication),
-        upstream=PinnedPublication.pin(upstream) if upstream else None,
+        previous=readable(lakehouse, PinnedPublication.pin(publication)),
+        upstream=readable(lakehouse, PinnedPublication.pin(upstream)) if upstream else None,
         previous_upstream=None,
         full_refresh=True,
         staged={},
@@ -170,7 +186,7 @@ def _maintain_layer(
                 return
             raise
         commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version") > expected).collect()
-        if foreign := sorted({row["operation"] for row in commits} - OWN_OPERATIONS):
+        if foreign := sorted({row["operation"] for row in commits} - LAYOUT_OPERATIONS - METADATA_OPERATIONS):
             log.info("%s: another run committed to it (%s); left for the next maintenance", table, ", ".join(foreign))
             return
         versions[table] = max((row["version"] for row in commits), default=expected)

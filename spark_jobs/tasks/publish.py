@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.errors import GateRejected, PublicationConflict
+from spark_jobs.runtime.errors import GateRejected, PublicationConflict, TableDropped
 from spark_jobs.storage import staging
 from spark_jobs.storage.build_record import Build
-from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_tables
+from spark_jobs.storage.commit import Committed, commit
 from spark_jobs.storage.ops_volume import publication_file
+from spark_jobs.storage.other_writers import ConcurrentCommit, TableLost, restore_tables
 from spark_jobs.storage.publications import LayerState, Publication, Publications
 from spark_jobs.storage.verdicts import Verdicts
 from spark_jobs.tasks.audit import audit_build
@@ -35,7 +36,10 @@ ATTEMPTS = 6
 
 
 def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Publication:
-    """Publish an audited build. Raises BuildMissing, GateRejected, PublicationConflict, TableDropped."""
+    """Publish an audited build.
+
+    Raises BuildMissing, GateRejected, PublicationConflict, TableDropped, ConstraintViolated.
+    """
     publications = Publications(lakehouse)
     verdict = Verdicts(lakehouse).newest(parameters.layer, parameters.build_id, parameters.fingerprint)
     state = publications.state(parameters.layer, parameters.fingerprint, verdict)
@@ -67,7 +71,7 @@ def _publish(
             state = publications.state(parameters.layer, parameters.fingerprint)
         newest = state.newest
         try:
-            heads = restore_tables(lakehouse, parameters.layer, newest)
+            audited, heads = _restore(lakehouse, newest, audited, parameters, attempt)
             audited = _rebuild_if_stale(lakehouse, publications, newest, audited, parameters, attempt)
             committed = commit(lakehouse, audited.build, heads, state.dates_end)
         except ConcurrentCommit as conflict:
@@ -117,6 +121,31 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[s
     return _Audited(build, parameters.fingerprint, (build.build_id,), code_changed)
 
 
+def _restore(
+    lakehouse: Lakehouse, newest: Publication | None, audited: _Audited, parameters: PublishParameters, attempt: int
+) -> tuple[_Audited, dict[str, int]]:
+    """Restore the layer's tables; return what to commit upon them, and the versions of their heads.
+
+    Where published rows are lost, silver and gold are built again as a whole. Raises TableDropped for bronze.
+    """
+
+    def restored(build: Build) -> dict[str, int]:
+        overwritten = [table for table, staged in build.staged.items() if staged.overwrites]
+        return restore_tables(lakehouse, build.layer, newest, overwritten)
+
+    try:
+        return audited, restored(audited.build)
+    except TableLost as lost:
+        if audited.build.layer == "bronze":
+            raise TableDropped(
+                f"{lost}: was it dropped, or were its files removed, by hand? On Databricks UNDROP TABLE brings a"
+                " dropped table back; otherwise drop the tables of all layers and of ops, and run all landing dates"
+                " again."
+            ) from lost
+        rebuilt = _rebuild(lakehouse, audited, parameters, f"whole{attempt}", str(lost), is_whole=True)
+    return rebuilt, restored(rebuilt.build)
+
+
 def _is_stale(build: Build, newest: Publication | None, publications: Publications) -> bool:
     """Return whether another run published the layer since the build began; for bronze: one of the same dates."""
     if newest is None or newest.seq == build.previous.seq:
@@ -149,12 +178,26 @@ def _rebuild_if_stale(
     else:
         return audited
     log.info("%s: build %s is stale, since %s; building again", stale.layer, stale.build_id, reason)
-    this_run = replace(stale.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
-    build = build_layer(lakehouse, this_run, f"{this_run.build_id}_{attempt}")
+    return _rebuild(lakehouse, audited, parameters, str(attempt), reason)
+
+
+def _rebuild(
+    lakehouse: Lakehouse,
+    audited: _Audited,
+    parameters: PublishParameters,
+    suffix: str,
+    reason: str,
+    *,
+    is_whole: bool = False,
+) -> _Audited:
+    """Build and audit again by this run, all rows with `is_whole`. Raises GateRejected where the audit rejects it."""
+    old = audited.build
+    this_run = replace(old.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
+    build = build_layer(lakehouse, this_run, f"{this_run.build_id}_{suffix}", reason if is_whole else None)
     verdict = audit_build(lakehouse, build)
     if not verdict.success:
         raise GateRejected(
-            f"{stale.layer} was built again, since {reason}, and its gate rejects it: {' '.join(verdict.explanation())}"
+            f"{old.layer} was built again, since {reason}, and its gate rejects it: {' '.join(verdict.explanation())}"
         )
     return _Audited(build, verdict.fingerprint, (*audited.build_ids, build.build_id))
 

@@ -46,10 +46,11 @@ SCORES = (
 
 
 def rfm_segment() -> Column:
-    """Return the first segment whose rule holds."""
+    """Return the first segment whose rule holds; NULL without one of the scores."""
     r, f, m = (F.col(score.name) for score in SCORES)
     return (
         F.when(F.col("total_orders") == 0, "Prospects")
+        .when((r + f + m).isNull(), F.lit(None))
         .when((r >= 4) & (f >= 4) & (m >= 4), "Champions")
         .when((r <= 2) & (f >= 4) & (m >= 4), "Cannot Lose Them")
         .when((r >= 3) & (f >= 3) & (m >= 3), "Loyal Customers")
@@ -102,8 +103,8 @@ def customer_measures(orders: DataFrame, dim_customers: DataFrame) -> DataFrame:
         .withColumns(
             {
                 "total_orders": F.coalesce("total_orders", nothing),
-                "total_revenue": F.coalesce("total_revenue", nothing).cast(MONEY),
-                "total_profit": F.coalesce("total_profit", nothing).cast(MONEY),
+                "total_revenue": F.coalesce("total_revenue", nothing).try_cast(MONEY),
+                "total_profit": F.coalesce("total_profit", nothing).try_cast(MONEY),
             }
         )
     )

@@ -1,6 +1,7 @@
 """The labels of a product. Of each label, the first rule that holds counts.
 
-They read stored, rounded values. A rate that is NULL (no settled order) fulfils no comparison.
+They read stored, rounded values. A rate that is NULL (no settled order) fulfils no comparison. What follows from a
+score that is NULL, since its measure does not fit its type, is NULL too.
 """
 
 from pyspark.sql import Column
@@ -11,7 +12,8 @@ def performance_tier() -> Column:
     """Label by revenue_score, and recent_units (sold in the 90 days before the as-of day)."""
     score = F.col("revenue_score")
     return (
-        F.when(score >= 4, "Star")
+        F.when(score.isNull(), F.lit(None))
+        .when(score >= 4, "Star")
         .when(score == 3, "Strong")
         .when(score == 2, "Steady")
         .when(F.col("recent_units") > 0, "Weak")
@@ -22,7 +24,13 @@ def performance_tier() -> Column:
 def margin_category() -> Column:
     """Label by margin_score."""
     score = F.col("margin_score")
-    return F.when(score == 4, "High").when(score == 3, "Medium").when(score == 2, "Low").otherwise("Very Low")
+    return (
+        F.when(score.isNull(), F.lit(None))
+        .when(score == 4, "High")
+        .when(score == 3, "Medium")
+        .when(score == 2, "Low")
+        .otherwise("Very Low")
+    )
 
 
 def _rate(name: str) -> Column:
@@ -40,7 +48,8 @@ def product_health() -> Column:
     few_canceled = _rate("cancellation") < F.lit("0.05").cast("decimal(18,4)")
     few_completed = _rate("completion") < F.lit("0.80").cast("decimal(18,4)")
     return (
-        F.when(high_tier & completed & few_canceled, "Healthy")
+        F.when(F.col("performance_tier").isNull(), F.lit(None))
+        .when(high_tier & completed & few_canceled, "Healthy")
         .when(_above("cancellation", "0.10") | _above("fraud", "0.05") | few_completed, "At Risk")
         .otherwise("Monitor")
     )
@@ -54,7 +63,8 @@ def strategic_priority() -> Column:
     tier, margin = F.col("performance_tier"), F.col("margin_category")
     poor = margin.isin("Low", "Very Low") | _above("cancellation", "0.10")
     return (
-        F.when((tier == "Star") & (margin == "High"), "Invest & Promote")
+        F.when(tier.isNull() | margin.isNull(), F.lit(None))
+        .when((tier == "Star") & (margin == "High"), "Invest & Promote")
         .when(_above("cancellation", "0.15") | _above("fraud", "0.10"), "Investigate Quality Issues")
         .when((tier == "Slow Movers") & poor, "Consider Discontinuing")
         .when(tier.isin("Strong", "Steady") & (margin == "High"), "Growth Opportunity")

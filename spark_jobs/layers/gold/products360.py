@@ -67,7 +67,7 @@ SCHEMA = StructType(
 RECENT_DAYS = 90
 SCORES = (
     Score("revenue_score", "total_revenue", QUINTILES),
-    Score("margin_score", "profit_margin", QUARTILES),
+    Score("margin_score", "profit_margin", QUARTILES, least_where="total_revenue = 0"),
 )
 PLACES = {"discount_rate": (4, 4), "profit_ratio": (4, 4), "product_price": (2, 2)}
 """Averaged value -> decimal places of its sum, and of its average; (0, 4) for the others."""
@@ -104,7 +104,7 @@ def judged_products(totals: DataFrame, recent: DataFrame, dim_products: DataFram
         products.join(totals, "product_id", "left")
         .join(recent, "product_id", "left")
         .withColumns(zeros)
-        .withColumns({name: F.col(name).cast(MONEY) for name in ("total_revenue", "total_profit")})
+        .withColumns({name: F.col(name).try_cast(MONEY) for name in ("total_revenue", "total_profit")})
     )
     completed, canceled, fraud, pending, total = (
         F.col(name)

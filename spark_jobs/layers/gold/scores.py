@@ -5,51 +5,50 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType
 
-QUINTILES = (0.2, 0.4, 0.6, 0.8)
-QUARTILES = (0.25, 0.5, 0.75)
+QUINTILES, QUARTILES = 5, 4
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score column, the measure that it ranks, and the shares at which its thresholds lie."""
+    """A score column, the measure that it ranks, and into how many parts of equal size its thresholds part the rows."""
 
     name: str
     measure: str
-    shares: tuple[float, ...]
+    parts: int
     less_is_better: bool = False
+    least_where: str = "false"
+    """Where a row has no such measure by its nature, and scores 1 (SQL)."""
 
 
 def _value(score: Score, thresholds: Column) -> Column:
     measure = F.col(score.measure)
     below = F.size(F.filter(thresholds, lambda threshold: threshold < measure))
-    best = len(score.shares) + 1
-    return F.lit(best) - below if score.less_is_better else F.lit(1) + below
+    return F.lit(score.parts) - below if score.less_is_better else F.lit(1) + below
+
+
+def _thresholds(score: Score) -> Column:
+    """Return the values at the nearest ranks ceil(k * n / parts), k = 1 .. parts - 1, of n sorted values."""
+    values = f"_{score.name}"
+    ranks = (f"int(({k} * bigint(size({values})) - 1) div {score.parts})" for k in range(1, score.parts))
+    return F.array(*(F.expr(f"get({values}, {rank})") for rank in ranks))
 
 
 def with_scores(measures: DataFrame, ranked: Column, scores: Sequence[Score]) -> DataFrame:
     """Return `measures` with a column for each score.
 
-    Thresholds are taken over the rows for which `ranked` holds; any other row, and one without the measure,
-    scores 1. `percentile_disc` returns DOUBLE, which is exact for every value of up to 15 digits once it is
-    cast back to the measure's own type. The thresholds are one row, joined to all: nothing is sorted.
+    Thresholds are taken over the rows for which `ranked` holds; any other row scores 1. A score is NULL where its
+    measure is, which did not fit its type then, unless `least_where` holds. The thresholds are one row, joined to all.
+    They are values of the measure, unchanged: `percentile_disc` would return DOUBLE, which is exact up to 15 digits.
     """
-    thresholds = measures.where(ranked).agg(
-        *(
-            F.expr(
-                f"percentile_disc(array({', '.join(f'{share}D' for share in score.shares)}))"
-                f" WITHIN GROUP (ORDER BY {score.measure})"
-            )
-            .cast(ArrayType(measures.schema[score.measure].dataType))
-            .alias(f"_{score.name}")
-            for score in scores
-        )
+    values = measures.where(ranked).agg(
+        *(F.sort_array(F.collect_list(score.measure)).alias(f"_{score.name}") for score in scores)
     )
+    thresholds = values.select(*(_thresholds(score).alias(f"_{score.name}") for score in scores))
     columns = {
-        score.name: F.when(ranked & F.col(score.measure).isNotNull(), _value(score, F.col(f"_{score.name}"))).otherwise(
-            F.lit(1)
-        )
+        score.name: F.when(~ranked, F.lit(1))
+        .when(F.col(score.measure).isNotNull(), _value(score, F.col(f"_{score.name}")))
+        .when(F.expr(score.least_where), F.lit(1))
         for score in scores
     }
     return (

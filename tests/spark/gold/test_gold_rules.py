@@ -4,6 +4,7 @@ import itertools
 import random
 from decimal import Decimal
 
+import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -92,6 +93,11 @@ def test_ratios_are_rounded_half_up_once(spark: SparkSession) -> None:
         (None, Decimal("1.00")),
         (Decimal("1.00"), None),
         (Decimal("-99999999.99"), Decimal("0.01")),
+        # Quotients that do not fit, and the greatest that do.
+        (Decimal("-1000000000000.00"), Decimal("0.01")),
+        (Decimal("-999999999999.99"), Decimal("0.01")),
+        (Decimal("9999999999999999.99"), Decimal("1.00")),
+        (Decimal("9999999999999999.99"), Decimal("0.01")),
         (Decimal("9999999999999.99"), Decimal("0.30")),
     ]
     # Just below, on and just above the border of two roundings, with great denominators: rounding a quotient
@@ -119,25 +125,36 @@ def test_ratios_are_rounded_half_up_once(spark: SparkSession) -> None:
             assert tuple(row)[1:] == (None, None, None)
             continue
         whole_n, whole_d = n // 1 - (1 if n % 1 < 0 else 0), d // 1
-        assert row["rate"] == oracle.rounded(n, d, 4), (n, d)
+        assert row["rate"] == oracle.fitted(oracle.rounded(n, d, 4), 4), (n, d)
         assert row["average"] == oracle.rounded(n, whole_d, 2), (n, whole_d)
-        assert row["share"] == oracle.rounded(whole_n, whole_d, 4), (whole_n, whole_d)
+        assert row["share"] == oracle.fitted(oracle.rounded(whole_n, whole_d, 4), 4), (whole_n, whole_d)
 
 
-def test_percentile_disc_is_the_nearest_rank_for_every_number_of_values(spark: SparkSession) -> None:
-    """Shares such as 0.6 have no exact binary form, which must not shift a rank."""
-    shares = ", ".join(f"{share}D" for share in (*QUINTILES, *QUARTILES))
-    rows = (
-        spark.range(1, 1001)
-        .select(F.col("id").alias("n"), F.explode(F.sequence(F.lit(1), F.col("id"))).alias("value"))
-        .groupBy("n")
-        .agg(F.expr(f"percentile_disc(array({shares})) WITHIN GROUP (ORDER BY value)").alias("ranks"))
-        .collect()
-    )
-    assert len(rows) == 1000
-    for n, ranks in rows:
-        values = range(1, n + 1)
-        assert ranks == oracle.thresholds(values, 5) + oracle.thresholds(values, 4), n
+def test_averages_of_sums_beyond_18_digits_are_rounded_once(spark: SparkSession) -> None:
+    """The average of a million prices fits, although their sum does not fit DECIMAL(18,2)."""
+    chance = random.Random(8)
+    pairs = [
+        (Decimal(chance.randint(10**17, 10**27)).scaleb(-2), chance.choice([1, 7, 11, 13, 10**6 + 3, 10**12]))
+        for _ in range(200)
+    ]
+    pairs += [(Decimal("9999999999999.985") * count, count) for count in (10**6, 2 * 10**6)]
+    frame = spark.createDataFrame([(n, *pair) for n, pair in enumerate(pairs)], "i INT, n DECIMAL(28,2), d BIGINT")
+    rows = frame.select("i", ratio(F.col("n"), F.col("d"), scale=2, places=2).alias("average")).collect()
+    for row in rows:
+        n, d = pairs[row["i"]]
+        assert row["average"] == oracle.fitted(oracle.rounded(n, d, 2), 2), (n, d)
+    assert {row["average"] is None for row in rows} == {True, False}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 19, 100, 101, 1000])
+def test_thresholds_are_nearest_ranks_and_exact(spark: SparkSession, number: int) -> None:
+    """Neighbours with 18 digits, which a binary number of 53 bits does not tell apart."""
+    values = [Decimal("9999999999999999.99") - Decimal(n).scaleb(-2) for n in range(number)]
+    frame = spark.createDataFrame([(value,) for value in values], f"money {MONEY}")
+    scores = (Score("fifth", "money", QUINTILES), Score("quarter", "money", QUARTILES))
+    scored = {row["money"]: (row["fifth"], row["quarter"]) for row in with_scores(frame, F.lit(True), scores).collect()}
+    limits = [oracle.thresholds(values, parts) for parts in (QUINTILES, QUARTILES)]
+    assert scored == {value: tuple(1 + oracle.below(value, limit) for limit in limits) for value in values}
 
 
 def test_scores(spark: SparkSession) -> None:
@@ -145,7 +162,7 @@ def test_scores(spark: SparkSession) -> None:
     scores = (
         Score("more", "money", QUINTILES),
         Score("less", "days", QUINTILES, less_is_better=True),
-        Score("quartile", "margin", QUARTILES),
+        Score("quartile", "margin", QUARTILES, least_where="id = 2"),
         Score("equal", "same", QUINTILES),
         Score("equal_less", "same", QUINTILES, less_is_better=True),
         Score("quartile_less", "margin", QUARTILES, less_is_better=True),
@@ -160,9 +177,9 @@ def test_scores(spark: SparkSession) -> None:
     by_id = {row["id"]: tuple(row)[6:] for row in scored.collect()}
     assert [by_id[n][0] for n in range(1, 13)] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 1, 1]
     assert [by_id[n][1] for n in range(1, 13)] == [5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 1, 1]
-    # Eight margins, the greatest first: thresholds at ranks 2, 4 and 6; NULL scores 1.
-    assert [by_id[n][2] for n in range(1, 13)] == [1, 1, 4, 4, 3, 3, 2, 2, 1, 1, 1, 1]
-    assert [by_id[n][5] for n in range(1, 13)] == [1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 1, 1]
+    # Eight margins, the greatest first: thresholds at ranks 2, 4 and 6; NULL has no score, or 1 by its nature.
+    assert [by_id[n][2] for n in range(1, 13)] == [None, 1, 4, 4, 3, 3, 2, 2, 1, 1, 1, 1]
+    assert [by_id[n][5] for n in range(1, 13)] == [None, None, 1, 1, 2, 2, 3, 3, 4, 4, 1, 1]
     assert {by_id[n][3:5] for n in range(1, 11)} == {(1, 5)}
     assert by_id[11][3:5] == by_id[12][3:5] == (1, 1)
     nobody = with_scores(frame, F.lit(False), scores).collect()

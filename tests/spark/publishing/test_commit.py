@@ -16,10 +16,10 @@ from pyspark.sql import functions as F
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, LANDED_LINES
 from spark_jobs.layers.bronze.landed_lines import VALID
 from spark_jobs.layers.registry import TABLES, tables_of
-from spark_jobs.runtime.errors import TableDropped
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.changes import DELETED, changed_rows
-from spark_jobs.storage.commit import Committed, ConcurrentCommit, commit, restore_tables
+from spark_jobs.storage.commit import Committed, commit
+from spark_jobs.storage.other_writers import ConcurrentCommit, TableLost, restore_tables
 from spark_jobs.storage.publications import Publication
 from spark_jobs.storage.staging import StagedTable, stage, stage_separated
 from tests.spark.publishing.interleaving import InterleavedSession, Interleaving
@@ -251,13 +251,15 @@ def test_a_published_table_that_is_gone_is_named(new_lakehouse: Callable[[], Lak
     gold, table = Layer(new_lakehouse(), "gold"), "gold.products360"
     jobs, name = gold.lakehouse.jobs, gold.lakehouse.names.table(table)
     gold.lakehouse.spark.sql(f"DROP TABLE {name}")
-    with pytest.raises(TableDropped, match=r"products360 was published at version 2 and is gone: .* UNDROP TABLE"):
+    with pytest.raises(TableLost, match=r"products360 was published at version 2 and is gone"):
         restore_tables(jobs, "gold", published(tables=gold.heads | {table: 2}))
     others = {name: version for name, version in gold.heads.items() if name != table}
     assert restore_tables(jobs, "gold", published(tables=others)) == others | {table: 0}
     # Created again without publish's knowledge, it does not have the published version.
-    with pytest.raises(AnalysisException, match="DELTA_CANNOT_RESTORE"):
+    with pytest.raises(TableLost, match=r"products360 was published at version 2 and is gone"):
         restore_tables(jobs, "gold", published(tables=others | {table: 2}))
+    # Where all its rows are about to be replaced, another table is made in its place.
+    assert restore_tables(jobs, "gold", published(tables=others | {table: 2}), [table]) == others | {table: 1}
 
 
 def test_only_another_writer_is_a_reason_to_begin_again(new_lakehouse: Callable[[], Lakehouse]) -> None:

@@ -35,11 +35,6 @@ def test_a_table_that_does_not_exist_has_no_head(spark: SparkSession, lakehouse:
     assert delta.head_version(spark, lakehouse.names.table("ops.no_such_table")) is None
 
 
-def test_only_versions_that_exist_can_be_read(spark: SparkSession, table: str) -> None:
-    assert [delta.can_read(spark, table, version) for version in (0, 2, 3)] == [True, True, False]
-    assert not delta.can_read(spark, f"{table}_of_another_name", 0)
-
-
 def test_an_error_of_another_kind_is_no_conflict(spark: SparkSession, table: str) -> None:
     with pytest.raises(PySparkException) as error:
         spark.sql(f"INSERT INTO {table} SELECT raise_error('DELTA_CONCURRENT_APPEND')")

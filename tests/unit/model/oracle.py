@@ -88,6 +88,11 @@ def rounded(numerator: Decimal | int, denominator: Decimal | int, places: int) -
         return quotient.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
+def fitted(value: Decimal | None, places: int) -> Decimal | None:
+    """The value where it fits DECIMAL(18, places); None where it does not."""
+    return value if value is not None and abs(value) < Decimal(10) ** (18 - places) else None
+
+
 # Silver
 
 

@@ -1,0 +1,268 @@
+"""Tables live among other users: their metadata stays, rows that nobody audited are taken back, and no layer is stuck.
+
+Each row of a table below is one case: what others did, in which tables and when, and what must come out on the next
+ordinary day. The days that follow each case publish the same rows as a lakehouse that nobody else has touched.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
+from spark_jobs.layers.registry import TABLES as REGISTRY
+from spark_jobs.runtime.errors import ConstraintViolated, TableDropped
+from spark_jobs.runtime.table_names import LAYERS
+from tests.spark.conftest import _set_setting as set_setting
+from tests.spark.publishing.lakehouse import Lakehouse, order_item
+
+TABLES = {
+    "bronze": ("bronze.order_items", "landing_date", "market"),
+    "silver": ("silver.orders", "order_item_id", "delivery_market"),
+    "gold": ("gold.customers360", "customer_id", "rfm_segment"),
+}
+"""Of each layer a table, a column with statistics, and a text."""
+
+
+def land(lakehouse: Lakehouse, days: int = 9) -> None:
+    """Land days with orders of the same customers, one of whom moves each day."""
+    for day in range(1, days + 1):
+        lines = [order_item(10 * day + n, customer=n, product=5 + n % 2, day=day) for n in range(1, 4)]
+        moved = order_item(10 * day, customer=1, segment=("Corporate", "Consumer")[day % 2], day=day)
+        lakehouse.land(f"2018-01-0{day}", *lines, moved)
+
+
+@dataclass
+class Days:
+    """A lakehouse in which the days pass."""
+
+    lakehouse: Lakehouse
+    day: int = 0
+
+    def next(self, *layers: str, **changes: Any) -> dict[str, tuple[str, ...]]:
+        """Run the next day; the notes of each layer's verdict."""
+        if not layers or "bronze" in layers:
+            self.day += 1
+        notes = {}
+        for layer in layers or LAYERS:
+            build = self.lakehouse.build(layer, *self.interval, **changes)
+            verdict = self.lakehouse.audit(build)
+            assert verdict.success, verdict.lines()
+            self.lakehouse.publish(build, verdict.fingerprint)
+            notes[layer] = verdict.notes
+        return notes
+
+    @property
+    def interval(self) -> tuple[str, str]:
+        return f"2018-01-0{self.day}", f"2018-01-0{self.day + 1}"
+
+    def sql(self, statement: str, layer: str) -> None:
+        table, key, text = TABLES[layer]
+        name = self.lakehouse.names.table(table)
+        self.lakehouse.spark.sql(statement.format(table=name, key=key, text=text)).collect()
+
+    def metadata(self, layer: str) -> dict[str, Any]:
+        """What others may have changed of a table."""
+        name = self.lakehouse.names.table(TABLES[layer][0])
+        spark = self.lakehouse.spark
+        (detail,) = spark.sql(f"DESCRIBE DETAIL {name}").collect()
+        schema = spark.table(name).schema
+        return {
+            "clustering": detail["clusteringColumns"],
+            "properties": {k: v for k, v in detail["properties"].items() if k.startswith(("owner.", "delta.constr"))},
+            "comment": detail["description"],
+            "columns": schema.names,
+            "column comment": schema[TABLES[layer][2]].metadata.get("comment"),
+        }
+
+    def files(self, table: str) -> Path:
+        """The folder of a table."""
+        (detail,) = self.lakehouse.spark.sql(f"DESCRIBE DETAIL {self.lakehouse.names.table(table)}").collect()
+        return Path(unquote(urlsplit(detail["location"]).path))
+
+
+def content(lakehouse: Lakehouse) -> dict[str, list[tuple[Any, ...]]]:
+    """Every published table, its rows sorted: the columns of the specification, audit columns aside."""
+    tables = {}
+    for name, spec in REGISTRY.items():
+        columns = [column for column in spec.columns if column not in AUDIT_ONLY]
+        rows = lakehouse.published(name).select(*columns).collect()
+        tables[name] = sorted((tuple(row) for row in rows), key=repr)
+    return tables
+
+
+@pytest.fixture(scope="module")
+def untouched(new_lakehouse: Callable[[], Lakehouse]) -> Callable[[int], dict[str, Any]]:
+    """What the tables hold after a number of days that nobody else has touched."""
+    lakehouse = new_lakehouse()
+    land(lakehouse)
+    done = 0
+
+    def after(days: int) -> dict[str, Any]:
+        nonlocal done
+        lakehouse.run(f"2018-01-0{done + 1}", f"2018-01-0{days + 1}", audited=False)  # the law: at once or day by day
+        done = days
+        return content(lakehouse)
+
+    return after
+
+
+@pytest.fixture(scope="module")
+def days(new_lakehouse: Callable[[], Lakehouse]) -> Days:
+    """One lakehouse for all cases: each leaves it sound."""
+    days = Days(new_lakehouse())
+    land(days.lakehouse)
+    days.next()
+    return days
+
+
+METADATA = {
+    "clustering": "ALTER TABLE {table} CLUSTER BY ({key})",
+    "property": "ALTER TABLE {table} SET TBLPROPERTIES ('owner.team' = 'bi')",
+    "comment": "COMMENT ON TABLE {table} IS 'ours, see the wiki'",
+    "column comment": "ALTER TABLE {table} ALTER COLUMN {text} COMMENT 'as sales says it'",
+    "constraint": "ALTER TABLE {table} ADD CONSTRAINT not_empty CHECK ({text} <> '')",
+    "added column": "ALTER TABLE {table} ADD COLUMN (bi_note STRING AFTER {key})",
+    "optimize": "OPTIMIZE {table}",
+}
+
+
+def test_metadata_of_others_stays_and_the_day_runs(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """In each layer at once, then two days and maintenance; on the second day somebody also writes rows."""
+    for layer in LAYERS:
+        for statement in METADATA.values():
+            days.sql(statement, layer)
+    for table in ("ops.publications", "ops.verdicts"):
+        days.lakehouse.spark.sql(f"ALTER TABLE {days.lakehouse.names.table(table)} ADD COLUMN (bi_note STRING)")
+    expected = {layer: days.metadata(layer) for layer in LAYERS}
+    for layer in LAYERS:
+        assert expected[layer]["clustering"] == [TABLES[layer][1]]
+        assert "bi_note" in expected[layer]["columns"]
+    heads = {layer: days.lakehouse.heads(layer)[TABLES[layer][0]] for layer in LAYERS}
+    notes = days.next()
+    assert notes == {"bronze": (), "silver": (), "gold": ()}, "the change feed can be read: no full refresh"
+    for layer in LAYERS:
+        assert days.lakehouse.heads(layer)[TABLES[layer][0]] == heads[layer] + 1, "one commit, and nothing undone"
+    assert content(days.lakehouse) == untouched(days.day)
+    for layer in LAYERS:
+        days.sql("UPDATE {table} SET {text} = 'nonsense', bi_note = 'mine'", layer)
+        days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('owner.contact' = 'bi@example.com')", layer)
+        expected[layer]["properties"]["owner.contact"] = "bi@example.com"
+    days.next()
+    assert content(days.lakehouse) == untouched(days.day)
+    assert {layer: days.metadata(layer) for layer in LAYERS} == expected
+    days.lakehouse.maintain("2018-02-01T00:00:00+00:00")
+    assert content(days.lakehouse) == untouched(days.day)
+    assert {layer: days.metadata(layer) for layer in LAYERS} == expected
+    optimized = days.lakehouse.spark.sql(f"DESCRIBE HISTORY {days.lakehouse.names.table('silver.orders')}")
+    newest = optimized.where("operation = 'OPTIMIZE'").orderBy("version", ascending=False).first()
+    assert newest is not None
+    assert newest["operationParameters"]["clusterBy"] == '["order_item_id"]', "maintenance clusters"
+
+
+def remove_old_files(days: Days, *tables: str) -> None:
+    """VACUUM all files that the newest version of each table does not name."""
+    spark = days.lakehouse.spark
+    checked = "spark.databricks.delta.retentionDurationCheck.enabled"
+    conf: Any = spark.conf
+    before = conf.get(checked)
+    set_setting(conf, checked, "false")
+    try:
+        for table in tables:
+            spark.sql(f"VACUUM {days.lakehouse.names.table(table)} RETAIN 0 HOURS").collect()
+    finally:
+        set_setting(conf, checked, before)
+
+
+def is_full_refresh(notes: tuple[str, ...], layer: str, condition: str) -> bool:
+    return any(note.startswith(f"full refresh of {layer}, since") and condition in note for note in notes)
+
+
+def test_files_removed_below_a_layer(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """E2: predictive optimization compacts bronze and VACUUM removes the files that silver needs; the same for gold."""
+    days.next("bronze")
+    days.sql("OPTIMIZE {table}", "bronze")
+    remove_old_files(days, "bronze.order_items")
+    silver = days.next("silver")["silver"]
+    assert is_full_refresh(silver, "silver", "FAILED_READ_FILE"), silver
+    remove_old_files(days, *(name for name in REGISTRY if name.startswith("silver.")))
+    days.lakehouse.maintain("2018-02-01T00:00:00+00:00")
+    gold = days.next("gold")["gold"]
+    assert is_full_refresh(gold, "gold", "FAILED_READ_FILE"), gold
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+def test_the_next_ordinary_day_is_incremental_again(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    assert days.next() == {"bronze": (), "silver": (), "gold": ()}
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+def test_a_table_dropped_and_one_made_again(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """A dropped table of silver, and one of gold that somebody made again with other columns."""
+    days.sql("DROP TABLE {table}", "silver")
+    days.sql("DROP TABLE {table}", "gold")
+    days.sql("CREATE TABLE {table} USING delta AS SELECT 1 AS something", "gold")
+    notes = days.next()
+    assert is_full_refresh(notes["silver"], "silver", "TABLE_OR_VIEW_NOT_FOUND"), notes
+    assert is_full_refresh(notes["gold"], "gold", "DELTA_"), notes
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+def test_a_change_feed_that_was_switched_off(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """mrpowers-io/jodie#63: switched off, and on again later. A table is dropped between gold's audit and publish."""
+    days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'false')", "silver")
+    days.next("bronze", "silver")
+    days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", "silver")
+    build = days.lakehouse.build("gold", *days.interval)
+    verdict = days.lakehouse.audit(build)
+    assert is_full_refresh(verdict.notes, "gold", "DELTA_MISSING_CHANGE_DATA"), verdict.notes
+    days.lakehouse.publish(build, verdict.fingerprint)
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+def test_a_column_renamed_and_change_files_lost(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """A column of ours is ours: its name comes back. Gold's audit and publish lose what its build has read."""
+    days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')", "silver")
+    days.sql("ALTER TABLE {table} RENAME COLUMN {text} TO market", "silver")
+    days.next("bronze", "silver")
+    gold = days.next("gold")["gold"]
+    assert is_full_refresh(gold, "gold", "DELTA_CHANGE_DATA_FEED_INCOMPATIBLE"), gold
+    days.next("bronze", "silver")
+    build = days.lakehouse.build("gold", *days.interval)
+    assert not build.full_refresh
+    for table in ("silver.orders", "silver.dim_customers", "silver.dim_products"):
+        shutil.rmtree(days.files(table) / "_change_data", ignore_errors=True)
+    verdict = days.lakehouse.audit(build)
+    assert verdict.success, verdict.lines()
+    assert any(note.startswith("whole tables are judged") for note in verdict.notes), verdict.notes
+    days.lakehouse.spark.sql(f"DROP TABLE {days.lakehouse.names.table('gold.orders_enriched')}")
+    days.lakehouse.publish(build, verdict.fingerprint)
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+def test_a_constraint_that_refuses_rows_is_named_without_them(
+    days: Days, untouched: Callable[[int], dict[str, Any]]
+) -> None:
+    days.sql(f"ALTER TABLE {{table}} ADD CONSTRAINT few_orders CHECK (total_orders <= {2 * days.day + 2})", "gold")
+    days.next("bronze", "silver")
+    build = days.lakehouse.build("gold", *days.interval)
+    verdict = days.lakehouse.audit(build)
+    with pytest.raises(ConstraintViolated, match=r"customers360 refuses .* few_orders .*drop it") as refused:
+        days.lakehouse.publish(build, verdict.fingerprint)
+    assert "Lee" not in str(refused.value), "names of customers"
+    days.sql("ALTER TABLE {table} DROP CONSTRAINT few_orders", "gold")
+    days.lakehouse.publish(build, verdict.fingerprint)
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+def test_bronze_cannot_be_derived_again_and_says_so(days: Days) -> None:
+    days.sql("DROP TABLE {table}", "bronze")
+    build = days.lakehouse.build("bronze", *days.interval)
+    with pytest.raises(TableDropped, match=r"order_items was published at version .* UNDROP TABLE"):
+        days.lakehouse.publish(build, days.lakehouse.approve(build).fingerprint)
