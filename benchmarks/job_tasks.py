@@ -65,7 +65,7 @@ class JobTasks:
         ]
 
     def _in_own_session(self, run: Callable[[], None]) -> None:
-        """Call a task as on Databricks, where each has a session of its own."""
+        """Call a task as on Databricks, where each has a separate session."""
         spark = self._calls.session(f"{self._remote};session_id={uuid.uuid4()}")
         try:
             run()

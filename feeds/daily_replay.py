@@ -356,7 +356,7 @@ def _is_repeated(data: Path, line: bytes, number: int, names: list[str], date_co
         return True
     raise ReplayRefused(
         f"line {number} of {data} is another header, with columns in another order or other ones: replay what is below"
-        " it as a file of its own"
+        " it as a separate file"
     )
 
 

@@ -81,7 +81,7 @@ def start(
 def run_beside(
     state: StateFolder, name: str, command: list[str], environment: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own, which nothing records, with its output in `logs/<name>.log`."""
+    """Start a process in a separate session, which nothing records, with its output in `logs/<name>.log`."""
     private_folder(state.logs)
     with begin_log(log_file(state, name)) as output:
         return subprocess.Popen(

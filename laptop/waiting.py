@@ -1,4 +1,4 @@
-"""Why a run of Airflow does not go on, in a sentence for people."""
+"""Why a run of Airflow does not continue, in a sentence for people."""
 
 from __future__ import annotations
 

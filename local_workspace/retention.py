@@ -40,7 +40,7 @@ def remove_old(state: StateFolder, store: Store, runner: Runner, kept: timedelta
 
 
 def keep_removing(state: StateFolder, store: Store, runner: Runner, kept: timedelta) -> None:
-    """Remove old runs now, and then every hour, in a thread of its own."""
+    """Remove old runs now, and then every hour, in a separate thread."""
 
     def loop() -> None:
         while True:

@@ -33,11 +33,11 @@ def begin_log(path: Path) -> BinaryIO:
 
 
 def limit_log(path: Path, limit: int) -> None:
-    """Put a log of over `limit` bytes away, while a program goes on writing to it."""
+    """Put a log of over `limit` bytes away, while a program writes to it."""
     if not path.exists() or path.stat().st_size <= limit:
         return
     _make_room(path)
-    # A copy, since the program goes on writing to this very file; what it writes in between is lost.
+    # A copy, since the program has this very file open; what it writes in between is lost.
     shutil.copy(path, earlier_log(path, 1))
     os.truncate(path, 0)
 

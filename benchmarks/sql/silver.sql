@@ -47,13 +47,13 @@ qualify row_number() over (
     partition by order_item_id order by landing_date desc, source_file desc, row_hash desc
 ) = 1;
 
--- The instant for which a delivered row speaks: its order's, clamped into the landing date.
+-- The instant at which a delivered row takes effect: its order's, clamped into the landing date.
 create macro effective_at(order_date, landing_date) as greatest(
     landing_date::timestamp, least(order_date, landing_date::timestamp + interval '23:59:59.999999')
 );
 
 create table silver.dim_customers as
-with speaking as (  -- of the rows with equal effective_at the last one
+with effective as (  -- of the rows with equal effective_at the last one
     select
         customer_id, customer_fname, customer_lname, customer_email, customer_segment, customer_zipcode,
         effective_at(order_date_dateorders, landing_date) as effective_at,
@@ -70,7 +70,7 @@ compared as (
         row_number() over by_time = 1
         or lag(customer_segment) over by_time is distinct from customer_segment
         or lag(customer_zipcode) over by_time is distinct from customer_zipcode as begins
-    from speaking
+    from effective
     window by_time as (partition by customer_id order by effective_at)
 ),
 numbered as (
@@ -108,7 +108,7 @@ from versions
 window by_version as (partition by customer_id order by version);
 
 create table silver.dim_products as
-with speaking as (
+with effective as (
     select
         product_card_id as product_id, product_name, category_id, category_name, product_price, product_status,
         effective_at(order_date_dateorders, landing_date) as effective_at,
@@ -127,7 +127,7 @@ compared as (
         or lag(category_id) over by_time is distinct from category_id
         or lag(category_name) over by_time is distinct from category_name
         or lag(product_status) over by_time is distinct from product_status as begins
-    from speaking
+    from effective
     window by_time as (partition by product_id order by effective_at)
 ),
 numbered as (

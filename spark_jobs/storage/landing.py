@@ -190,7 +190,7 @@ def _problem(path: Path) -> str:
 
 
 def _landed_file(landing_root: Path, path: Path, day: date, source_format: SourceFormat, chunk: int) -> LandedFile:
-    """Read a file; again where it has changed meanwhile. Raises LandingChanged where it goes on changing."""
+    """Read a file; again where it has changed meanwhile. Raises LandingChanged where it keeps changing."""
     name = path.relative_to(landing_root).as_posix()
     for reading in range(_READINGS):
         time.sleep(_PAUSE if reading else 0)

@@ -110,4 +110,4 @@ def _other_header(path: Path, line: bytes, positions: tuple[int, ...], encoding:
     with path.open(encoding="latin-1") as stream:  # universal line ends, and any bytes
         wanted = line.decode("latin-1")
         number = next((n for n, text in enumerate(stream, 1) if text.rstrip("\n").endswith(wanted)), 0)
-    return [f"line {number} is another header ({what}): deliver what is below it as a file of its own"]
+    return [f"line {number} is another header ({what}): deliver what is below it as a separate file"]

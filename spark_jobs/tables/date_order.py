@@ -8,7 +8,7 @@ so the order is a setting of the source; `auto` decides for each file:
 - **Weak evidence** counts where a file has no certain one: an order lies within the bounds of its landing date (it is
   not placed after it was landed) in one order and not in the other.
 - A file of which all evidence agrees is read by it. Where evidence disagrees, or there is none, a line is ambiguous
-  unless it has certain evidence of its own for the order that most lines have evidence for.
+  unless it itself has certain evidence for the order that most lines have evidence for.
 
 The standard library is enough: `feeds.daily_replay` uses it as bronze does.
 """
@@ -139,7 +139,7 @@ class DateOrder:
     order: Order | None
     """None where no order has more evidence than the other."""
     agreed: bool
-    """Whether all evidence of the file is for it, or the order was set. Else lines need evidence of their own."""
+    """Whether all evidence of the file is for it, or the order was set. Else each line needs its own evidence."""
     is_set: bool = False
     """Whether it was set: then no date is read in the other order, not even one that is none in this order."""
 

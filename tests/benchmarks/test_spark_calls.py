@@ -23,7 +23,7 @@ def test_each_call_is_recorded_under_the_task_that_made_it(spark: Any, spark_rem
             session.table("nowhere.to_be_found").collect()
     finally:
         session.stop()
-    # A client asks for settings of its own accord too.
+    # A client asks for settings by itself too.
     made = [call for call in calls.recorded if call.task and not call.kind.startswith("get")]
     found = [(call.task, call.method, call.kind, call.text, call.failed) for call in made]
     assert found == [

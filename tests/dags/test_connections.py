@@ -1,6 +1,6 @@
 """Host and credentials come from the connection alone, whatever kind it is: the provider makes the authentication.
 
-The provider speaks HTTPS to names that do not exist here, so the connection's proxy, on this machine, answers for
+The provider uses HTTPS with names that do not exist here, so the connection's proxy, on this machine, answers for
 them: the workspace, and Microsoft's login.
 """
 

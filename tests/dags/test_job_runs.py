@@ -280,7 +280,7 @@ def test_a_job_run_that_lasts_longer_is_deferred(workspace: TinyWorkspace, conte
 def test_a_kill_while_the_task_waits_cancels_the_job_run_and_ends_the_task(
     workspace: TinyWorkspace, context: dict[str, Any]
 ) -> None:
-    """Airflow calls `on_kill` in a signal handler, after which the interrupted code goes on."""
+    """Airflow calls `on_kill` in a signal handler, after which the interrupted code continues."""
     workspace.duration = None
     operator = build({"LAKEHOUSE_WAIT_IN_TASK": "30", "LAKEHOUSE_POLL_SECONDS": "20"})
     previous = signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())

@@ -1,4 +1,4 @@
-"""E-mail addresses in columns that are not theirs, told from parts of URLs, packages, prices and handles.
+"""E-mail addresses in columns that are not theirs, as distinct from parts of URLs, packages, prices and handles.
 
 An address would be stored there in clear, so what may well be one is taken for one. No address is:
 

@@ -70,7 +70,7 @@ def test_what_turns_out_too_large_is_refused_on_the_way(house: Workspace, path: 
         except OSError:  # it has hung up on us
             answer = b""
     most = JSON_LIMIT if path.startswith("/api/") else FORM_LIMIT
-    assert sent <= most / MIB + 10, "the server went on reading"
+    assert sent <= most / MIB + 10, "the server continued to read"
     assert answer == b"" or int(answer.split()[1]) == 413
     assert memory(house) - before < 100 * MIB
 

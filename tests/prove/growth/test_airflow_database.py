@@ -18,7 +18,7 @@ from tests.prove.budget import only_in_make_prove
 pytestmark = only_in_make_prove("tests/cases/test_growth.py has the logs, and the names of the tables")
 
 ROWS = ("log where event = 'run'", "job")
-"""Airflow's command line adds rows of its own to `log`."""
+"""Airflow's command line adds rows to `log`."""
 BEGIN = datetime(2018, 1, 1, tzinfo=UTC)
 
 

@@ -57,7 +57,7 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
 
 
 def _tries(holds: Callable[[Convoy], None], number: int) -> None:
-    """A few convoys that follow from the number of the round (one in the suite); `make prove` shows the smallest failure."""
+    """A few convoys that follow from the number of the round (one in the suite). `make prove` shrinks a failure."""
     few = settings(
         max_examples=1 if minutes() is None else 4,
         database=None,

@@ -114,7 +114,7 @@ def test_faults_by_chance(lakehouse: Workspace, network: HostileNetwork, context
 
 @pytest.mark.timed
 def test_more_faults_than_a_call_bears(lakehouse: Workspace, network: HostileNetwork, context: dict[str, Any]) -> None:
-    """Tries fail now: every one has one job run at most, no run goes on behind a failed try, and the end is right."""
+    """Tries fail now: every one has one job run at most, no run continues after a failed try, and the end is right."""
     spoilt, tries, job_runs = Counter[str](), 0, 0
     for seed in (4 * round_ + number for round_ in rounds() for number in range(4)):
         before = newest(lakehouse)
