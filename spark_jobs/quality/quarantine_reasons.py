@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from spark_jobs.quality.rules import PRIVATE
@@ -141,18 +142,38 @@ def quarantine_reasons(
     )
 
 
+def _fits(parts: Sequence[str], text: str) -> bool:
+    """Tell whether a text is these parts with anything between them.
+
+    By the first place of each part, which leaves the most for those after it: a regular expression would try all places
+    of all parts, and a line can have dozens of masks.
+    """
+    if len(parts) == 1:
+        return text == parts[0]
+    first, *middle, last = parts
+    place, end = len(first), len(text) - len(last)
+    if place > end or not (text.startswith(first) and text.endswith(last)):
+        return False
+    for part in middle:
+        place = text.find(part, place, end)
+        if place < 0:
+            return False
+        place += len(part)
+    return True
+
+
 def _look_up(
     path: Path, encoding: str, texts: Mapping[str, set[tuple[str, bool]]]
 ) -> tuple[list[str], dict[str, _Place]]:
     """Return the names of a file's columns, and the first line of each reason. Raises OSError."""
-    matchers: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
+    matchers: dict[str, list[tuple[Callable[[str], object], str, str]]] = {}
     for reason, some in texts.items():
         for masked, is_broken in some:
             parts = masked.split(_MASK)
             # A line whose quoting is broken is masked as a whole; else a mask stands for one field, or a part of it.
-            text = ".*".join(map(re.escape, parts))
-            pattern = _BROKEN if is_broken else _ONE_FIELD if masked == _MASK else re.compile(text, re.DOTALL)
-            matchers.setdefault(parts[0], []).append((pattern, masked, reason))
+            whole = _BROKEN.fullmatch if is_broken else _ONE_FIELD.fullmatch
+            fits = whole if is_broken or masked == _MASK else partial(_fits, parts)
+            matchers.setdefault(parts[0], []).append((fits, masked, reason))
     lengths = sorted({len(begin) for begin in matchers})
     found: dict[str, _Place] = {}
     finished: set[str] = set()
@@ -161,8 +182,8 @@ def _look_up(
     for number, raw in lines:
         text = _decoded(raw, encoding)
         for length in lengths:
-            for pattern, masked, reason in matchers.get(text[:length], ()):
-                if reason in finished or not pattern.fullmatch(text):
+            for fits, masked, reason in matchers.get(text[:length], ()):
+                if reason in finished or not fits(text):
                     continue
                 # Of equal lines the first one is kept, so the second one is the duplicate.
                 if reason != _DUPLICATE or (reason in found and found[reason].masked == masked):
