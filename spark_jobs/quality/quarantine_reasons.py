@@ -171,8 +171,9 @@ def _look_up(
         for masked, is_broken in some:
             parts = masked.split(_MASK)
             # A line whose quoting is broken is masked as a whole; else a mask stands for one field, or a part of it.
-            whole = _BROKEN.fullmatch if is_broken else _ONE_FIELD.fullmatch
-            fits = whole if is_broken or masked == _MASK else partial(_fits, parts)
+            fits: Callable[[str], object] = partial(_fits, parts)
+            if is_broken or masked == _MASK:
+                fits = (_BROKEN if is_broken else _ONE_FIELD).fullmatch
             matchers.setdefault(parts[0], []).append((fits, masked, reason))
     lengths = sorted({len(begin) for begin in matchers})
     found: dict[str, _Place] = {}
@@ -182,8 +183,8 @@ def _look_up(
     for number, raw in lines:
         text = _decoded(raw, encoding)
         for length in lengths:
-            for fits, masked, reason in matchers.get(text[:length], ()):
-                if reason in finished or not fits(text):
+            for is_line, masked, reason in matchers.get(text[:length], ()):
+                if reason in finished or not is_line(text):
                     continue
                 # Of equal lines the first one is kept, so the second one is the duplicate.
                 if reason != _DUPLICATE or (reason in found and found[reason].masked == masked):
