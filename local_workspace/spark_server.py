@@ -50,8 +50,6 @@ FEW_ROWS_SETTINGS = {
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
 }
-# Tables that are not needed after a restart need no metastore.
-NO_METASTORE = {"spark.sql.catalogImplementation": "in-memory"}
 
 
 class SparkServerError(UserError):

@@ -10,21 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
+from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
 from machine.java import find_java_home
 from machine.ports import free_port
 from machine.processes import end_group
 
+# Tables that nobody looks for after a restart need no metastore.
+NO_METASTORE = {"spark.sql.catalogImplementation": "in-memory"}
 PROJECT_STATE = Path(os.environ.get("LAKEHOUSE_STATE", Path(__file__).resolve().parents[1] / ".state"))
 
 
-def few_rows_server(state: Path) -> SparkServer:
+def few_rows_server(state: Path, project_state: Path = PROJECT_STATE) -> SparkServer:
     """A Spark Connect server, not started yet, for tables of few rows that nobody looks for after its end."""
     return SparkServer(
         state,
         free_port(),
-        jars=PROJECT_STATE / "jars",
-        java_home=find_java_home(PROJECT_STATE),
+        jars=project_state / "jars",
+        java_home=find_java_home(project_state),
         more_settings=FEW_ROWS_SETTINGS | NO_METASTORE,
     )
 

@@ -10,6 +10,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,20 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    folder = tmp_path_factory.mktemp("workspace")
+@contextmanager
+def started_workspace(folder: Path) -> Iterator[Workspace]:
+    """A workspace without Spark, with the wheel of `make_wheel`."""
     workspace = Workspace(folder / "state")
     workspace.start()
     workspace.upload(make_wheel(folder / "dist"))
     yield workspace
     workspace.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    with started_workspace(tmp_path_factory.mktemp("workspace")) as workspace:
+        yield workspace
 
 
 @pytest.fixture
@@ -231,9 +238,5 @@ def workspace(shared_workspace: Workspace) -> Iterator[Workspace]:
 @pytest.fixture
 def own_workspace(tmp_path: Path) -> Iterator[Workspace]:
     """A workspace that a test may stop, kill and start again."""
-    workspace = Workspace(tmp_path / "state")
-    workspace.start()
-    workspace.upload(make_wheel(tmp_path / "dist"))
-    yield workspace
-    if workspace.process:
-        workspace.stop()
+    with started_workspace(tmp_path) as workspace:
+        yield workspace

@@ -19,9 +19,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from local_workspace.spark_server import FEW_ROWS_SETTINGS, NO_METASTORE, SparkServer
-from machine.java import find_java_home
-from machine.ports import free_port
+from local_workspace.spark_server import SparkServer
+from tests.shared_spark import few_rows_server
 
 REPO = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
@@ -42,13 +41,7 @@ def copy_work_tree(folder: Path) -> None:
 
 def start_spark(state: Path, project_state: Path) -> SparkServer:
     """A Spark Connect server of this run alone, and SPARK_REMOTE."""
-    server = SparkServer(
-        state,
-        free_port(),
-        jars=project_state / "jars",
-        java_home=find_java_home(project_state),
-        more_settings=FEW_ROWS_SETTINGS | NO_METASTORE,
-    )
+    server = few_rows_server(state, project_state)
     server.start()
     os.environ["SPARK_REMOTE"] = server.remote
     return server

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from tests.prove.budget import examples
-from tests.prove.doors.conftest import log_of
-from tests.prove.doors.openapi import IN_PATHS, VOLUME, WORKING, arguments, description
+from tests.prove.hostile_requests.conftest import log_of
+from tests.prove.hostile_requests.openapi import IN_PATHS, VOLUME, WORKING, arguments, description
 from tests.workspace.conftest import Workspace
 
 OPERATIONS = sorted(arguments(0, 0), reverse=True)  # so that files are put before they are asked for
 
 
 @pytest.fixture(scope="module")
-def api(house: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    job = house.call("POST", "/api/2.2/jobs/create", WORKING)["job_id"]
-    run = house.wait(house.run(job))["run_id"]
-    house.call("PUT", f"/api/2.0/fs/directories{VOLUME}/folder")
+def api(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    job = workspace.call("POST", "/api/2.2/jobs/create", WORKING)["job_id"]
+    run = workspace.wait(workspace.run(job))["run_id"]
+    workspace.call("PUT", f"/api/2.0/fs/directories{VOLUME}/folder")
     found = schemathesis.openapi.from_dict(description(tmp_path_factory.mktemp("described"), job, run))
     return found, IN_PATHS | {"job_id": (str(job), "1", "x", "9" * 30), "run_id": (str(run), "1", "x", "9" * 30)}
 
@@ -41,7 +41,7 @@ def asked() -> Iterator[Counter[int]]:
 @pytest.mark.timed
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_no_request_makes_it_fail(
-    operation: str, api: Any, house: Workspace, owner: requests.Session, asked: Counter[int]
+    operation: str, api: Any, workspace: Workspace, owner: requests.Session, asked: Counter[int]
 ) -> None:
     description, in_paths = api
     method, path = operation.split(" ")
@@ -55,12 +55,12 @@ def test_no_request_makes_it_fail(
     )
     def ask(case: Any, filled: dict[str, str]) -> None:
         case.path_parameters = {name: value for name, value in filled.items() if f"{{{name}}}" in path}
-        answer = case.call(base_url=house.host, session=owner, allow_redirects=False, timeout=10)
+        answer = case.call(base_url=workspace.host, session=owner, allow_redirects=False, timeout=10)
         asked[answer.status_code] += 1
         assert answer.status_code < 500, answer.content
         if answer.status_code >= 400 and path.startswith("/api/") and method != "HEAD":
             assert set(answer.json()) == {"error_code", "message"}
-        assert house.token.encode() not in answer.content
+        assert workspace.token.encode() not in answer.content
 
     ask()
-    assert "Traceback" not in log_of(house)
+    assert "Traceback" not in log_of(workspace)

@@ -12,26 +12,26 @@ import pytest
 import requests
 
 from local_workspace.request_body import FILE_LIMIT, FORM_LIMIT, JSON_LIMIT, MIB
-from tests.prove.doors.conftest import knock, log_of
-from tests.prove.doors.openapi import VOLUME
+from tests.prove.hostile_requests.conftest import log_of, send_raw
+from tests.prove.hostile_requests.openapi import VOLUME
 from tests.workspace.conftest import Workspace, task, wait_until
 
 JSON_ROUTES = ("/api/2.2/jobs/create", "/api/2.2/jobs/run-now", "/api/2.0/workspace/import", "/api/2.2/jobs/runs/get")
 
 
-def head(house: Workspace, method: str, path: str, *more: str) -> bytes:
+def head(workspace: Workspace, method: str, path: str, *more: str) -> bytes:
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
-        f"Authorization: Bearer {house.token}",
+        f"Authorization: Bearer {workspace.token}",
     ]
     return "\r\n".join([*lines, *more, "", ""]).encode()
 
 
-def memory(house: Workspace) -> int:
-    assert house.process
-    return int(psutil.Process(house.process.pid).memory_info().rss)
+def memory(workspace: Workspace) -> int:
+    assert workspace.process
+    return int(psutil.Process(workspace.process.pid).memory_info().rss)
 
 
 @pytest.mark.parametrize(
@@ -46,22 +46,22 @@ def memory(house: Workspace) -> int:
     ],
 )
 def test_what_is_announced_as_too_large_is_refused_unread(
-    house: Workspace, owner: requests.Session, method: str, path: str, most: int
+    workspace: Workspace, owner: requests.Session, method: str, path: str, most: int
 ) -> None:
-    owner.put(f"{house.host}/api/2.0/fs/directories{VOLUME}", timeout=5)
+    owner.put(f"{workspace.host}/api/2.0/fs/directories{VOLUME}", timeout=5)
     for announced in (most + 1, 2**62):
-        status, answer = knock(house, head(house, method, path, f"Content-Length: {announced}"))
+        status, answer = send_raw(workspace, head(workspace, method, path, f"Content-Length: {announced}"))
         assert status == 413
         assert f"larger than {most:,} bytes".encode() in answer
 
 
 @pytest.mark.parametrize("path", [*JSON_ROUTES[:3], "/login"])
-def test_what_turns_out_too_large_is_refused_on_the_way(house: Workspace, path: str) -> None:
+def test_what_turns_out_too_large_is_refused_on_the_way(workspace: Workspace, path: str) -> None:
     """In chunks, so that nothing is announced: sent for as long as the server takes it, up to 200 MiB."""
-    before, sent, chunk = memory(house), 0, b"%x\r\n" % MIB + b"a" * MIB + b"\r\n"
+    before, sent, chunk = memory(workspace), 0, b"%x\r\n" % MIB + b"a" * MIB + b"\r\n"
     answer = b""
-    with socket.create_connection(("127.0.0.1", house.port), timeout=10) as connection:
-        connection.sendall(head(house, "POST", path, "Transfer-Encoding: chunked"))
+    with socket.create_connection(("127.0.0.1", workspace.port), timeout=10) as connection:
+        connection.sendall(head(workspace, "POST", path, "Transfer-Encoding: chunked"))
         try:
             while sent < 200:
                 connection.sendall(chunk)
@@ -72,27 +72,27 @@ def test_what_turns_out_too_large_is_refused_on_the_way(house: Workspace, path: 
     most = JSON_LIMIT if path.startswith("/api/") else FORM_LIMIT
     assert sent <= most / MIB + 10, "the server continued to read"
     assert answer == b"" or int(answer.split()[1]) == 413
-    assert memory(house) - before < 100 * MIB
+    assert memory(workspace) - before < 100 * MIB
 
 
-def test_large_files_go_through_to_disk_and_not_through_memory(house: Workspace, owner: requests.Session) -> None:
-    before, size = memory(house), 300
+def test_large_files_go_through_to_disk_and_not_through_memory(workspace: Workspace, owner: requests.Session) -> None:
+    before, size = memory(workspace), 300
     highest = before
 
     def pieces() -> Iterator[bytes]:
         nonlocal highest
         for _ in range(size):
-            highest = max(highest, memory(house))
+            highest = max(highest, memory(workspace))
             yield b"x" * MIB
 
     for url in (f"/api/2.0/fs/files{VOLUME}/large.bin", "/api/2.0/workspace-files/import-file/Shared/large.bin"):
         answer = owner.request(
-            "PUT" if "fs" in url else "POST", house.host + url + "?overwrite=true", data=pieces(), timeout=60
+            "PUT" if "fs" in url else "POST", workspace.host + url + "?overwrite=true", data=pieces(), timeout=60
         )
         assert answer.status_code in (200, 204)
     stored = [
-        house.state / "volumes/spark_catalog/ops/files/large.bin",
-        house.state / "workspace/files/Shared/large.bin",
+        workspace.state / "volumes/spark_catalog/ops/files/large.bin",
+        workspace.state / "workspace/files/Shared/large.bin",
     ]
     for path in stored:
         assert path.stat().st_size == size * MIB
@@ -103,16 +103,16 @@ def test_large_files_go_through_to_disk_and_not_through_memory(house: Workspace,
 @pytest.mark.parametrize(
     "path", [f"/api/2.0/fs/files{VOLUME}/cut/x.csv", "/api/2.0/workspace-files/import-file/Shared/x"]
 )
-def test_an_upload_that_breaks_off_leaves_nothing(house: Workspace, path: str) -> None:
-    folders = [house.state / "volumes", house.state / "workspace/files"]
+def test_an_upload_that_breaks_off_leaves_nothing(workspace: Workspace, path: str) -> None:
+    folders = [workspace.state / "volumes", workspace.state / "workspace/files"]
 
     def files() -> list[str]:
         return sorted(str(found) for folder in folders for found in folder.rglob("*") if found.is_file())
 
     before = files()
-    with socket.create_connection(("127.0.0.1", house.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", workspace.port), timeout=10) as connection:
         method = "PUT" if "fs" in path else "POST"
-        connection.sendall(head(house, method, path, f"Content-Length: {MIB}") + b"x" * 1000)
+        connection.sendall(head(workspace, method, path, f"Content-Length: {MIB}") + b"x" * 1000)
         wait_until(lambda: len(files()) > len(before), 5)  # the draft
     wait_until(lambda: files() == before, 5)
 
@@ -135,16 +135,16 @@ BROKEN: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))
-def test_broken_bodies_are_refused(house: Workspace, kind: str) -> None:
+def test_broken_bodies_are_refused(workspace: Workspace, kind: str) -> None:
     body = BROKEN[kind]
     for path in (
         *("/api/2.2/jobs/create", "/api/2.2/jobs/run-now", "/api/2.2/jobs/reset", "/api/2.2/jobs/runs/cancel"),
         *("/api/2.0/workspace/import", "/api/2.0/workspace/mkdirs"),
     ):
-        status, answer = knock(house, head(house, "POST", path, f"Content-Length: {len(body)}") + body)
+        status, answer = send_raw(workspace, head(workspace, "POST", path, f"Content-Length: {len(body)}") + body)
         assert status == 400, (path, answer)
         assert b'"error_code"' in answer
-    assert "Traceback" not in log_of(house)
+    assert "Traceback" not in log_of(workspace)
 
 
 @pytest.mark.parametrize(
@@ -162,20 +162,20 @@ def test_broken_bodies_are_refused(house: Workspace, kind: str) -> None:
     ],
 )
 def test_arguments_of_the_wrong_kind_are_refused(
-    house: Workspace, owner: requests.Session, path: str, body: dict[str, Any]
+    workspace: Workspace, owner: requests.Session, path: str, body: dict[str, Any]
 ) -> None:
     if path.endswith("update"):
-        body = body | {"job_id": house.create(task("ok"), name="to update")}
-    answer = owner.request("GET" if path.endswith("list") else "POST", house.host + path, json=body, timeout=5)
+        body = body | {"job_id": workspace.create(task("ok"), name="to update")}
+    answer = owner.request("GET" if path.endswith("list") else "POST", workspace.host + path, json=body, timeout=5)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
 
 
 @pytest.mark.parametrize("wanted", ["//[", "/a//[", "//[::1"])
-def test_a_log_in_to_a_broken_address_leads_to_the_front_page(house: Workspace, wanted: str) -> None:
-    form = requests.get(f"{house.host}/login", params={"next": wanted}, timeout=5)
+def test_a_log_in_to_a_broken_address_leads_to_the_front_page(workspace: Workspace, wanted: str) -> None:
+    form = requests.get(f"{workspace.host}/login", params={"next": wanted}, timeout=5)
     assert form.status_code == 200
-    data = {"token": house.token, "next": wanted}
-    answer = requests.post(f"{house.host}/login", data=data, allow_redirects=False, timeout=5)
+    data = {"token": workspace.token, "next": wanted}
+    answer = requests.post(f"{workspace.host}/login", data=data, allow_redirects=False, timeout=5)
     assert answer.status_code == 303
     assert answer.headers["location"] in ("/", "/a//[")
 
@@ -195,22 +195,22 @@ BAD_HTTP: dict[str, Callable[[Workspace], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", sorted(BAD_HTTP))
-def test_bad_http_is_refused_and_others_are_served_on(house: Workspace, kind: str) -> None:
+def test_bad_http_is_refused_and_others_are_served_on(workspace: Workspace, kind: str) -> None:
     try:
-        status, _ = knock(house, BAD_HTTP[kind](house))
+        status, _ = send_raw(workspace, BAD_HTTP[kind](workspace))
     except (OSError, IndexError):  # it has hung up without a word
         status = 400
     assert 400 <= status < 500
-    assert requests.get(f"{house.host}/health", timeout=5).status_code == 200
+    assert requests.get(f"{workspace.host}/health", timeout=5).status_code == 200
 
 
-def test_a_client_that_says_nothing_holds_up_nobody(house: Workspace, owner: requests.Session) -> None:
-    silent = [socket.create_connection(("127.0.0.1", house.port), timeout=10) for _ in range(200)]
+def test_a_client_that_says_nothing_holds_up_nobody(workspace: Workspace, owner: requests.Session) -> None:
+    silent = [socket.create_connection(("127.0.0.1", workspace.port), timeout=10) for _ in range(200)]
     try:
         for number, connection in enumerate(silent):
-            connection.sendall(head(house, "POST", "/api/2.2/jobs/create", "Content-Length: 100")[: 20 + number])
+            connection.sendall(head(workspace, "POST", "/api/2.2/jobs/create", "Content-Length: 100")[: 20 + number])
         begun = time.monotonic()
-        assert owner.get(f"{house.host}/api/2.2/jobs/list", timeout=5).status_code == 200
+        assert owner.get(f"{workspace.host}/api/2.2/jobs/list", timeout=5).status_code == 200
         assert time.monotonic() - begun < 2
     finally:
         for connection in silent:

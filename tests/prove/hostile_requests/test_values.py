@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.prove.doors.openapi import VOLUME
+from tests.prove.hostile_requests.openapi import VOLUME
 from tests.workspace.conftest import Workspace, task
 
 SHELL = (
@@ -70,23 +70,23 @@ def arguments_of(log: str) -> list[str]:
     return arguments
 
 
-def test_parameters_reach_the_task_as_they_are(house: Workspace, owner: requests.Session) -> None:
+def test_parameters_reach_the_task_as_they_are(workspace: Workspace, owner: requests.Session) -> None:
     names = [f"p{number}" for number in range(len(TEXTS))]
     parameters = [{"name": name, "default": ""} for name in names]
-    job = house.create(
+    job = workspace.create(
         task("ok", *(f"{{{{job.parameters.{name}}}}}" for name in names)), name="values", parameters=parameters
     )
-    jobs = house.call("GET", "/api/2.2/jobs/list")
-    run = house.wait(house.run(job, job_parameters=dict(zip(names, TEXTS, strict=True))))
+    jobs = workspace.call("GET", "/api/2.2/jobs/list")
+    run = workspace.wait(workspace.run(job, job_parameters=dict(zip(names, TEXTS, strict=True))))
     assert run["state"]["result_state"] == "SUCCESS"
     assert {item["name"]: item["value"] for item in run["job_parameters"]} == dict(zip(names, TEXTS, strict=True))
-    folder = house.task_folder(run["run_id"])
-    output = house.call("GET", "/api/2.2/jobs/runs/get-output", query={"run_id": run["tasks"][0]["run_id"]})
+    folder = workspace.task_folder(run["run_id"])
+    output = workspace.call("GET", "/api/2.2/jobs/runs/get-output", query={"run_id": run["tasks"][0]["run_id"]})
     arguments = arguments_of(output["logs"])
     assert arguments == list(TEXTS)
     assert {path.name for path in folder.iterdir()} == {"log.txt"}
-    assert not list(house.state.rglob("x"))
-    assert house.call("GET", "/api/2.2/jobs/list") == jobs
+    assert not list(workspace.state.rglob("x"))
+    assert workspace.call("GET", "/api/2.2/jobs/list") == jobs
     page = owner.get(run["run_page_url"], timeout=5).text
     assert Active(page).found == []
     for text in HTML:
@@ -95,9 +95,9 @@ def test_parameters_reach_the_task_as_they_are(house: Workspace, owner: requests
 
 
 @pytest.mark.parametrize("value", ["a\x00b", "x" * 200_000])
-def test_what_no_process_can_be_given_fails_with_the_reason(house: Workspace, value: str) -> None:
-    job = house.create(task("ok", "{{job.parameters.p}}"), parameters=[{"name": "p", "default": ""}])
-    run = house.wait(house.run(job, job_parameters={"p": value}))
+def test_what_no_process_can_be_given_fails_with_the_reason(workspace: Workspace, value: str) -> None:
+    job = workspace.create(task("ok", "{{job.parameters.p}}"), parameters=[{"name": "p", "default": ""}])
+    run = workspace.wait(workspace.run(job, job_parameters={"p": value}))
     assert run["state"]["result_state"] == "FAILED"
     task_run = run["tasks"][0]
     assert "could not run the task" in task_run["state"]["state_message"]
@@ -105,36 +105,38 @@ def test_what_no_process_can_be_given_fails_with_the_reason(house: Workspace, va
 
 
 @pytest.mark.parametrize("name", [*SHELL[:4], *SQL, *HTML, "x" * 5000])
-def test_job_names_are_looked_up_and_shown_as_they_are(house: Workspace, owner: requests.Session, name: str) -> None:
-    before = house.call("GET", "/api/2.2/jobs/list", query={"limit": 100})["jobs"]
-    job = house.create(task("fail"), name=name, tags={name[:100]: name}, description=name)
-    found = house.call("GET", "/api/2.2/jobs/list", query={"name": name})["jobs"]
+def test_job_names_are_looked_up_and_shown_as_they_are(
+    workspace: Workspace, owner: requests.Session, name: str
+) -> None:
+    before = workspace.call("GET", "/api/2.2/jobs/list", query={"limit": 100})["jobs"]
+    job = workspace.create(task("fail"), name=name, tags={name[:100]: name}, description=name)
+    found = workspace.call("GET", "/api/2.2/jobs/list", query={"name": name})["jobs"]
     assert [item["job_id"] for item in found] == [job]
-    run = house.run(job, idempotency_token=name[:64])
-    assert house.run(job, idempotency_token=name[:64]) == run
-    url = house.wait(run)["run_page_url"]
-    for page in (house.host, f"{house.host}/jobs/{job}", url):
+    run = workspace.run(job, idempotency_token=name[:64])
+    assert workspace.run(job, idempotency_token=name[:64]) == run
+    url = workspace.wait(run)["run_page_url"]
+    for page in (workspace.host, f"{workspace.host}/jobs/{job}", url):
         answer = owner.get(page, timeout=5)
         assert answer.status_code == 200
         assert Active(answer.text).found == []
         assert name in unescape(answer.text)
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
-    house.call("POST", "/api/2.2/jobs/delete", {"job_id": job})
-    assert house.call("GET", "/api/2.2/jobs/list", query={"limit": 100})["jobs"] == before
+    workspace.call("POST", "/api/2.2/jobs/delete", {"job_id": job})
+    assert workspace.call("GET", "/api/2.2/jobs/list", query={"limit": 100})["jobs"] == before
 
 
 @pytest.mark.parametrize("root", ["a\x00b", "/" + "x" * 5000, "<b>", "/etc", "{}/../../secrets", "{}/loop-of-results"])
 def test_a_run_page_stands_whatever_the_results_folder_is_called(
-    house: Workspace, owner: requests.Session, root: str
+    workspace: Workspace, owner: requests.Session, root: str
 ) -> None:
-    volume = house.state / "volumes/spark_catalog/ops/files"
+    volume = workspace.state / "volumes/spark_catalog/ops/files"
     volume.mkdir(parents=True, exist_ok=True)
     loop = volume / "loop-of-results"
     if not loop.is_symlink():
         loop.symlink_to(loop)
-    job = house.create(task("ok"), parameters=[{"name": "ops_root", "default": root.format(volume)}])
-    run = house.wait(house.run(job))
+    job = workspace.create(task("ok"), parameters=[{"name": "ops_root", "default": root.format(volume)}])
+    run = workspace.wait(workspace.run(job))
     answer = owner.get(run["run_page_url"], timeout=5)
     assert answer.status_code == 200
     assert 'class="results"' not in answer.text
@@ -144,17 +146,17 @@ def test_a_run_page_stands_whatever_the_results_folder_is_called(
     "name", ["<script>alert(1)<script>.json", "a\"onmouseover='x'.html", "%3Cscript%3E.csv", "a?b#c.txt"]
 )
 def test_file_names_with_html_are_shown_as_text_and_lead_to_the_file(
-    house: Workspace, owner: requests.Session, name: str
+    workspace: Workspace, owner: requests.Session, name: str
 ) -> None:
-    folder = house.state / "volumes/spark_catalog/ops/files/named"
+    folder = workspace.state / "volumes/spark_catalog/ops/files/named"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("<script>alert('content')</script>")
-    address = f"{house.host}/explore/data/volumes{VOLUME.removeprefix('/Volumes')}/named"
+    address = f"{workspace.host}/explore/data/volumes{VOLUME.removeprefix('/Volumes')}/named"
     page = owner.get(address, timeout=5)
     assert Active(page.text).found == []
     assert name in unescape(page.text)
     (link,) = [unescape(link) for link in re.findall(r'href="([^"]*)"', page.text) if link.count("/") == 8]
-    answer = owner.get(house.host + link, timeout=5)
+    answer = owner.get(workspace.host + link, timeout=5)
     assert answer.text == "<script>alert('content')</script>"
     policy = answer.headers["Content-Security-Policy"]
     assert "script-src 'none'" in policy
@@ -164,7 +166,7 @@ def test_file_names_with_html_are_shown_as_text_and_lead_to_the_file(
     (folder / name).unlink()
 
 
-def test_data_docs_show_html_in_data_as_text(house: Workspace, owner: requests.Session, tmp_path: Path) -> None:
+def test_data_docs_show_html_in_data_as_text(workspace: Workspace, owner: requests.Session, tmp_path: Path) -> None:
     """The page that an audit makes of nasty samples, as the workspace serves it."""
     from spark_jobs.quality.checkpoint import AuditResult, Outcome
     from spark_jobs.quality.data_docs import render_data_docs
@@ -180,10 +182,10 @@ def test_data_docs_show_html_in_data_as_text(house: Workspace, owner: requests.S
         "bronze", Statistics(1, 0, 1, 0), found, (), dict.fromkeys(HTML, HTML[1]), (Outcome(file, rule, False, 1),)
     )
     page = render_data_docs(audit, tmp_path / "docs", HTML[0])
-    target = house.state / "volumes/spark_catalog/ops/files/data_docs/index.html"
+    target = workspace.state / "volumes/spark_catalog/ops/files/data_docs/index.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(page.read_bytes())
-    link = f"{house.host}/explore/data/volumes{VOLUME.removeprefix('/Volumes')}/data_docs/index.html"
+    link = f"{workspace.host}/explore/data/volumes{VOLUME.removeprefix('/Volumes')}/data_docs/index.html"
     answer = owner.get(link, timeout=5)
     assert Active(answer.text).found == []
     assert unescape(answer.text).count("<script>alert(1)</script>") >= 3

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.prove.doors.conftest import knock
-from tests.prove.doors.openapi import VOLUME
-from tests.prove.doors.test_strangers import cookie_of
+from tests.prove.hostile_requests.conftest import send_raw
+from tests.prove.hostile_requests.openapi import VOLUME
+from tests.prove.hostile_requests.test_strangers import cookie_of
 from tests.workspace.conftest import Workspace, task
 
 UP = ("..", "%2e%2e", "%2E.", "..%2f", "%252e%252e", "..%5c", "%c0%ae%c0%ae", "..%00", "%ef%bc%8e%ef%bc%8e", "....//")
@@ -48,16 +48,18 @@ def tree(folder: Path) -> dict[str, float]:
     }
 
 
-def test_no_spelling_leads_out(house: Workspace) -> None:
-    volume = house.state / "volumes/spark_catalog/ops/files"
+def test_no_spelling_leads_out(workspace: Workspace) -> None:
+    volume = workspace.state / "volumes/spark_catalog/ops/files"
     volume.mkdir(parents=True, exist_ok=True)
-    for name, goal in (("out", house.state / "secrets"), ("loop", volume / "loop")):
+    for name, goal in (("out", workspace.state / "secrets"), ("loop", volume / "loop")):
         if not (volume / name).is_symlink():
             (volume / name).symlink_to(goal)
-    before = tree(house.state)
-    headers = f"Host: localhost\r\nConnection: close\r\nContent-Length: 3\r\nAuthorization: Bearer {house.token}\r\n"
-    headers += f"Cookie: lakehouse_workspace={cookie_of(house.token)}\r\n"
-    secret = house.token.encode()
+    before = tree(workspace.state)
+    headers = (
+        f"Host: localhost\r\nConnection: close\r\nContent-Length: 3\r\nAuthorization: Bearer {workspace.token}\r\n"
+    )
+    headers += f"Cookie: lakehouse_workspace={cookie_of(workspace.token)}\r\n"
+    secret = workspace.token.encode()
     starts = ("", "/Volumes", VOLUME, "/Workspace", "/Shared")
     wanted = [
         f"{start}/{'/'.join([up] * steps)}/secrets/workspace_token"
@@ -66,30 +68,30 @@ def test_no_spelling_leads_out(house: Workspace) -> None:
     wanted += [f"{VOLUME}/out/workspace_token", f"{VOLUME}/loop/x", f"{VOLUME}/out", "//etc/passwd", "/%2fetc%2fpasswd"]
     statuses = []
     for (method, route), path in itertools.product(ROUTES, wanted):
-        status, answer = knock(house, f"{method} {route.format(path)} HTTP/1.1\r\n{headers}\r\nabc".encode())
+        status, answer = send_raw(workspace, f"{method} {route.format(path)} HTTP/1.1\r\n{headers}\r\nabc".encode())
         statuses.append(status)
         assert status < 500, (method, route, path)
         assert secret not in answer, (method, route, path)
         assert b"root:" not in answer, (method, route, path)
-    assert house.token.encode() == secret
-    assert tree(house.state) == before
+    assert workspace.token.encode() == secret
+    assert tree(workspace.state) == before
     print(f"\ndoors: {len(statuses)} paths that lead out, {sum(s >= 400 for s in statuses)} refused, the others inside")
 
 
-def test_a_wheel_writes_nothing_outside_of_its_folder(house: Workspace, tmp_path: Path) -> None:
+def test_a_wheel_writes_nothing_outside_of_its_folder(workspace: Workspace, tmp_path: Path) -> None:
     import zipfile
 
     wheel = tmp_path / "bad-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name in ("../../out.py", "/tmp/doors-out.py", "..\\out.py", "bad.py"):
+        for name in ("../../out.py", "/tmp/hostile-out.py", "..\\out.py", "bad.py"):
             archive.writestr(name, "x = 1")
-    remote = house.upload(wheel, "/Workspace/Shared/bad-1.0-py3-none-any.whl")
-    before = tree(house.state)
-    house.create(task("ok"), wheel=remote)
-    new = set(tree(house.state)) - set(before)
+    remote = workspace.upload(wheel, "/Workspace/Shared/bad-1.0-py3-none-any.whl")
+    before = tree(workspace.state)
+    workspace.create(task("ok"), wheel=remote)
+    new = set(tree(workspace.state)) - set(before)
     assert new
-    assert all(Path(path).is_relative_to(house.state / "workspace" / "wheels") for path in new)
-    assert not Path("/tmp/doors-out.py").exists()
+    assert all(Path(path).is_relative_to(workspace.state / "workspace" / "wheels") for path in new)
+    assert not Path("/tmp/hostile-out.py").exists()
 
 
 def damaged(wheel: bytes) -> dict[str, bytes]:
@@ -112,21 +114,23 @@ def damaged(wheel: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["nothing", "no zip", "cut", "a bit off", "encrypted", "unknown compression"])
 def test_a_damaged_wheel_is_refused_and_leaves_nothing(
-    house: Workspace, owner: requests.Session, kind: str, tmp_path: Path
+    workspace: Workspace, owner: requests.Session, kind: str, tmp_path: Path
 ) -> None:
-    whole = (house.state / "workspace/files/Shared/tiny-1.0-py3-none-any.whl").read_bytes()
+    whole = (workspace.state / "workspace/files/Shared/tiny-1.0-py3-none-any.whl").read_bytes()
     wheel = tmp_path / "damaged-1.0-py3-none-any.whl"
     wheel.write_bytes(damaged(whole)[kind])
-    remote = house.upload(wheel, "/Workspace/Shared/damaged-1.0-py3-none-any.whl")
-    before = sorted((house.state / "workspace/wheels").glob("*"))
-    answer = owner.post(f"{house.host}/api/2.2/jobs/create", json=house.settings(task("ok"), wheel=remote), timeout=5)
+    remote = workspace.upload(wheel, "/Workspace/Shared/damaged-1.0-py3-none-any.whl")
+    before = sorted((workspace.state / "workspace/wheels").glob("*"))
+    answer = owner.post(
+        f"{workspace.host}/api/2.2/jobs/create", json=workspace.settings(task("ok"), wheel=remote), timeout=5
+    )
     assert answer.status_code == 400
     assert "damaged-1.0-py3-none-any.whl is not a wheel" in answer.json()["message"]
-    assert sorted((house.state / "workspace/wheels").glob("*")) == before
+    assert sorted((workspace.state / "workspace/wheels").glob("*")) == before
 
 
-def test_odd_files_on_a_volume_break_no_listing(house: Workspace, owner: requests.Session) -> None:
-    folder = house.state / "volumes/spark_catalog/ops/files/odd"
+def test_odd_files_on_a_volume_break_no_listing(workspace: Workspace, owner: requests.Session) -> None:
+    folder = workspace.state / "volumes/spark_catalog/ops/files/odd"
     folder.mkdir(parents=True, exist_ok=True)
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.csv")).write_text("x")  # a name in latin-1
     (folder / "<img src=x onerror=alert(1)>").write_text("x")
@@ -136,16 +140,16 @@ def test_odd_files_on_a_volume_break_no_listing(house: Workspace, owner: request
             (folder / name).symlink_to(goal)
     if not (folder / "pipe").exists():
         os.mkfifo(folder / "pipe")
-    listed = owner.get(f"{house.host}/api/2.0/fs/directories{VOLUME}/odd", timeout=5)
+    listed = owner.get(f"{workspace.host}/api/2.0/fs/directories{VOLUME}/odd", timeout=5)
     assert listed.status_code == 200
     names = {entry["name"] for entry in listed.json()["contents"]}
     assert names == {"caf�.csv", "<img src=x onerror=alert(1)>", "a\nb", "loop", "nowhere", "out", "pipe"}
-    page = owner.get(f"{house.host}/explore/data/volumes{VOLUME.removeprefix('/Volumes')}/odd", timeout=5)
+    page = owner.get(f"{workspace.host}/explore/data/volumes{VOLUME.removeprefix('/Volumes')}/odd", timeout=5)
     assert page.status_code == 200
     assert "<img" not in page.text
     assert "&lt;img src=x" in page.text
     for name in ("pipe", "out", "out/passwd", "loop", "nowhere"):
         for route in (f"/api/2.0/fs/files{VOLUME}", f"/explore/data/volumes{VOLUME.removeprefix('/Volumes')}"):
-            answer = owner.get(f"{house.host}{route}/odd/{name}", timeout=5)
+            answer = owner.get(f"{workspace.host}{route}/odd/{name}", timeout=5)
             assert answer.status_code in (400, 403, 404), (route, name)
             assert "root:" not in answer.text

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.prove.doors.conftest import knock
-from tests.prove.doors.openapi import VOLUME, WORKING, arguments
+from tests.prove.hostile_requests.conftest import send_raw
+from tests.prove.hostile_requests.openapi import VOLUME, WORKING, arguments
 from tests.workspace.conftest import Workspace, task
 
 OPEN = {"GET /health", "GET /.well-known/databricks-config", "GET /login", "POST /login", "GET /assets/{name}"}
@@ -20,20 +20,20 @@ SECRET = "a-secret-of-this-machine"
 
 
 @pytest.fixture(scope="module")
-def keys(house: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Keys that fit something, but not this door."""
+def keys(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Keys that fit something, but not this workspace."""
     other = Workspace(tmp_path_factory.mktemp("other") / "state")
     other.start()
     other.stop()
-    (house.state / "secrets" / "email_secret").write_text(SECRET)
+    (workspace.state / "secrets" / "email_secret").write_text(SECRET)
     return {
         "none": "",
-        "wrong": "0" * len(house.token),
+        "wrong": "0" * len(workspace.token),
         "of another user's workspace": other.token,
         "another secret of this workspace": SECRET,
-        "the beginning of the token": house.token[:-1],
-        "the token and more": house.token + "0",
-        "the cookie as a token": cookie_of(house.token),
+        "the beginning of the token": workspace.token[:-1],
+        "the token and more": workspace.token + "0",
+        "the cookie as a token": cookie_of(workspace.token),
     }
 
 
@@ -43,25 +43,25 @@ def cookie_of(token: str) -> str:
 
 
 @pytest.fixture
-def untouched(house: Workspace) -> Iterator[None]:
+def untouched(workspace: Workspace) -> Iterator[None]:
     """Nothing came of it: no job, no run, no file."""
 
     def all_there_is() -> list[object]:
-        jobs, runs = (house.call("GET", f"/api/2.2/jobs/{kind}") for kind in ("list", "runs/list"))
+        jobs, runs = (workspace.call("GET", f"/api/2.2/jobs/{kind}") for kind in ("list", "runs/list"))
         return [
             jobs,
             runs,
-            *sorted(house.state.glob("volumes/**/*")),
-            *sorted(house.state.glob("workspace/files/**/*")),
+            *sorted(workspace.state.glob("volumes/**/*")),
+            *sorted(workspace.state.glob("workspace/files/**/*")),
         ]
 
-    house.call("PUT", f"/api/2.0/fs/directories{VOLUME}/kept")
+    workspace.call("PUT", f"/api/2.0/fs/directories{VOLUME}/kept")
     before = all_there_is()
     yield
     assert all_there_is() == before
 
 
-def test_every_route_is_shut_for_strangers(house: Workspace, keys: dict[str, str], untouched: None) -> None:
+def test_every_route_is_shut_for_strangers(workspace: Workspace, keys: dict[str, str], untouched: None) -> None:
     asked = 0
     for operation in SHUT:
         method, path = operation.split()
@@ -71,11 +71,11 @@ def test_every_route_is_shut_for_strangers(house: Workspace, keys: dict[str, str
             if name == "none":
                 headers = {}
             if path.startswith("/api/"):
-                headers["Cookie"] = f"lakehouse_workspace={cookie_of(house.token)}"  # opens pages, and nothing else
+                headers["Cookie"] = f"lakehouse_workspace={cookie_of(workspace.token)}"  # opens pages, and nothing else
             else:
-                headers["Authorization"] = f"Bearer {house.token}"  # for programs, not for pages
+                headers["Authorization"] = f"Bearer {workspace.token}"  # for programs, not for pages
             answer = requests.request(
-                method, house.host + place, headers=headers, json=WORKING, allow_redirects=False, timeout=5
+                method, workspace.host + place, headers=headers, json=WORKING, allow_redirects=False, timeout=5
             )
             asked += 1
             if path.startswith("/api/"):
@@ -83,7 +83,7 @@ def test_every_route_is_shut_for_strangers(house: Workspace, keys: dict[str, str
             else:
                 assert answer.headers["location"].startswith("/login?"), (operation, name)
             assert SECRET not in answer.text
-            assert house.token not in answer.text
+            assert workspace.token not in answer.text
     print(f"\ndoors: {asked} requests by strangers to {len(SHUT)} operations, all refused")
 
 
@@ -93,22 +93,22 @@ def test_every_route_is_shut_for_strangers(house: Workspace, keys: dict[str, str
 @pytest.mark.parametrize(
     "path", ["/api/2.2/jobs/list", "/%61pi/2.2/jobs/list", "http://x/api/2.2/jobs/list", "/health"]
 )
-def test_a_host_name_with_something_behind_it_opens_nothing(house: Workspace, host: str, path: str) -> None:
-    status, answer = knock(house, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+def test_a_host_name_with_something_behind_it_opens_nothing(workspace: Workspace, host: str, path: str) -> None:
+    status, answer = send_raw(workspace, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     assert status == 403
     assert b"answers to 127.0.0.1 and localhost only" in answer
 
 
-def test_only_the_owner_can_read_what_is_stored(house: Workspace) -> None:
-    """Another user of the machine finds the door shut on disk, too."""
-    run = house.wait(house.run(house.create(task("ok"), name="stored")))
-    house.call("PUT", f"/api/2.0/fs/directories{VOLUME}/new/folder")
-    house.call("PUT", f"/api/2.0/fs/files{VOLUME}/new/file?overwrite=true")
-    (house.state / "secrets" / "email_secret").chmod(0o600)  # which these tests have written
-    new = house.state / "volumes/spark_catalog/ops/files/new"  # elsewhere on the volumes the tests have written
-    folders = (house.state / "workspace", house.state / "secrets", new)
+def test_only_the_owner_can_read_what_is_stored(workspace: Workspace) -> None:
+    """Another user of the machine can read nothing on disk either."""
+    run = workspace.wait(workspace.run(workspace.create(task("ok"), name="stored")))
+    workspace.call("PUT", f"/api/2.0/fs/directories{VOLUME}/new/folder")
+    workspace.call("PUT", f"/api/2.0/fs/files{VOLUME}/new/file?overwrite=true")
+    (workspace.state / "secrets" / "email_secret").chmod(0o600)  # which these tests have written
+    new = workspace.state / "volumes/spark_catalog/ops/files/new"  # elsewhere on the volumes the tests have written
+    folders = (workspace.state / "workspace", workspace.state / "secrets", new)
     stored = [*folders, *(path for folder in folders for path in folder.rglob("*"))]
     assert {"folder", "file", "workspace_token", "workspace.sqlite", "log.txt"} <= {path.name for path in stored}
     assert run["state"]["result_state"] == "SUCCESS"
-    for path in (house.state, *stored):
+    for path in (workspace.state, *stored):
         assert path.stat().st_mode & 0o077 == 0, path
