@@ -37,7 +37,7 @@ from laptop.airflow_client import AirflowClient
 from laptop.demo import reset
 from laptop.fill_landing import replay
 from laptop.follow import RunResult, progress
-from laptop.landing_interval import landed_span
+from laptop.landing_interval import landed_interval
 from laptop.laptop_state import CATALOG, LaptopState
 from laptop.run import run_interval
 from laptop.service_processes import clean_environment
@@ -64,13 +64,13 @@ class DayBench:
 
     def land(self) -> date:
         """Land one more day, with the files of the last one, and return it."""
-        day = landed_span(self.state.landing)[1].date()
+        day = landed_interval(self.state.landing)[1].date()
         deliver_again(self.state.landing, day)
         return day
 
     def load(self) -> float:
         """Run everything that has landed, and return the seconds."""
-        result = run_interval(self.state, *landed_span(self.state.landing), "make bench, everything")
+        result = run_interval(self.state, *landed_interval(self.state.landing), "make bench, everything")
         if not result.succeeded:
             raise UserError(
                 f"the first load failed, so there is nothing to measure; the logs are in {self.state.logs}."

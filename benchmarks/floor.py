@@ -25,14 +25,14 @@ from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
 from spark_jobs.layers.gold.customers360 import ATTRIBUTES, MEASURES, customer_measures, scored_customers
-from spark_jobs.layers.gold.orders_enriched import changed_spans, orders_enriched, within_spans
+from spark_jobs.layers.gold.orders_enriched import changed_periods, orders_enriched, placed_within
 from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, updated_totals
 from spark_jobs.layers.gold.products360 import judged_products, recent_units
 from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS, Dimension
 from spark_jobs.layers.silver.orders import orders
 from spark_jobs.quality.checkpoint import run_checkpoint
-from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit
+from spark_jobs.quality.inputs import GoldAudit, OrderDifferences, SilverAudit
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.secret_store import secret
@@ -209,7 +209,7 @@ class Floor:
             _by_short_name(overlays),
             judged=lambda: judged.keys,
             changed=lambda: judged.keys,
-            moved=lambda: MovedOrders.between(before, upstream["orders"], judged.keys, customers),
+            differences=lambda: OrderDifferences.between(before, upstream["orders"], judged.keys, customers),
         )
         self._judge("gold", audit.inputs(incremental=True))
         self._merge("gold.orders_enriched", enriched.staged.frame)
@@ -223,28 +223,29 @@ class Floor:
             changed = silver[one.spec.name]
             theirs = changed.staged.distinct(one.spec.key).frame
             old = changed.published.join(F.broadcast(theirs), one.spec.key, "left_semi")
-            spans = fetch(changed_spans(old, changed.upserts(), one.spec))
-            found.append(within_spans(sold, spans, one.spec).select("order_item_id"))
+            periods = fetch(changed_periods(old, changed.upserts(), one.spec))
+            found.append(placed_within(sold, periods, one.spec).select("order_item_id"))
         return fetch(reduce(DataFrame.unionByName, found).distinct())
 
     def _customers(
         self, enriched: Changes, upstream: dict[str, DataFrame], changed: Relation, published: DataFrame, as_of: date
     ) -> DataFrame:
-        affected = enriched.changed_values("customer_id").union(changed).distinct("customer_id").frame
+        changed_customers = enriched.changed_values("customer_id").union(changed).distinct("customer_id").frame
         theirs = (
-            rows.join(F.broadcast(affected), "customer_id", "left_semi")
+            rows.join(F.broadcast(changed_customers), "customer_id", "left_semi")
             for rows in (upstream["orders"], upstream[CUSTOMERS.spec.short_name])
         )
         derived = local_relation(customer_measures(*theirs))
-        kept = published.select(*ATTRIBUTES, *MEASURES).join(F.broadcast(affected), "customer_id", "left_anti")
+        kept = published.select(*ATTRIBUTES, *MEASURES).join(F.broadcast(changed_customers), "customer_id", "left_anti")
         return scored_customers(kept.unionByName(derived), as_of)
 
     def _totals(self, enriched: Changes, published: DataFrame) -> DataFrame:
-        moved = KeyFilter.of(enriched.changed_values("order_id"), "order_id")
+        changed_orders = KeyFilter.of(enriched.changed_values("order_id"), "order_id")
         before, after = (
-            local_relation(moved.rows(rows).select(*ITEM_COLUMNS)) for rows in (enriched.published, enriched.rows())
+            local_relation(changed_orders.rows(rows).select(*ITEM_COLUMNS))
+            for rows in (enriched.published, enriched.rows())
         )
-        others = enriched.published.join(F.broadcast(moved.keys.frame), "order_id", "left_anti")
+        others = enriched.published.join(F.broadcast(changed_orders.keys.frame), "order_id", "left_anti")
         return updated_totals(published, before, after, others)
 
     def _judge(self, layer: str, inputs: Mapping[str, Input], parameters: Mapping[str, Any] | None = None) -> None:

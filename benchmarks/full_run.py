@@ -15,7 +15,7 @@ from benchmarks.resources import ResourceMonitor, peaks
 from benchmarks.task_times import measure, table, total
 from laptop.demo import reset
 from laptop.fill_landing import replay
-from laptop.landing_interval import landed_span
+from laptop.landing_interval import landed_interval
 from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
 from laptop.services import down, up
@@ -32,7 +32,7 @@ def bench_full_run(main_state: LaptopState, data: Path) -> dict[str, Any]:
     try:
         replay(state, data, state.landing)
         up(state)
-        start, end = landed_span(state.landing)
+        start, end = landed_interval(state.landing)
         for name in ("full run", "one-day run"):
             with ResourceMonitor(state) as monitor:
                 result = run_interval(state, start, end, f"make bench, {name}")

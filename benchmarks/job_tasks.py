@@ -126,7 +126,7 @@ def calls_table(calls: SparkCalls) -> Table:
 def main() -> int:
     from benchmarks.full_run import deliver_again
     from laptop.fill_landing import feed, replay
-    from laptop.landing_interval import landed_span
+    from laptop.landing_interval import landed_interval
     from laptop.sources import dataco_file
     from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
     from machine.java import find_java_home
@@ -152,10 +152,10 @@ def main() -> int:
                 replay(state, dataco_file(), state.landing)
             else:
                 feed(state, state.landing, "2018-01-01", "30", {})
-            start, end = (moment.date() for moment in landed_span(state.landing))
+            start, end = (moment.date() for moment in landed_interval(state.landing))
             console.print(table("everything", JobTasks(state, server.remote, SparkCalls()).run(start, end)))
         for title in ("one more day (warm-up)", "one more day"):
-            day = landed_span(state.landing)[1].date()
+            day = landed_interval(state.landing)[1].date()
             deliver_again(state.landing, day)
             calls = SparkCalls()
             tasks = JobTasks(state, server.remote, calls).run(day, day + timedelta(days=1))

@@ -23,7 +23,7 @@ from benchmarks.full_run import deliver_again
 from benchmarks.hardware import hardware
 from laptop.demo import reset
 from laptop.fill_landing import replay
-from laptop.landing_interval import landed_span
+from laptop.landing_interval import landed_interval
 from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
 from laptop.service_processes import recorded_services
@@ -61,7 +61,7 @@ def bench_many_days(main_state: LaptopState, data: Path, days: int) -> dict[str,
     try:
         replay(state, data, state.landing)
         up(state)
-        start, end = landed_span(state.landing)
+        start, end = landed_interval(state.landing)
         for number in range(days + 1):
             result = run_interval(state, start, end, f"make bench, day {number} of {days}")
             if not result.succeeded:

@@ -348,7 +348,7 @@ def _line_dates(record: bytes, positions: tuple[int | None, ...], width: int) ->
 
 
 def _is_repeated(data: Path, line: bytes, number: int, names: list[str], date_column: str, encoding: str) -> bool:
-    """Tell whether a line is the header again. Raises ReplayRefused for a header with other columns."""
+    """Return whether a line is the header again. Raises ReplayRefused for a header with other columns."""
     position, others = _position(line, date_column, encoding)
     if position is None:
         return False

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 
 from include.failures import FileMissing, IntervalRefused, LandingIncomplete
-from include.intervals import days, landing_dates, spans
+from include.intervals import date_ranges, days, landing_dates
 from include.landing_names import Entry, folder_name, near_misses, why_not_landed
 from include.settings import SETTINGS, Settings
 from include.workspace import Workspace
@@ -37,15 +37,15 @@ class CheckLanding(BaseOperator):
         """Return the first landing date, the date after the last one, and how many dates there are and have landed."""
         first, after = landing_dates(context["dag_run"])
         expected = days(first, after)
-        self.log.info("Landing dates of this run: %s (%d).", spans(expected), len(expected))
+        self.log.info("Landing dates of this run: %s (%d).", date_ranges(expected), len(expected))
         root = self.settings.landing_volume
         workspace = Workspace(self.settings, "CheckLanding")
         try:
             entries = workspace.entries(root)
         except FileMissing as error:
             raise LandingIncomplete(
-                f"The landing folder {root} does not exist, so none of {spans(expected)} has landed. Create it by "
-                "delivering a first date, as <landing>/dt=YYYY-MM-DD/*.csv."
+                f"The landing folder {root} does not exist, so none of {date_ranges(expected)} has landed. Create it "
+                "by delivering a first date, as <landing>/dt=YYYY-MM-DD/*.csv."
             ) from error
         missing = _missing(workspace, root, {str(e["name"]) for e in entries if e.get("is_directory")}, expected)
         if missing:
@@ -53,7 +53,7 @@ class CheckLanding(BaseOperator):
             if not self.settings.allow_missing_dates or len(missing) == len(expected):
                 given_up = datetime.now(UTC) + self.settings.landing_retries * self.settings.landing_retry_delay
                 if ahead := [day for day in missing if datetime.combine(day, time(), UTC) > given_up]:
-                    raise IntervalRefused(f"{message} {spans(ahead)} lies ahead: run it when it has landed.")
+                    raise IntervalRefused(f"{message} {date_ranges(ahead)} lies ahead: run it when it has landed.")
                 raise LandingIncomplete(
                     f"{message} Deliver them (for a day without orders a file with a header only), or tolerate missing "
                     "dates with LAKEHOUSE_ALLOW_MISSING_DATES=true."
@@ -91,8 +91,8 @@ def _sentence(root: str, missing: dict[date, str], expected: int, names: list[st
         by_reason.setdefault(reason, []).append(day)
     parts = [f"{len(missing)} of {expected} landing dates have not landed in {root}."]
     if without := by_reason.pop(NO_FOLDER, None):
-        parts.append(f"There is no folder dt=YYYY-MM-DD for {spans(without)}.")
-    parts += [f"{spans(dates)}: {reason}." for reason, dates in by_reason.items()]
+        parts.append(f"There is no folder dt=YYYY-MM-DD for {date_ranges(without)}.")
+    parts += [f"{date_ranges(dates)}: {reason}." for reason, dates in by_reason.items()]
     if seen := near_misses(names, missing):
         parts.append(f"In the landing folder, {'; '.join(seen)}.")
     return " ".join(parts)

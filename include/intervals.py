@@ -72,8 +72,8 @@ def days(first: date, after: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((after - first).days)]
 
 
-def spans(dates: Iterable[date], at_most: int = 20) -> str:
-    """Describe dates for people: consecutive dates as one span, at most `at_most` spans."""
+def date_ranges(dates: Iterable[date], at_most: int = 20) -> str:
+    """Describe dates for people: consecutive dates as one range, at most `at_most` ranges."""
     found: list[list[date]] = []
     for day in sorted(set(dates)):
         if found and day - found[-1][1] == timedelta(days=1):
@@ -82,5 +82,5 @@ def spans(dates: Iterable[date], at_most: int = 20) -> str:
             found.append([day, day])
     shown = [a.isoformat() if a == b else f"{a.isoformat()} to {b.isoformat()}" for a, b in found[:at_most]]
     if len(found) > at_most:
-        shown.append(f"and {len(found) - at_most} more spans up to {found[-1][1].isoformat()}")
+        shown.append(f"and {len(found) - at_most} more ranges up to {found[-1][1].isoformat()}")
     return ", ".join(shown)

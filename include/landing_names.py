@@ -45,17 +45,17 @@ def folder_name(landing_date: date) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether an entry is not for the landing: what begins with `.` or `_`."""
+    """Return whether an entry is not for the landing: what begins with `.` or `_`."""
     return name.startswith((".", "_"))
 
 
 def is_unfinished(name: str) -> bool:
-    """Tell whether an entry is named as programs name files that they are writing, or keep for themselves."""
+    """Return whether an entry is named as programs name files that they are writing, or keep for themselves."""
     return _UNFINISHED.fullmatch(name) is not None or (is_hidden(name) and ".csv" in name.lower())
 
 
 def is_ignored(name: str) -> bool:
-    """Tell whether an entry of a landing folder is no order file, and no reason to refuse the folder either."""
+    """Return whether an entry of a landing folder is no order file, and no reason to refuse the folder either."""
     return is_hidden(name) or is_unfinished(name)
 
 

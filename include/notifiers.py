@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier
 
 from include.failures import IntervalRefused
-from include.intervals import days, landing_dates, spans
+from include.intervals import date_ranges, days, landing_dates
 
 
 class LogNotifier(BaseNotifier):
@@ -28,6 +28,6 @@ class LogNotifier(BaseNotifier):
 
 def _landing_dates(run: Any) -> str:
     try:
-        return spans(days(*landing_dates(run)))
+        return date_ranges(days(*landing_dates(run)))
     except IntervalRefused:
         return "none"

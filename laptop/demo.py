@@ -12,7 +12,7 @@ from pathlib import Path
 
 from laptop.airflow_client import AirflowClient
 from laptop.fill_landing import feed, replay
-from laptop.landing_interval import landed_span
+from laptop.landing_interval import landed_interval
 from laptop.laptop_state import LaptopState
 from laptop.run import run_interval
 from laptop.services import addresses, down, is_up, up
@@ -34,7 +34,7 @@ def demo(state: LaptopState, data: Path | None, keep: bool) -> bool:
     try:
         _empty_earlier_demo(state, data)
         _land(state, data)
-        start, end = landed_span(state.landing)
+        start, end = landed_interval(state.landing)
         _step("Everything is up already" if was_up else "Starting the local workspace with Spark, and Airflow")
         up(state)
         print(addresses(state), flush=True)

@@ -48,7 +48,6 @@ class TaskProgress:
     task_id: str
     state: str | None
     try_number: int
-    queued: datetime | None
     started: datetime | None
     ended: datetime | None
 
@@ -137,7 +136,6 @@ def progress(instances: list[dict[str, Any]], order: list[str]) -> list[TaskProg
             str(instance["task_id"]),
             instance["state"],
             int(instance["try_number"]),
-            _moment(instance["queued_when"]),
             _moment(instance["start_date"]),
             _moment(instance["end_date"]),
         )

@@ -23,7 +23,7 @@ def parse_interval(start: str, end: str) -> tuple[datetime, datetime]:
     return _midnight(first), _midnight(last)
 
 
-def landed_span(landing: Path) -> tuple[datetime, datetime]:
+def landed_interval(landing: Path) -> tuple[datetime, datetime]:
     """Return the interval from the first landed date of a landing folder to the last one. Raises UserError."""
     days = [date.fromisoformat(folder.name[3:]) for folder in landing.glob("dt=????-??-??") if folder.is_dir()]
     if not days:

@@ -6,7 +6,7 @@ Inputs of every layer, so that a new table needs no Python:
 - `<table>_changes`: what the build stages of it: the table's columns and `_deleted`; empty where it stages nothing.
 - `<table>_published`: the table as published; empty before the first publication.
 - `baseline_<table>`: the published rows from which an incremental audit of sums starts; empty where everything is
-  judged, so that sums over `baseline_<table>` and what moved are the sums of the table in both cases.
+  judged, so that sums over `baseline_<table>` and what differs are the sums of the table in both cases.
 
 An incremental audit judges the rows of some keys, found apart from the build; where everything is judged (first
 publication, weekly maintenance) these inputs are whole tables:
@@ -19,10 +19,10 @@ publication, weekly maintenance) these inputs are whole tables:
   changed, or were placed while a version of their customer or product does not hold as it is published.
 - `orders_of_changed_orders_enriched`, `changed_orders_enriched`: the rows of the items that changed in silver since
   gold was built before, or that gold stages.
-- `moved_orders`: MOVED_COLUMNS of all items of the orders of which an item changed, with `sign` -1 as they were and 1
-  as they are.
-- `affected_customers`: the customer_id of everyone who has, or had, such an order, or whose versions changed; empty
-  where all are. `orders_of_affected_customers`: their orders.
+- `order_differences`: DIFFERENCE_COLUMNS of all items of the orders of which an item changed, with `sign` -1 as they
+  were and 1 as they are.
+- `changed_customers`: the customer_id of everyone who has, or had, such an order, or whose versions changed; empty
+  where all are. `orders_of_changed_customers`: their orders.
 
 Bronze is judged on the landing dates of the interval. `missing_dates` has those that have not landed (landing_date,
 reason), where a setting allows it, and `landed_files_published` the files of these dates as they are published.
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from spark_jobs.quality.checkpoint import Input
 
 Value = TypeVar("Value")
-MOVED_COLUMNS = (
+DIFFERENCE_COLUMNS = (
     "order_id",
     "customer_id",
     "product_id",
@@ -182,26 +182,29 @@ class SilverAudit:
 
 
 @dataclass(frozen=True)
-class MovedOrders:
+class OrderDifferences:
     """What differs between the silver that gold was built from before and the one that it reads now.
 
-    `rows` are the MOVED_COLUMNS of all items, in silver.orders, of the orders of which any item differs, with `sign`;
-    `customers` has the customer_id of everyone who has such an order, had one, or changed.
+    `rows` are the DIFFERENCE_COLUMNS of all items, in silver.orders, of the orders of which any item differs, with
+    `sign`; `customers` has the customer_id of everyone who has such an order, had one, or changed.
     """
 
     rows: DataFrame
     customers: Relation
 
     @classmethod
-    def between(cls, before: DataFrame, after: DataFrame, changed: Relation, customers: Relation) -> MovedOrders:
-        """`before` and `after` are silver.orders, `changed` the order_item_id of the items that may differ, and
-        `customers` the customer_id of those whose versions may."""
+    def between(cls, before: DataFrame, after: DataFrame, changed: Relation, customers: Relation) -> OrderDifferences:
+        """Compare two versions of silver.orders, `before` and `after`.
+
+        `changed` has the order_item_id of the items that may differ, `customers` the customer_id of those whose
+        versions may.
+        """
         items = KeyFilter.of(changed, "order_item_id")
         were, are = (items.rows(frame).select("order_id", "customer_id") for frame in (before, after))
         both = fetch(were.unionByName(are))
-        moved = KeyFilter.of(both, "order_id")
+        orders = KeyFilter.of(both, "order_id")
         was, now = (
-            moved.rows(frame).select(*MOVED_COLUMNS, F.lit(sign).alias("sign"))
+            orders.rows(frame).select(*DIFFERENCE_COLUMNS, F.lit(sign).alias("sign"))
             for frame, sign in ((before, -1), (after, 1))
         )
         ordered = both.distinct("customer_id").union(customers).distinct("customer_id")
@@ -222,25 +225,25 @@ class GoldAudit:
     changes: Mapping[str, Callable[[], Overlay]]
     judged: Callable[[], Relation | None]
     changed: Callable[[], Relation | None]
-    moved: Callable[[], MovedOrders | None]
+    differences: Callable[[], OrderDifferences | None]
 
     def inputs(self, *, incremental: bool) -> dict[str, Input]:
         """Return the inputs by name; nothing is read before one is called."""
         orders, enriched = self.upstream["orders"], self.changes["orders_enriched"]
         judged = once(lambda: _judged_keys(enriched(), self.judged(), "order_item_id"))
         changed = once(lambda: _judged_keys(enriched(), self.changed(), "order_item_id"))
-        moved = once(self.moved)
+        differences = once(self.differences)
 
-        def moved_orders() -> DataFrame:
-            found = moved()
-            return orders().select(*MOVED_COLUMNS, F.lit(1).alias("sign")) if found is None else found.rows
+        def order_differences() -> DataFrame:
+            found = differences()
+            return orders().select(*DIFFERENCE_COLUMNS, F.lit(1).alias("sign")) if found is None else found.rows
 
-        def affected_customers() -> DataFrame:
-            found = moved()
+        def changed_customers() -> DataFrame:
+            found = differences()
             return orders().select("customer_id").where("false") if found is None else found.customers.frame
 
-        def orders_of_affected_customers() -> DataFrame:
-            found = moved()
+        def orders_of_changed_customers() -> DataFrame:
+            found = differences()
             rows = orders()
             return rows if found is None else rows.join(F.broadcast(found.customers.frame), "customer_id", "left_semi")
 
@@ -251,9 +254,9 @@ class GoldAudit:
             "orders_of_judged_orders_enriched": lambda: _rows(judged(), orders()),
             "changed_orders_enriched": lambda: _rows_after(enriched(), changed()),
             "orders_of_changed_orders_enriched": lambda: _rows(changed(), orders()),
-            "moved_orders": moved_orders,
-            "affected_customers": affected_customers,
-            "orders_of_affected_customers": orders_of_affected_customers,
+            "order_differences": order_differences,
+            "changed_customers": changed_customers,
+            "orders_of_changed_customers": orders_of_changed_customers,
         }
 
 
@@ -280,7 +283,7 @@ def _held_differently(change: Overlay, natural: str) -> DataFrame:
     hold differently from what is published.
 
     A version that differs from its published self in its end alone holds differently from the earlier end on, and one
-    whose span is the same does not.
+    with the same validity does not.
     """
     if change.staged is None or change.published is None:
         raise ValueError("only versions that are staged upon published ones can hold differently")

@@ -43,7 +43,7 @@ def is_concurrency_conflict(error: BaseException) -> bool:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether a statement names a table that does not exist."""
+    """Return whether a statement names a table that does not exist."""
     return condition(error) == _MISSING
 
 

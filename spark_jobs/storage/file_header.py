@@ -52,7 +52,7 @@ def match_header(header: bytes | None, encoding: str) -> tuple[tuple[int, ...], 
 
 
 def is_header(line: bytes, encoding: str) -> bool:
-    """Tell whether a line below the first is a header too: at least half of the column names are in it."""
+    """Return whether a line below the first is a header too: at least half of the column names are in it."""
     lowered = line.lower()
     if not any(word in lowered for word in _WORDS):
         return False

@@ -206,7 +206,7 @@ def _landed_file(landing_root: Path, path: Path, day: date, source_format: Sourc
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Tell whether a file ends without a line end, and in a line with fewer fields than a record has."""
+    """Return whether a file ends without a line end, and in a line with fewer fields than a record has."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _LONGEST_RECORD))
         end = stream.read()
@@ -233,9 +233,9 @@ def _check_manifests(landing_root: Path, dates: list[date], files: list[LandedFi
         if differences := _compare_manifest(manifest, landed):
             wrong.append(f"{folder_name(day)}/{MANIFEST}: {'; '.join(differences)}")
     if wrong:
-        listed = "\n  ".join(wrong)
+        listing = "\n  ".join(wrong)
         raise ManifestMismatch(
-            f"landing folders in {landing_root} are not what their manifests say; deliver them again:\n  {listed}"
+            f"landing folders in {landing_root} are not what their manifests say; deliver them again:\n  {listing}"
         )
 
 

@@ -86,7 +86,7 @@ def most_rows() -> int:
 
 
 def is_small(rows: int, columns: int) -> bool:
-    """Whether that many rows of that many columns are worth being a local relation."""
+    """Return whether that many rows of that many columns are worth being a local relation."""
     return rows <= most_rows() and rows * columns <= MOST_VALUES
 
 
@@ -107,11 +107,11 @@ def fetch(frame: DataFrame) -> Relation:
 
 
 def relation(spark: SparkSession, rows: pa.Table, schema: StructType | None = None) -> Relation:
-    """Rows in memory, which are few, and a local relation of them. Without `schema` their Arrow types decide."""
+    """Return few rows in memory with a local relation of them. Without `schema` their Arrow types decide."""
     return Relation(spark.createDataFrame(rows, schema or from_arrow_schema(rows.schema)), rows)
 
 
 def fits(rows: pa.Table) -> bool:
-    """Whether rows are few enough for a local relation."""
+    """Return whether rows are few enough for a local relation."""
     # Not nbytes: it crashes the whole process where a column of texts has no row.
     return rows.num_rows <= most_rows() and rows.get_total_buffer_size() <= MOST_BYTES

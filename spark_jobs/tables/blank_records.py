@@ -14,6 +14,6 @@ _ASCII = "".join(character for character in EMPTY if character.isascii()).encode
 
 
 def is_blank(line: bytes, encoding: str) -> bool:
-    """Tell whether a line, without its end, holds no value."""
+    """Return whether a line, without its end, holds no value."""
     rest = line.lstrip(_ASCII)
     return not rest or (rest[0] >= 0x80 and not rest.decode(encoding, "replace").strip(EMPTY))

@@ -178,7 +178,7 @@ class SourceFormat:
         return self.date_order == AUTO
 
     def is_plausible(self, ordered: date, landed: date) -> bool:
-        """Tell whether an order of this day can have been landed on that one."""
+        """Return whether an order of this day can have been landed on that one."""
         return -self.max_order_days_ahead <= (landed - ordered).days <= self.max_order_age_days
 
 

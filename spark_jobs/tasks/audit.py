@@ -16,7 +16,7 @@ from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, QUARANTINE
 from spark_jobs.quality.checkpoint import AuditResult, Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.fingerprint import fingerprint_as_built
-from spark_jobs.quality.inputs import GoldAudit, MovedOrders, SilverAudit, once
+from spark_jobs.quality.inputs import GoldAudit, OrderDifferences, SilverAudit, once
 from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
@@ -177,17 +177,17 @@ class _Inputs:
             found = changed()
             return None if found is None else found["silver.orders"]
 
-        def moved() -> MovedOrders | None:
+        def differences() -> OrderDifferences | None:
             found, before = changed(), self._build.previous_upstream
             if before is None or found is None:
                 return None
             orders = read_pinned(self._lakehouse, before, "silver.orders")
-            return MovedOrders.between(
+            return OrderDifferences.between(
                 orders, upstream["orders"](), found["silver.orders"], found["silver.dim_customers"]
             )
 
         upstream["order_items"] = once(self._bronze_of_silver)
-        audit = GoldAudit(upstream, self._overlays(), once(self._changed_keys), changed_items, moved)
+        audit = GoldAudit(upstream, self._overlays(), once(self._changed_keys), changed_items, differences)
         return audit.inputs(incremental=not self._build.full_refresh)
 
     def _overlays(self) -> dict[str, Callable[[], Overlay]]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, LANDED_LINES, O
 from spark_jobs.layers.bronze.landed_lines import VALID, BuildStamp, landed_lines
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
 from spark_jobs.layers.gold.customers360 import ATTRIBUTES, CUSTOMERS360, MEASURES, customer_measures, scored_customers
-from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_spans, orders_enriched, within_spans
+from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_periods, orders_enriched, placed_within
 from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, PRODUCT_TOTALS, updated_totals
 from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS, Dimension
 from spark_jobs.layers.silver.orders import ORDERS, orders
@@ -46,6 +46,7 @@ from spark_jobs.storage.pinned_tables import (
 )
 from spark_jobs.storage.publications import Publications
 from spark_jobs.storage.staging import (
+    CHANGED_KEYS,
     StagedTable,
     changed_keys_table,
     stage,
@@ -266,7 +267,7 @@ def _derivation(spec: TableSpec) -> Callable[..., DataFrame]:
 
 
 def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInputs, staging: _Staging) -> Build:
-    """Stage the changes of orders and of both dimensions, for every key that new landing dates touch.
+    """Stage the changes of orders and of both dimensions, for every key that new landing dates name.
 
     Where all these dates are later than everything before, as day after day, the history of a key continues from its
     published versions: no row of an earlier date is read.
@@ -287,9 +288,8 @@ def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInpu
     def of_keys(frame: DataFrame, key: str, column: str) -> DataFrame:
         return frame.join(F.broadcast(keys.distinct(key).renamed(column).frame), column, "left_semi")
 
-    def stage_dimension(number: int) -> None:
-        dimension = DIMENSIONS[number]
-        key = _KEY_IN_BRONZE[dimension.natural_key]
+    def stage_dimension(dimension: Dimension) -> None:
+        key = dimension.source_key
         versions = of_keys(published[dimension.spec.name], key, dimension.natural_key)
         if since.are_latest:
             new = dimension.versions(now, versions)
@@ -305,29 +305,24 @@ def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInpu
             old = of_keys(published[ORDERS.name], "order_item_id", "order_item_id")
         staging.changes(ORDERS, new, old, expected)
 
-    run_together(*(lambda n=n: stage_dimension(n) for n in range(len(DIMENSIONS))), stage_orders)
+    run_together(*(partial(stage_dimension, dimension) for dimension in DIMENSIONS), stage_orders)
     return staging.record(parameters)
 
 
-_KEY_IN_BRONZE = {"customer_id": "customer_id", "product_id": "product_card_id"}
-"""Natural key of a dimension -> column of the changed keys."""
-
-
 def _changed_order_items(now: DataFrame, before: DataFrame) -> DataFrame:
-    """Return the keys of bronze rows that were added, removed or differ: order_item_id, customer_id,
-    product_card_id."""
-    identity = ("landing_date", "source_file", "order_item_id", "row_hash")
-    columns = (*identity, "customer_id", "product_card_id")
+    """Return the keys of bronze rows that were added, removed or differ, in the columns of CHANGED_KEYS."""
+    keys = CHANGED_KEYS["silver"]
+    columns = ["landing_date", "source_file", "row_hash", *keys]
     now, before = now.select(*columns), before.select(*columns)
-    added, removed = now.join(before, list(columns), "left_anti"), before.join(now, list(columns), "left_anti")
-    return added.unionByName(removed).select("order_item_id", "customer_id", "product_card_id").distinct()
+    added, removed = now.join(before, columns, "left_anti"), before.join(now, columns, "left_anti")
+    return added.unionByName(removed).select(*keys).distinct()
 
 
 # --- gold ---
 
 
 def _gold(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInputs, staging: _Staging) -> Build:
-    """Stage the changes of the gold tables: of every item that changed, and of the customers and products affected."""
+    """Stage the changes of the gold tables: of every item that changed, and of the customers and products with them."""
     if inputs.previous_upstream is not None and inputs.previous_upstream.versions == inputs.upstream.versions:
         return staging.record(parameters)
     silver = read_all_pinned(lakehouse, inputs.upstream, "silver")
@@ -369,8 +364,8 @@ def _gold_incrementally(
         return staged.distinct(column).union(old.distinct(column)).distinct(column)
 
     def stage_customers() -> None:
-        affected = changed_values("customer_id").union(changed.keys[CUSTOMERS.spec.name]).distinct("customer_id")
-        measures = _updated_measures(silver, published[CUSTOMERS360.name], affected)
+        customers = changed_values("customer_id").union(changed.keys[CUSTOMERS.spec.name]).distinct("customer_id")
+        measures = _updated_measures(silver, published[CUSTOMERS360.name], customers)
         scored = scored_customers(measures, changed.landing_end)
         staging.all_rows(CUSTOMERS360, scored, inputs.upstream.rows[CUSTOMERS.spec.name])
 
@@ -402,13 +397,13 @@ def _changed_orders(
     """Return the rows of silver.orders that changed, or whose customer or product changed as of the order."""
     orders, dimensions = silver[ORDERS.name], _dimensions_committed_to(inputs)
     found = [KeyFilter.of(changed.keys[ORDERS.name], "order_item_id").rows(orders).select(*ORDERS.columns)]
-    spans = [
-        changed_spans(*_before_and_after(lakehouse, inputs, silver, dimension, changed), dimension.spec)
+    periods = [
+        changed_periods(*_before_and_after(lakehouse, inputs, silver, dimension, changed), dimension.spec)
         for dimension in dimensions
     ]
-    if spans:
-        all_spans = fetch(reduce(DataFrame.unionByName, spans))
-        found += [within_spans(orders, all_spans, dimension.spec) for dimension in dimensions]
+    if periods:
+        all_periods = fetch(reduce(DataFrame.unionByName, periods))
+        found += [placed_within(orders, all_periods, dimension.spec) for dimension in dimensions]
     return fetch(reduce(DataFrame.unionByName, found).dropDuplicates(["order_item_id"]))
 
 
@@ -444,10 +439,10 @@ def _updated_totals(published: dict[str, DataFrame], staged_items: Relation, cha
     return updated_totals(published[PRODUCT_TOTALS.name], before, after, others)
 
 
-def _updated_measures(silver: dict[str, DataFrame], published360: DataFrame, affected: Relation) -> DataFrame:
+def _updated_measures(silver: dict[str, DataFrame], published360: DataFrame, customers: Relation) -> DataFrame:
     """Return the measures behind `gold.customers360`: derived for the customers whose orders or versions changed, else
     as published."""
-    keys = F.broadcast(affected.frame)
+    keys = F.broadcast(customers.frame)
     upstream = (silver[spec.name].join(keys, "customer_id", "left_semi") for spec in (ORDERS, CUSTOMERS.spec))
     # Scores use the measures twice, for the thresholds and for the rows: all orders are read once for both.
     derived = local_relation(customer_measures(*upstream))

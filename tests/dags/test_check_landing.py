@@ -11,7 +11,7 @@ import pytest
 
 from include.check_landing import CheckLanding
 from include.failures import IntervalRefused, LandingIncomplete
-from include.intervals import interval_parameters, landing_dates, spans
+from include.intervals import date_ranges, interval_parameters, landing_dates
 from include.settings import load
 from tests.dags.tiny_workspace import LANDING, TinyWorkspace
 
@@ -121,4 +121,4 @@ def test_a_missing_landing_folder_is_named(workspace: TinyWorkspace) -> None:
 
 def test_many_spans_are_cut_short() -> None:
     dates = [date(2018, 1, 1) + timedelta(days=2 * n) for n in range(30)]
-    assert spans(dates).endswith("and 10 more spans up to 2018-02-28")
+    assert date_ranges(dates).endswith("and 10 more ranges up to 2018-02-28")

@@ -36,12 +36,12 @@ _USER_OF_A_URL = r"://[^\s/?#@]*+@"
 
 
 def may_hold_one(text: Column) -> Column:
-    """Tell whether a line has an @, which few lines have outside of the column for it."""
+    """Return whether a line has an @, which few lines have outside of the column for it."""
     return F.contains(text, F.lit("@")) | F.contains(text, F.lit("%40"))
 
 
 def any_holds_one(fields: Column, searched: Column) -> Column:
-    """Tell whether an e-mail address stands in one of the fields at the positions `searched`, from 0."""
+    """Return whether an e-mail address stands in one of the fields at the positions `searched`, from 0."""
 
     def reveals(field: Column, index: Column) -> Column:
         return F.array_contains(searched, index) & may_hold_one(field) & holds_one(field)
@@ -50,6 +50,6 @@ def any_holds_one(fields: Column, searched: Column) -> Column:
 
 
 def holds_one(field: Column) -> Column:
-    """Tell whether a text holds an e-mail address."""
+    """Return whether a text holds an e-mail address."""
     without_users = F.regexp_replace(F.replace(field, F.lit("%40"), F.lit("@")), _USER_OF_A_URL, "://")
     return without_users.rlike(_ADDRESS)

@@ -59,14 +59,14 @@ class DatePair:
         )
 
     def is_ambiguous(self) -> Column:
-        """Tell whether the line has a date of which neither its file nor the line itself shows the order."""
+        """Return whether the line has a date of which neither its file nor the line itself shows the order."""
         if self.setting != AUTO:
             return F.lit(False)
         can_be_both = self._can_be_both(self.ordered) | self._can_be_both(self.shipped)
-        return can_be_both & ~F.col("dates_agree") & ~self._has_evidence_of_its_own()
+        return can_be_both & ~F.col("dates_agree") & ~self._line_has_evidence()
 
-    def _has_evidence_of_its_own(self) -> Column:
-        """Tell whether the line has certain evidence for the order of its file."""
+    def _line_has_evidence(self) -> Column:
+        """Return whether the line has certain evidence for the order of its file."""
         month_first, day_first = (
             self._is_only(self.ordered, order) | self._is_only(self.shipped, order)
             for order in (MONTH_FIRST, DAY_FIRST)

@@ -51,7 +51,7 @@ def decode(line: Column, encoding: str) -> Decoded:
 
 
 def holds_value(text: Column) -> Column:
-    """Tell whether a line holds anything but empty fields."""
+    """Return whether a line holds anything but empty fields."""
     return text.rlike(f"[^{EMPTY}]")
 
 

@@ -26,7 +26,7 @@ def needs_collapsing(text: Column) -> Column:
 
 
 def holds_null_word(text: Column, words: tuple[str, ...]) -> Column:
-    """Whether a field of a line may be one of the words: as with blanks, few lines need the look at each field."""
+    """Return whether a field of a line may be one of the words: as with blanks, few lines need a look at each."""
     if not words:
         return F.lit(False)
     around = rf'[{BLANKS}"]*+'
@@ -38,7 +38,7 @@ def _literally(word: str) -> str:
 
 
 def clean(field: Column, collapse: Column, has_null_word: Column, words: tuple[str, ...]) -> Column:
-    """Trimmed, inner blanks collapsed; NULL for an empty field and for a word that stands for a missing value."""
+    """Trim and collapse blanks; return NULL for an empty field and for a word that stands for a missing value."""
     collapsed = F.when(collapse, F.regexp_replace(field, f"{_BLANK}+", " ")).otherwise(field)
     text = F.nullif(F.trim(collapsed), F.lit(""))
     return F.when(has_null_word & text.isin(*words), None).otherwise(text) if words else text

@@ -62,7 +62,7 @@ def orders_enriched(orders: DataFrame, dim_customers: DataFrame, dim_products: D
     return conform(_at_order_date(with_customers, products, "product_id"), SCHEMA)
 
 
-def changed_spans(before: DataFrame, after: DataFrame, dimension: TableSpec) -> DataFrame:
+def changed_periods(before: DataFrame, after: DataFrame, dimension: TableSpec) -> DataFrame:
     """Find when versions differ in what an order takes from them: `dimension`, `key`, `from` and `to` (exclusive).
 
     `key` is the natural key (BIGINT). A version that only ended, since a later one began, holds for its orders as
@@ -90,19 +90,19 @@ def changed_spans(before: DataFrame, after: DataFrame, dimension: TableSpec) -> 
     )
 
 
-def within_spans(orders: DataFrame, spans: Relation, dimension: TableSpec) -> DataFrame:
-    """Select the orders that were placed within a span of `changed_spans` of their customer or product.
+def placed_within(orders: DataFrame, periods: Relation, dimension: TableSpec) -> DataFrame:
+    """Select the orders that were placed within a period of `changed_periods` of their customer or product.
 
-    One row for each span that holds the order. The earliest begin becomes a literal, by which Delta skips the files of
-    earlier orders.
+    One row for each period that holds the order. The earliest begin becomes a literal, by which Delta skips the files
+    of earlier orders.
     """
     (key,) = dimension.natural_key
-    spans = spans.where("dimension", dimension.name, "key", "from", "to")
-    earliest = spans.earliest("from")
+    periods = periods.where("dimension", dimension.name, "key", "from", "to")
+    earliest = periods.earliest("from")
     placed = F.col("order_date")
     inside = (F.col(key) == F.col("key")) & (F.col("from") <= placed) & (F.col("to").isNull() | (placed < F.col("to")))
     later = orders if earliest is None else orders.where(placed >= F.timestamp_micros(F.lit(earliest)))
-    return later.join(F.broadcast(spans.frame), inside).drop("key", "from", "to")
+    return later.join(F.broadcast(periods.frame), inside).drop("key", "from", "to")
 
 
 ORDERS_ENRICHED = TableSpec(

@@ -128,7 +128,7 @@ CUSTOMERS = Dimension(
 )
 PRODUCTS = Dimension(
     DIM_PRODUCTS,
-    source_key="order_item_cardprod_id",
+    source_key="product_card_id",
     attributes={
         "product_name": "product_name",
         "category_id": "category_id",

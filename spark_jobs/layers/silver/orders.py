@@ -66,7 +66,7 @@ SCHEMA = StructType(
 # Bronze column -> column here, where the names differ. City, state, country, street, place and department
 # describe the store of the order although the source calls some of them the customer's.
 RENAMED = {
-    "order_item_cardprod_id": "product_id",
+    "product_card_id": "product_id",
     "order_date_dateorders": "order_date",
     "shipping_date_dateorders": "shipping_date",
     "type": "transaction_method",

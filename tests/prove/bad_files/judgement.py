@@ -279,7 +279,7 @@ def runs(text: str) -> list[str]:
 
 
 def holds_address(text: str) -> bool:
-    """Tell whether it has someone@somewhere.xy, and not only what else has an @."""
+    """Return whether it has someone@somewhere.xy, and not only what else has an @."""
     text = re.sub(r"://[^\s/?#@]*@", "://", text.replace("%40", "@"), flags=re.A)  # name and password of a URL
     earlier, before, *later = "x", *text.split("@")
     for number, after in enumerate(later):
@@ -290,7 +290,7 @@ def holds_address(text: str) -> bool:
 
 
 def is_someone(earlier: str | None, before: str) -> bool:
-    """Tell whether what stands before an @ ends like the name of an address; `earlier` stands before the @ before."""
+    """Return whether what stands before an @ ends like the name of an address; `earlier` stands before the @ before."""
     if before.endswith('"'):  # the end of a quoted name
         return len(before) > 1 and is_of_domain(before[-2]) and before[-2] not in "_-"
     size = next((size for size, character in enumerate(reversed(before)) if character in NO_NAME), len(before))
@@ -299,7 +299,7 @@ def is_someone(earlier: str | None, before: str) -> bool:
 
 
 def is_somewhere(after: str) -> bool:
-    """Tell whether what stands after an @ begins like the domain of an address."""
+    """Return whether what stands after an @ begins like the domain of an address."""
     if re.match(r"\[(\d{1,3}\.){3}\d{1,3}\]", after, re.A):
         return True
     size = next((size for size, character in enumerate(after) if not is_of_domain(character, ".")), len(after))

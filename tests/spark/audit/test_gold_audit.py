@@ -19,7 +19,7 @@ from spark_jobs.layers.gold.product_totals import product_totals
 from spark_jobs.layers.gold.products360 import products360
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
-from spark_jobs.quality.inputs import GoldAudit, MovedOrders
+from spark_jobs.quality.inputs import GoldAudit, OrderDifferences
 from spark_jobs.storage.local_relation import fetch
 from spark_jobs.storage.overlay import Overlay
 from tests.spark.audit.frames import broken, delivery, given, row, rules_about, sampled, table, tables_in
@@ -101,13 +101,15 @@ def judged(
     spark: SparkSession,
     silver: dict[str, DataFrame],
     changes: dict[str, Overlay],
-    moved: MovedOrders | None = None,
+    differences: OrderDifferences | None = None,
     tables: tuple[str, ...] | None = None,
 ) -> AuditResult:
     upstream = {name: given(rows) for name, rows in silver.items()}
     by_name = {name: given(change) for name, change in changes.items()}
-    gold = GoldAudit(upstream, by_name, given(None), given(None), given(moved))
-    return run_checkpoint(spark, "gold", tables_in("gold"), gold.inputs(incremental=moved is not None), judged=tables)
+    gold = GoldAudit(upstream, by_name, given(None), given(None), given(differences))
+    return run_checkpoint(
+        spark, "gold", tables_in("gold"), gold.inputs(incremental=differences is not None), judged=tables
+    )
 
 
 def audit(spark: SparkSession, good: dict[str, Any], spoil: Spoil, *names: str) -> AuditResult:
@@ -399,12 +401,14 @@ def test_dates_are_right_whatever_orders_moved(spark: SparkSession, good: dict[s
         for items, sign in ((was, -1), (are, 1))
     ]
     rows = signed[0].unionByName(signed[1])
-    moved = MovedOrders(rows, customers=fetch(rows.select("customer_id").distinct()))
+    differences = OrderDifferences(rows, customers=fetch(rows.select("customer_id").distinct()))
     changes = {name: Overlay(before[name], fetch(staged[name]), KEYS[name], overwrites=True) for name in SCHEMAS}
-    result = judged(spark, silver, changes, moved, ("gold.customers360", "gold.products360", "gold.product_totals"))
+    result = judged(
+        spark, silver, changes, differences, ("gold.customers360", "gold.products360", "gold.product_totals")
+    )
     assert result.failures == ()
-    # As if what moved had been overlooked: each of these dates, and the sums, are seen to be wrong.
+    # As if what differs had been overlooked: each of these dates, and the sums, are seen to be wrong.
     stale = {name: Overlay(before[name], None, KEYS[name]) for name in SCHEMAS}
-    result = judged(spark, silver, stale, moved, ("gold.products360", "gold.product_totals"))
+    result = judged(spark, silver, stale, differences, ("gold.products360", "gold.product_totals"))
     assert broken(result, "products360")["the_measures_are_those_of_silver"] == 4
     assert "sums_are_those_of_silver" in broken(result, "product_totals")

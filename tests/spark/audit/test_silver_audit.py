@@ -31,14 +31,14 @@ def at(day: int) -> datetime:
 
 def customer(key: str | None, number: int | None, start: int, end: int | None, **values: Any) -> tuple[Any, ...]:
     fields = {"customer_segment": key, "is_current": end is None, **values}
-    span = {"valid_from": at(start), "valid_to": None if end is None else at(end)}
-    return row(DIM_CUSTOMERS, customer_key=key, customer_id=number, **span, **fields)
+    validity = {"valid_from": at(start), "valid_to": None if end is None else at(end)}
+    return row(DIM_CUSTOMERS, customer_key=key, customer_id=number, **validity, **fields)
 
 
 def product(key: str | None, number: int | None, start: int, end: int | None, **values: Any) -> tuple[Any, ...]:
     fields = {"category_name": key, "is_current": end is None, **values}
-    span = {"valid_from": at(start), "valid_to": None if end is None else at(end)}
-    return row(DIM_PRODUCTS, product_key=key, product_id=number, **span, **fields)
+    validity = {"valid_from": at(start), "valid_to": None if end is None else at(end)}
+    return row(DIM_PRODUCTS, product_key=key, product_id=number, **validity, **fields)
 
 
 def order(item: int, **values: Any) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.gold.customers360 import CUSTOMERS360, customers360
-from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_spans, orders_enriched, within_spans
+from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_periods, orders_enriched, placed_within
 from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, ORDER_COUNTS, SUMMED, product_totals, updated_totals
 from spark_jobs.layers.gold.products360 import PRODUCTS360, products360
 from spark_jobs.layers.silver.dimensions import DIM_CUSTOMERS, DIM_PRODUCTS, dim_customers, dim_products
@@ -233,16 +233,16 @@ def test_when_versions_differ_in_what_an_order_takes(spark: SparkSession) -> Non
     after = versions((1, "1a", "Ann", at(1), at(7)), (1, "1b", "Ann", at(7), None), (2, "2a", "Bob", at(1), at(5)),
                      (2, "2b", "Bo", at(5), None), (3, "3a", "Cy", at(1), None),
                      (4, "4z", "Di", at(1), None))  # fmt: skip
-    spans = changed_spans(before, after, DIM_CUSTOMERS)
-    found = {(row["key"], row["from"].day, row["to"] and row["to"].year) for row in spans.collect()}
+    periods = changed_periods(before, after, DIM_CUSTOMERS)
+    found = {(row["key"], row["from"].day, row["to"] and row["to"].year) for row in periods.collect()}
     # 1 only got a new version; the old one of 2 another name; 4 begins earlier; 3 is the same.
     assert found == {(1, 7, None), (2, 1, 2018), (4, 1, None), (4, 2, None)}
     orders = [(10, 1, at(6)), (11, 1, at(7)), (20, 2, at(4)), (21, 2, at(5)), (30, 3, at(6)), (40, 4, at(1))]
     placed = spark.createDataFrame(orders, "order_item_id bigint, customer_id bigint, order_date timestamp")
-    for relation in (fetch(spans), Relation(spans, None)):
-        within = within_spans(placed, relation, DIM_CUSTOMERS)
+    for relation in (fetch(periods), Relation(periods, None)):
+        within = placed_within(placed, relation, DIM_CUSTOMERS)
         assert sorted(row["order_item_id"] for row in within.collect()) == [11, 20, 40]
-    assert within_spans(placed, fetch(spans.where("false")), DIM_CUSTOMERS).collect() == []
+    assert placed_within(placed, fetch(periods.where("false")), DIM_CUSTOMERS).collect() == []
 
 
 def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
@@ -251,11 +251,11 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
     shop = Shop(spark, rows)
     chance = Random(1)
     orders = sorted({row["order_id"] for row in shop.enriched})
-    moved = set(chance.sample(orders, len(orders) // 6))
+    changed = set(chance.sample(orders, len(orders) // 6))
     for product in {row["product_id"] for row in shop.enriched}:  # whoever holds the last day of half the products
         if product % 2:
             days = {row["order_date"]: row["order_id"] for row in shop.enriched if row["product_id"] == product}
-            moved.add(days[max(days)])
+            changed.add(days[max(days)])
     changes: list[Row] = [
         {"order_status": "CANCELED"},
         {"order_status": "COMPLETE"},
@@ -264,12 +264,12 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
         {"line_total": Decimal("3.33"), "customer_segment": "Corporate"},
     ]
     after = [
-        row | (chance.choice(changes) if row["order_id"] in moved else {})
+        row | (chance.choice(changes) if row["order_id"] in changed else {})
         for row in shop.enriched
-        if row["order_id"] not in moved or chance.random() < 0.8
+        if row["order_id"] not in changed or chance.random() < 0.8
     ]
     was, now = (f.select(*ITEM_COLUMNS) for f in (shop.enriched_frame, frame(spark, after, ORDERS_ENRICHED.schema)))
-    keys = spark.createDataFrame([(order,) for order in sorted(moved)], "order_id bigint")
+    keys = spark.createDataFrame([(order,) for order in sorted(changed)], "order_id bigint")
     parts = [
         was.join(keys, "order_id", "left_semi"),
         now.join(keys, "order_id", "left_semi"),
@@ -280,7 +280,7 @@ def test_totals_move_with_the_orders_that_changed(spark: SparkSession) -> None:
     assert_same(collected(updated_totals(product_totals(was), *parts)), expected, "product_id")
 
 
-def test_others_are_asked_for_dates_that_the_moved_orders_gave_up_and_for_no_more(spark: SparkSession) -> None:
+def test_others_are_asked_for_dates_that_the_changed_orders_gave_up_and_for_no_more(spark: SparkSession) -> None:
     """Where they kept or passed them, the others would give a wrong answer here: dates beyond the published ones."""
 
     def day(number: int) -> datetime:
@@ -301,8 +301,8 @@ def test_others_are_asked_for_dates_that_the_moved_orders_gave_up_and_for_no_mor
     right = {product: [12, 18] for product in (given_up, first_gone, last_gone)}
     others = enriched({kept: [-40, 70], passed: [-40, 70]} | right)
     published = product_totals(before.unionByName(others.where(F.col("product_id") >= given_up)))
-    moved = collected(updated_totals(published, before, after, others))
-    dates = {row["product_id"]: (row["first_order_date"], row["last_order_date"]) for row in moved}
+    changed = collected(updated_totals(published, before, after, others))
+    dates = {row["product_id"]: (row["first_order_date"], row["last_order_date"]) for row in changed}
     expected = {kept: [10, 20], passed: [9, 21]} | right
     assert dates == {product: (day(first).date(), day(last).date()) for product, (first, last) in expected.items()}
 
@@ -311,6 +311,6 @@ def test_totals_of_a_product_that_comes_or_goes(spark: SparkSession) -> None:
     came, gone = (
         Shop(spark, [bronze_row(product_card_id=product)]).enriched_frame.select(*ITEM_COLUMNS) for product in (1, 2)
     )
-    moved = collected(updated_totals(product_totals(gone), gone, came, came.where("false")))
-    assert_same(moved, collected(product_totals(came)), "product_id")
-    assert [row["unique_customers"] for row in moved] == [1]
+    changed = collected(updated_totals(product_totals(gone), gone, came, came.where("false")))
+    assert_same(changed, collected(product_totals(came)), "product_id")
+    assert [row["unique_customers"] for row in changed] == [1]

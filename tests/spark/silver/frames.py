@@ -38,7 +38,6 @@ TYPES: dict[str, DataType] = {
     "order_item_id": LongType(),
     "order_id": LongType(),
     "customer_id": LongType(),
-    "order_item_cardprod_id": LongType(),
     "product_card_id": LongType(),
     "category_id": IntegerType(),
     "department_id": IntegerType(),

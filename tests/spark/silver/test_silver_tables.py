@@ -96,7 +96,6 @@ def test_orders_keep_every_value_under_its_name_here(spark: SparkSession) -> Non
     ]
     row |= {name: Decimal(number) for number, name in enumerate(decimals, start=1)}
     row |= {name: number for number, name in enumerate(integers, start=101)}
-    row["order_item_cardprod_id"] = row["product_card_id"]
     (actual,) = collected(orders(frame(spark, [row])))
     assert_same([actual], oracle.orders([row]), "order_item_id")
     assert actual["store_department_name"] == "value of department_name"

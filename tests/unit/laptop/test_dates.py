@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop.landing_interval import landed_span, parse_interval
+from laptop.landing_interval import landed_interval, parse_interval
 from machine.command_line import UserError
 
 
@@ -39,10 +39,10 @@ def test_the_span_covers_the_first_and_the_last_landed_date(tmp_path: Path) -> N
     for name in ("dt=2018-01-03", "dt=2017-12-31", ".dt=2016-01-01", "dt=not-a-date", "other"):
         (tmp_path / name).mkdir()
     (tmp_path / "dt=2019-01-01").write_text("a file, not a folder")
-    start, end = landed_span(tmp_path)
+    start, end = landed_interval(tmp_path)
     assert (start.date().isoformat(), end.date().isoformat()) == ("2017-12-31", "2018-01-04")
 
 
 def test_an_empty_landing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing has landed"):
-        landed_span(tmp_path)
+        landed_interval(tmp_path)

@@ -14,7 +14,6 @@ def instance(task_id: str, state: str | None, start: str | None = None, end: str
         "task_id": task_id,
         "state": state,
         "try_number": 1,
-        "queued_when": start,
         "start_date": start,
         "end_date": end,
     }
@@ -44,7 +43,7 @@ def test_a_task_takes_from_its_start_to_its_end_or_to_now() -> None:
     ],
 )
 def test_a_run_succeeded_only_if_every_task_did(state: str, tasks: list[str], ok: bool) -> None:
-    done = [TaskProgress(f"t{number}", found, 1, None, None, None) for number, found in enumerate(tasks)]
+    done = [TaskProgress(f"t{number}", found, 1, None, None) for number, found in enumerate(tasks)]
     assert RunResult("d", "r", state, done, 1.0).succeeded is ok
 
 

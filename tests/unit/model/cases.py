@@ -12,10 +12,9 @@ from tests.unit.model import oracle
 
 Row = dict[str, Any]
 
-# The columns of bronze that silver reads, and order_item_cardprod_id, the other name of product_card_id.
+# The columns of bronze that silver reads.
 COLUMNS = sorted(
-    {"order_item_cardprod_id"}
-    | set(oracle.ORDER_COLUMNS.values())
+    set(oracle.ORDER_COLUMNS.values())
     | set(oracle.CUSTOMER_TRACKED.values())
     | set(oracle.CUSTOMER_UNTRACKED.values())
     | set(oracle.PRODUCT_TRACKED.values())
@@ -56,7 +55,6 @@ def bronze_row(**values: Any) -> Row:
     if row["landing_date"] is None:
         row["landing_date"] = row["order_date_dateorders"].date()
     # The pairs of columns that mean the same agree in bronze.
-    row["order_item_cardprod_id"] = row["product_card_id"]
     row["order_item_product_price"] = row["product_price"]
     return row
 
