@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from gx.row_rule_reasons import row_rule_reason
+from spark_jobs.storage.sql_literal import literal
 
 EVIDENCE = "rows"
 """The evidence that a rule file with a suite must have: one row per line, with the columns of the table."""
@@ -54,7 +55,7 @@ def _fails_when(kind: str, kwargs: dict[str, Any]) -> str:
         case "expect_column_values_to_not_be_null", []:
             return f"`{kwargs['column']}` IS NULL"
         case "expect_column_values_to_be_in_set", ["value_set"]:
-            values = ", ".join(_literal(value) for value in kwargs["value_set"])
+            values = ", ".join(literal(value) for value in kwargs["value_set"])
             return f"`{kwargs['column']}` IS NOT NULL AND `{kwargs['column']}` NOT IN ({values})"
         case "expect_column_pair_values_to_be_equal", []:
             return f"NOT (`{kwargs['column_A']}` <=> `{kwargs['column_B']}`)"
@@ -62,21 +63,11 @@ def _fails_when(kind: str, kwargs: dict[str, Any]) -> str:
             low, high = kwargs.get("min_value"), kwargs.get("max_value")
             wrong = []
             if low is not None:
-                wrong.append(f"`{kwargs['column']}` {'<=' if kwargs.get('strict_min') else '<'} {_literal(low)}")
+                wrong.append(f"`{kwargs['column']}` {'<=' if kwargs.get('strict_min') else '<'} {literal(low)}")
             if high is not None:
-                wrong.append(f"`{kwargs['column']}` {'>=' if kwargs.get('strict_max') else '>'} {_literal(high)}")
+                wrong.append(f"`{kwargs['column']}` {'>=' if kwargs.get('strict_max') else '>'} {literal(high)}")
             return f"`{kwargs['column']}` IS NOT NULL AND ({' OR '.join(wrong)})"
     raise ValueError(f"{kind} with these arguments cannot be translated: {kwargs}")
 
 
 _BOUNDS = ("min_value", "max_value", "strict_min", "strict_max")
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return f"{value:g}BD" if isinstance(value, float) else str(value)
-    if isinstance(value, str) and "\\" not in value:
-        return "'" + value.replace("'", "\\'") + "'"
-    raise ValueError(f"{value!r} cannot be written as a literal")

@@ -44,7 +44,7 @@ _PARAMETER = re.compile(r"(?P<kept>'(?:[^'\\]|\\.)*'|--[^\n]*)|(?<![:\w]):(?P<na
 
 
 def with_parameters(sql: str, literal: Callable[[str], str]) -> str:
-    """Replace each parameter in `sql` by its literal: Spark Connect binds none in statements that read frames."""
+    """Replace each parameter in `sql` by its literal."""
     return _PARAMETER.sub(lambda found: found["kept"] or literal(found["name"]), sql)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.quality.rules import LANDING_DATE, Evidence, Rule, RuleFile, with_parameters
 from spark_jobs.storage.spark_connect import query
+from spark_jobs.storage.sql_literal import literal
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,23 +64,6 @@ class Bindings:
         with_inputs = f"WITH {', '.join(views)}\n{text}" if views else text
         frames: dict[str, Any] = {name: self.inputs[name] for name in names}
         return query(self.spark, with_inputs, **frames).collect()
-
-
-def literal(value: Any) -> str:
-    """Write a value of a parameter as SQL. Raises ValueError for what has no literal."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case int():
-            return str(value)
-        case float() | Decimal() if Decimal(str(value)).is_finite():
-            return f"{Decimal(str(value)):f}BD"
-        case date() if type(value) is date:
-            return f"DATE'{value}'"
-        case str():
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            return f"'{escaped}'"
-    raise ValueError(f"a parameter cannot be {value!r}")
 
 
 def count_bad_rows(judged: Sequence[JudgedEvidence], bindings: Bindings) -> dict[str, BadRows]:

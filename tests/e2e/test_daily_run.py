@@ -44,9 +44,9 @@ def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed
 
 
 def test_each_killed_service_is_named_within_ten_seconds(cleared_run: ClearedRun) -> None:
-    told = "\n".join(cleared_run.news)
+    news = "\n".join(cleared_run.news)
     for name in (*SERVICES[1:], "Spark"):
-        assert name in told, told
+        assert name in news, news
 
 
 def test_spark_has_the_settings_for_few_rows_when_it_was_started_again_too(cleared_run: ClearedRun) -> None:

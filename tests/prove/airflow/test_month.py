@@ -56,7 +56,7 @@ def new_lake(dataco: Path, tmp_path_factory: pytest.TempPathFactory) -> NewLake:
 
 
 @pytest.fixture(scope="module")
-def at_once(new_lake: NewLake) -> dict[str, list[str]]:
+def one_run(new_lake: NewLake) -> dict[str, list[str]]:
     """The tables of one single run."""
     with new_lake(NO_SCHEDULE) as lake:
         lake.client.unpause(DAG)
@@ -85,7 +85,7 @@ def wait_for_successes(lake: Lake, number: int) -> list[str]:
 
 
 def test_by_the_schedule_with_a_late_day_and_clears_in_between(
-    new_lake: NewLake, at_once: dict[str, list[str]]
+    new_lake: NewLake, one_run: dict[str, list[str]]
 ) -> None:
     bounds = {"LAKEHOUSE_SCHEDULE_START": FIRST, "LAKEHOUSE_SCHEDULE_END": month()[-1] + timedelta(days=1)}
     patience = {"LAKEHOUSE_LANDING_RETRIES": "1000", "LAKEHOUSE_LANDING_RETRY_DELAY": "15"}
@@ -102,7 +102,7 @@ def test_by_the_schedule_with_a_late_day_and_clears_in_between(
         tries = {task["task_id"]: task["try_number"] for task in lake.client.task_instances(DAG, late)}
         assert tries["check_landing"] > 1, "the late day was not late"
         assert len(runs(lake)) == len(month())
-        assert lake.contents() == at_once
+        assert lake.contents() == one_run
         print(f"by the schedule: {len(month())} runs, {len(done[::5])} cleared, one day late: equal")
 
 
@@ -111,7 +111,7 @@ def test_by_the_schedule_with_a_late_day_and_clears_in_between(
     [["--max-active-runs", "10"], ["--max-active-runs", "1", "--run-backwards"]],
     ids=["forward", "backwards"],
 )
-def test_by_backfill(new_lake: NewLake, at_once: dict[str, list[str]], options: list[str]) -> None:
+def test_by_backfill(new_lake: NewLake, one_run: dict[str, list[str]], options: list[str]) -> None:
     with new_lake(NO_SCHEDULE) as lake:
         lake.client.unpause(DAG)
         command = [str(lake.state.venv("airflow") / "bin" / "airflow"), "backfill", "create", "--dag-id", DAG]
@@ -119,11 +119,11 @@ def test_by_backfill(new_lake: NewLake, at_once: dict[str, list[str]], options: 
         environment = processes.clean_environment() | service_environment(lake.state) | NO_SCHEDULE
         subprocess.run(command, env=environment, check=True, capture_output=True)
         wait_for_successes(lake, len(month()))
-        assert lake.contents() == at_once
+        assert lake.contents() == one_run
         print(f"by backfill {' '.join(options)}: {len(month())} runs: equal")
 
 
-def test_by_hand_in_pieces_that_overlap(new_lake: NewLake, at_once: dict[str, list[str]]) -> None:
+def test_by_hand_in_pieces_that_overlap(new_lake: NewLake, one_run: dict[str, list[str]]) -> None:
     random, days = Random(0), len(month())
     starts = random.sample(range(0, days, 3), k=len(range(0, days, 3)))
     with new_lake(NO_SCHEDULE) as lake:
@@ -132,5 +132,5 @@ def test_by_hand_in_pieces_that_overlap(new_lake: NewLake, at_once: dict[str, li
             end = min(days, start + random.randint(3, 7))
             lake.trigger(month()[start], month()[0] + timedelta(days=end))
         wait_for_successes(lake, len(starts))
-        assert lake.contents() == at_once
+        assert lake.contents() == one_run
         print(f"by hand: {len(starts)} runs that overlap: equal")

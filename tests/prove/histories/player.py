@@ -114,7 +114,7 @@ class Player:
         return below is None or self.lakehouse.publications.newest(below) is not None
 
 
-def at_once(lakehouse: Lakehouse, landing: Player) -> None:
+def run_as_one(lakehouse: Lakehouse, landing: Player) -> None:
     """The same landed files, in one interval, by a lakehouse that has seen nothing yet."""
     shutil.copytree(landing.lakehouse.landing, lakehouse.landing, dirs_exist_ok=True)
     player = Player(lakehouse, Counter())

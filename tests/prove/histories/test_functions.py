@@ -88,10 +88,10 @@ def smallest(rows: list[Row], differs: Callable[[list[Row]], bool]) -> list[Row]
 
 @pytest.mark.timed
 def test_random_histories_in_any_order_equal_the_oracle(spark: SparkSession) -> None:
-    at_once = 12 if minutes() is None else 60
+    batch = 12 if minutes() is None else 60
     histories = deliveries = 0
     for round_ in rounds():
-        seeds = range(round_ * at_once, (round_ + 1) * at_once)
+        seeds = range(round_ * batch, (round_ + 1) * batch)
         rows = [row for seed in seeds for row in cases.random_history(seed)]
         Random(round_).shuffle(rows)
         if difference(spark, rows):

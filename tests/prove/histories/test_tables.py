@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from tests.prove.budget import minutes, rounds
 from tests.prove.histories.feeds import Convoy, convoys
-from tests.prove.histories.player import Player, at_once, comparable, expected, found
+from tests.prove.histories.player import Player, comparable, expected, found, run_as_one
 from tests.spark.conftest import serverless  # noqa: F401 - the jobs run as on serverless compute
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse
@@ -41,7 +41,7 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
         try:
             player = Player(lakehouse, tried)
             player.play(convoy)
-            at_once(single, player)
+            run_as_one(single, player)
             assert lakehouse.everything() == single.everything(), "not the tables of one single run"
             tables, by_oracle = found(lakehouse), expected(player.landed)
             for table in by_oracle:

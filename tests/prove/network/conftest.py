@@ -104,8 +104,8 @@ def network(lakehouse: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
 class Task:
     """A task of a DAG run: tries, each of which ends, defers and is resumed as Airflow does it."""
 
-    def __init__(self, of: dict[str, Any], name: str, make: Callable[[], Any], retries: int = 2) -> None:
-        self.context = of | {"ti": FakeTask(id=f"{name}-1"), "task_state_store": Store()}
+    def __init__(self, run: dict[str, Any], name: str, make: Callable[[], Any], retries: int = 2) -> None:
+        self.context = run | {"ti": FakeTask(id=f"{name}-1"), "task_state_store": Store()}
         self.name, self.make, self.retries = name, make, retries
         self.tries: list[str] = []
         self.errors: list[str] = []

@@ -113,12 +113,12 @@ class Landed:
         self.frame, self.landing = frame, landing
         self.rows = frame.collect()
 
-    def of(self, name: str) -> list[Any]:
+    def rows_of(self, name: str) -> list[Any]:
         path = f"dt=2018-01-01/{name}"
         return sorted((row for row in self.rows if row.source_file == path), key=mark)
 
     def reasons(self, name: str) -> list[list[str]]:
-        return [row.reasons for row in self.of(name)]
+        return [row.reasons for row in self.rows_of(name)]
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def land(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
             (folder / name).write_bytes(content)
         landed = Landed(*run_bronze(spark, landing, encoding, **settings))
         for file in landed.landing.files:
-            assert len(landed.of(file.path.rpartition("/")[2])) == file.lines, file.path
+            assert len(landed.rows_of(file.path.rpartition("/")[2])) == file.lines, file.path
         assert len(landed.rows) == landed.landing.lines
         for row in landed.rows:
             assert (row.line is None) == (row.reasons == []), row.reasons

@@ -205,7 +205,7 @@ def landed(land: Callable[..., Any]) -> Any:
 
 
 def test_a_valid_line_is_typed(landed: Any) -> None:
-    row = landed.of("plain.csv")[0].asDict()
+    row = landed.rows_of("plain.csv")[0].asDict()
     assert row["reasons"] == []
     expected = {
         "type": "DEBIT",
@@ -275,7 +275,7 @@ def test_every_typed_column_is_tried() -> None:
 
 
 def test_values_are_rounded_once_and_half_up(landed: Any) -> None:
-    rows = landed.of("values.csv")
+    rows = landed.rows_of("values.csv")
     assert [row.benefit_per_order for row in rows[:3]] == [Decimal("1.01"), Decimal("-1.01"), Decimal("1.00")]
     assert rows[3].order_item_discount_rate == Decimal("0.0500")
     assert rows[3].order_date_dateorders == rows[0].order_date_dateorders
@@ -286,17 +286,17 @@ def test_values_are_rounded_once_and_half_up(landed: Any) -> None:
 
 
 def test_wrong_number_of_fields(landed: Any) -> None:
-    found = sorted(row.reasons[0] for row in landed.of("fields.csv"))
+    found = sorted(row.reasons[0] for row in landed.rows_of("fields.csv"))
     assert found == [f"wrong number of fields: found {n} instead of 53" for n in (1, 52, 54, 54)]
-    assert all(len(row.reasons) == 1 for row in landed.of("fields.csv"))
-    for row in landed.of("fields.csv"):
+    assert all(len(row.reasons) == 1 for row in landed.rows_of("fields.csv"))
+    for row in landed.rows_of("fields.csv"):
         assert "hunter2" not in row.line
         assert "Doe@" not in row.line
-    assert "***" in {row.line for row in landed.of("fields.csv")}
+    assert "***" in {row.line for row in landed.rows_of("fields.csv")}
 
 
 def test_quotes_are_resolved(landed: Any) -> None:
-    quoted, gigantic, empty = landed.of("quotes.csv")
+    quoted, gigantic, empty = landed.rows_of("quotes.csv")
     assert quoted.customer_street == '5, Noble "Nectar" Island'
     assert len(gigantic.customer_street) == 3_050_000
     assert empty.customer_street is None
@@ -304,13 +304,13 @@ def test_quotes_are_resolved(landed: Any) -> None:
 
 
 def test_broken_quoting_is_masked_whole(landed: Any) -> None:
-    rows = landed.of("broken_quotes.csv")
+    rows = landed.rows_of("broken_quotes.csv")
     assert len(rows) == 4
     assert {(row.line, *row.reasons) for row in rows} == {("***", "broken quoting")}
 
 
 def test_private_fields_are_masked_where_the_header_puts_them(landed: Any) -> None:
-    first, second = landed.of("masked.csv")
+    first, second = landed.rows_of("masked.csv")
     expected = line(
         {
             "Order Zipcode": "zip1",
@@ -324,7 +324,7 @@ def test_private_fields_are_masked_where_the_header_puts_them(landed: Any) -> No
     assert "call *** now" not in first.line
     assert ",call ***; now," in second.line
     assert '"D,oe",***,Consumer' in second.line
-    (bad,) = [row for row in landed.of("masked_reordered.csv") if row.reasons]
+    (bad,) = [row for row in landed.rows_of("masked_reordered.csv") if row.reasons]
     assert bad.line.startswith("***,***,91.25,")
     assert bad.customer_segment is None
 
@@ -338,7 +338,7 @@ def test_no_private_value_gets_through(landed: Any) -> None:
 
 
 def test_encodings(landed: Any) -> None:
-    rows = landed.of("encodings.csv")
+    rows = landed.rows_of("encodings.csv")
     assert rows[0].order_state == "Žilina"
     assert rows[1].order_city == "Cox’s €ÿ"
     assert [row.reasons for row in rows] == [
@@ -352,34 +352,34 @@ def test_encodings(landed: Any) -> None:
 
 
 def test_repetitions_within_a_file(landed: Any) -> None:
-    def of(number: int) -> list[list[str]]:
-        return sorted(row.reasons for row in landed.of("duplicates.csv") if mark(row) == number)
+    def reasons_of(number: int) -> list[list[str]]:
+        return sorted(row.reasons for row in landed.rows_of("duplicates.csv") if mark(row) == number)
 
     duplicate, moon = "exact duplicate", "market is not a known value"
     repeated = ["order item occurs more than once in its file"]
-    assert of(1) == [[], [duplicate], [duplicate]]
-    assert of(2) == [[duplicate], repeated, repeated]
-    assert of(3) == [[], [moon]]
-    assert of(4) == [[moon], [moon, duplicate]]
-    assert of(5) == [["latitude does not parse as DECIMAL(11,8)"]] * 2
+    assert reasons_of(1) == [[], [duplicate], [duplicate]]
+    assert reasons_of(2) == [[duplicate], repeated, repeated]
+    assert reasons_of(3) == [[], [moon]]
+    assert reasons_of(4) == [[moon], [moon, duplicate]]
+    assert reasons_of(5) == [["latitude does not parse as DECIMAL(11,8)"]] * 2
     assert landed.reasons("again.csv") == [[]]
 
 
 def test_columns_are_found_by_each_files_header(landed: Any) -> None:
-    (row,) = landed.of("reordered.csv")
-    plain = landed.of("again.csv")[0]
+    (row,) = landed.rows_of("reordered.csv")
+    plain = landed.rows_of("again.csv")[0]
     assert row.reasons == []
     assert row.row_hash == plain.row_hash
 
 
 def test_line_ends_blank_lines_and_headers(landed: Any) -> None:
-    hashes = [row.row_hash for row in landed.of("plain.csv")]
+    hashes = [row.row_hash for row in landed.rows_of("plain.csv")]
     for name in ("bom.csv", "mac.csv", "unix.csv", "no_end.csv", next(n for n in FILES if n.startswith("odd"))):
-        assert [row.row_hash for row in landed.of(name)] == hashes, name
+        assert [row.row_hash for row in landed.rows_of(name)] == hashes, name
         assert landed.reasons(name) == [[], [], []]
     assert landed.reasons("repeated_header.csv") == [[], []]
     assert landed.reasons("blanks.csv") == [[], []]
-    assert landed.of("empty.csv") == landed.of("header_only.csv") == landed.of("only_blanks.csv") == []
+    assert landed.rows_of("empty.csv") == landed.rows_of("header_only.csv") == landed.rows_of("only_blanks.csv") == []
 
 
 def test_the_key_is_in_no_plan(landed: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -422,7 +422,7 @@ def test_utf8_sources(land: Callable[..., Any]) -> None:
         },
         encoding="utf-8",
     )
-    first, second = landed.of("utf8.csv")
+    first, second = landed.rows_of("utf8.csv")
     assert (first.order_state, first.reasons) == ("Žilina", [])
     assert second.reasons == ["wrong encoding"]
     assert "hunter2" not in second.line

@@ -52,7 +52,7 @@ def corrected_delivery(lakehouse: Lakehouse) -> None:
 
 
 @pytest.fixture(scope="module")
-def at_once(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
+def one_run(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
     """All of it in one interval, with the gates."""
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
@@ -61,20 +61,20 @@ def at_once(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
     return lakehouse
 
 
-def test_one_interval_publishes_every_line_once(at_once: Lakehouse) -> None:
-    tables = at_once.everything()
+def test_one_interval_publishes_every_line_once(one_run: Lakehouse) -> None:
+    tables = one_run.everything()
     assert len(tables["bronze.order_items"]) == 12
     assert [row[2:4] for row in tables["bronze.quarantine"]] == [
         ("***", ["wrong number of fields: found 1 instead of 53"])
     ]
     assert len(tables["silver.orders"]) == 11
-    versions = at_once.published("silver.dim_customers").where("customer_id = 1").orderBy("valid_from").collect()
+    versions = one_run.published("silver.dim_customers").where("customer_id = 1").orderBy("valid_from").collect()
     assert [row["customer_segment"] for row in versions] == ["Consumer", "Home Office", "Consumer"]
-    assert at_once.staging() == []
+    assert one_run.staging() == []
 
 
 def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables(
-    at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch
+    one_run: Lakehouse, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the tables themselves, as where rows are many; in all other tests the few rows are local relations."""
     monkeypatch.setenv(local_relation.ROWS_VARIABLE, "0")
@@ -85,17 +85,17 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
     corrected_delivery(lakehouse)
     lakehouse.run("2018-01-02", "2018-01-03")
     lakehouse.run("2018-01-02", "2018-01-03", layers=("bronze",), audited=False)
-    assert lakehouse.everything() == at_once.everything()
+    assert lakehouse.everything() == one_run.everything()
 
 
-def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: Callable[[], Lakehouse]) -> None:
+def test_day_after_day_gives_the_same_tables(one_run: Lakehouse, new_lakehouse: Callable[[], Lakehouse]) -> None:
     """Each day is an incremental build on the one before."""
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
     corrected_delivery(lakehouse)
     for day in (1, 2, 3):
         lakehouse.run(f"2018-01-0{day}", f"2018-01-0{day + 1}", audited=day == 3)
-    assert lakehouse.everything() == at_once.everything()
+    assert lakehouse.everything() == one_run.everything()
     (row,) = lakehouse.published("gold.customers360").where("customer_id = 4").collect()
     assert row["customer_segment"] == "Corporate"
     for table, columns in ((name, spec.statistics_columns) for name, spec in TABLES.items()):
@@ -104,48 +104,48 @@ def test_day_after_day_gives_the_same_tables(at_once: Lakehouse, new_lakehouse: 
     assert days == [(f"2018-01-0{day}", f"2018-01-0{day}") for day in (1, 2, 3)], "a day has its own file"
 
 
-def test_an_unchanged_upstream_layer_is_an_empty_change(at_once: Lakehouse) -> None:
-    before = {layer: at_once.heads(layer) for layer in LAYERS}
+def test_an_unchanged_upstream_layer_is_an_empty_change(one_run: Lakehouse) -> None:
+    before = {layer: one_run.heads(layer) for layer in LAYERS}
     for layer in ("silver", "gold"):
-        build = at_once.build(layer, "2018-01-01", "2018-01-04")
+        build = one_run.build(layer, "2018-01-01", "2018-01-04")
         assert build.is_empty
-        verdict = at_once.audit(build)
+        verdict = one_run.audit(build)
         assert verdict.success, verdict.lines()
-        at_once.publish(build, verdict.fingerprint)
-    assert {layer: at_once.heads(layer) for layer in LAYERS} == before
+        one_run.publish(build, verdict.fingerprint)
+    assert {layer: one_run.heads(layer) for layer in LAYERS} == before
 
 
-def test_maintenance_changes_no_row_and_later_builds_are_incremental(at_once: Lakehouse) -> None:
-    at_once.run("2018-01-02", "2018-01-03", layers=("bronze",), audited=False)  # leaves a second file to compact
-    before = at_once.everything()
-    old = at_once.build("bronze", "2018-01-01", "2018-01-02")
-    at_once.maintain("2100-01-01T00:00:00+00:00")
-    assert at_once.staging() == [], f"the staging of build {old.build_id} is old by then"
-    newest = at_once.publications.newest("bronze")
+def test_maintenance_changes_no_row_and_later_builds_are_incremental(one_run: Lakehouse) -> None:
+    one_run.run("2018-01-02", "2018-01-03", layers=("bronze",), audited=False)  # leaves a second file to compact
+    before = one_run.everything()
+    old = one_run.build("bronze", "2018-01-01", "2018-01-02")
+    one_run.maintain("2100-01-01T00:00:00+00:00")
+    assert one_run.staging() == [], f"the staging of build {old.build_id} is old by then"
+    newest = one_run.publications.newest("bronze")
     assert newest is not None
     assert newest.interval is None, "a publication of the same data in new files"
     for layer in LAYERS:
-        publication = at_once.publications.newest(layer)
+        publication = one_run.publications.newest(layer)
         assert publication is not None
-        assert at_once.heads(layer) == publication.tables
-    assert at_once.everything() == before
-    at_once.run("2018-01-01", "2018-01-02", audited=False)
-    assert at_once.everything() == before
+        assert one_run.heads(layer) == publication.tables
+    assert one_run.everything() == before
+    one_run.run("2018-01-01", "2018-01-02", audited=False)
+    assert one_run.everything() == before
 
 
-def test_a_silver_build_that_another_run_overtook_is_built_again(at_once: Lakehouse) -> None:
-    before = at_once.published("silver.orders").collect()
-    late = at_once.build("silver", "2018-01-01", "2018-01-02")
-    verdict = at_once.approve(late)
+def test_a_silver_build_that_another_run_overtook_is_built_again(one_run: Lakehouse) -> None:
+    before = one_run.published("silver.orders").collect()
+    late = one_run.build("silver", "2018-01-01", "2018-01-02")
+    verdict = one_run.approve(late)
     corrected = order_item(31, customer=9, product=9, day=3)
-    at_once.land("2018-01-03", *THIRD_DAY, corrected)
-    at_once.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
-    publication = at_once.publish(late, verdict.fingerprint)
+    one_run.land("2018-01-03", *THIRD_DAY, corrected)
+    one_run.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
+    publication = one_run.publish(late, verdict.fingerprint)
     assert publication.fingerprint != verdict.fingerprint
-    assert at_once.published("silver.orders").where("order_item_id = 31").count() == 1
-    at_once.land("2018-01-03", *THIRD_DAY)
-    at_once.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
-    after = at_once.published("silver.orders").collect()
+    assert one_run.published("silver.orders").where("order_item_id = 31").count() == 1
+    one_run.land("2018-01-03", *THIRD_DAY)
+    one_run.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
+    after = one_run.published("silver.orders").collect()
     assert sorted(after, key=repr) == sorted(before, key=repr), "what was withdrawn leaves no trace"
 
 
@@ -162,35 +162,35 @@ def without(table: str, publication: Publication) -> dict[str, int]:
     return {name: version for name, version in publication.tables.items() if name != table}
 
 
-def test_a_layer_with_a_new_table_is_built_whole(at_once: Lakehouse) -> None:
-    before, table = at_once.everything("gold"), "gold.product_totals"
-    gold = at_once.publications.newest("gold")
+def test_a_layer_with_a_new_table_is_built_whole(one_run: Lakehouse) -> None:
+    before, table = one_run.everything("gold"), "gold.product_totals"
+    gold = one_run.publications.newest("gold")
     assert gold is not None
-    publish_changed(at_once, gold, without(table, gold))
-    at_once.spark.sql(f"DROP TABLE {at_once.names.table(table)}")
-    build = at_once.build("gold", "2018-01-01", "2018-01-04")
+    publish_changed(one_run, gold, without(table, gold))
+    one_run.spark.sql(f"DROP TABLE {one_run.names.table(table)}")
+    build = one_run.build("gold", "2018-01-01", "2018-01-04")
     assert build.full_refresh
-    at_once.publish(build, at_once.approve(build).fingerprint)
-    assert at_once.everything("gold") == before
+    one_run.publish(build, one_run.approve(build).fingerprint)
+    assert one_run.everything("gold") == before
 
 
 def test_maintenance_names_broken_rules_and_leaves_those_layers_as_they_are(
-    at_once: Lakehouse, caplog: pytest.LogCaptureFixture
+    one_run: Lakehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Silver breaks a rule, and gold lacks a table that is new."""
     caplog.set_level(logging.INFO, "spark_jobs")
-    silver, gold = at_once.publications.newest("silver"), at_once.publications.newest("gold")
+    silver, gold = one_run.publications.newest("silver"), one_run.publications.newest("gold")
     assert silver is not None
     assert gold is not None
-    name, table = at_once.names.table("silver.orders"), "gold.product_totals"
-    at_once.spark.sql(f"UPDATE {name} SET line_total = line_total + 0.01 WHERE order_item_id = 1").collect()
-    broken = publish_changed(at_once, silver, at_once.heads("silver"))
-    incomplete = publish_changed(at_once, gold, without(table, gold))
+    name, table = one_run.names.table("silver.orders"), "gold.product_totals"
+    one_run.spark.sql(f"UPDATE {name} SET line_total = line_total + 0.01 WHERE order_item_id = 1").collect()
+    broken = publish_changed(one_run, silver, one_run.heads("silver"))
+    incomplete = publish_changed(one_run, gold, without(table, gold))
     with pytest.raises(GateRejected, match=rf"publication {broken.seq} of orders: "):
-        at_once.maintain("2000-01-01T00:00:00+00:00")
+        one_run.maintain("2000-01-01T00:00:00+00:00")
     reported = caplog.text
     assert f"gold: left until it is built again, since it got {table}" in reported
-    assert at_once.publications.newest("silver") == broken, "nothing of the rejected layer was touched"
-    assert at_once.publications.newest("gold") == incomplete
+    assert one_run.publications.newest("silver") == broken, "nothing of the rejected layer was touched"
+    assert one_run.publications.newest("gold") == incomplete
     for mended in (silver, gold):
-        publish_changed(at_once, mended, mended.tables)
+        publish_changed(one_run, mended, mended.tables)
