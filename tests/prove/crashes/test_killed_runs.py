@@ -54,11 +54,11 @@ class Killed:
             lakehouse.run(*DAYS, audited=False)
             self._expected[variant] = {layer: lakehouse.everything(layer) for layer in LAYERS}
 
-    def turn(self, below: str = LAYERS[0]) -> None:
-        """The other variant lands, and is taken over by the layers below that one."""
+    def turn(self, upstream_of: str = LAYERS[0]) -> None:
+        """The other variant lands, and the layers upstream of that one take it over."""
         self._variant = 1 - self._variant
         deliver(self.lakehouse, self._variant)
-        self.lakehouse.run(*DAYS, layers=LAYERS[: LAYERS.index(below)], audited=False)
+        self.lakehouse.run(*DAYS, layers=LAYERS[: LAYERS.index(upstream_of)], audited=False)
 
     def die(self, layer: str, number: int, moment: str, seconds: float | None = None) -> bool:
         """Whether the run died there; then it is retried, and the tables must be those of a run that lived."""
@@ -148,7 +148,7 @@ def test_killed_at_any_commit_and_at_any_moment(layer: str, killed: Killed) -> N
 
     def died(number: int, moment: str, seconds: float | None = None) -> bool:
         nonlocal tried
-        killed.turn(below=layer)
+        killed.turn(upstream_of=layer)
         has_died = killed.die(layer, number, moment, seconds)
         tried += has_died
         return has_died

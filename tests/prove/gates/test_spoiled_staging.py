@@ -136,7 +136,7 @@ def lakehouse(
 
 @pytest.fixture(scope="module")
 def builds(lakehouse: Lakehouse) -> dict[str, Build]:
-    """The second day, built in each layer; the layers below are published."""
+    """The second day, built in each layer; the layers upstream are published."""
     made = {}
     for layer in ("bronze", "silver", "gold"):
         made[layer] = lakehouse.build(layer, *SECOND)

@@ -10,6 +10,7 @@ import pytest
 
 from spark_jobs.layers.registry import tables_of
 from spark_jobs.runtime.errors import UpstreamMissing
+from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from tests.prove.histories.feeds import (
     LAYERS,
     Convoy,
@@ -51,16 +52,16 @@ class Player:
             if self.landed[day].is_rejected:
                 self._land(day, self.landed[day].mended())
             if day in self._pending:
-                self._run("bronze", day, day + 1)
+                self.run("bronze", day, day + 1)
         for layer in ("silver", "gold"):
-            self._run(layer, 1, 2)
+            self.run(layer, 1, 2)
 
     def _step(self, step: Step) -> None:
         if isinstance(step, Land):
             self._land(step.day, step.delivery)
         elif isinstance(step, Run):
             for layer in step.layers:
-                if not self._run(layer, step.start, step.end):
+                if not self.run(layer, step.start, step.end):
                     break
         elif isinstance(step, Overlap):
             self._overlap(step)
@@ -74,7 +75,7 @@ class Player:
         self.lakehouse.deliver(day_name(day), delivery.contents())
         self._tried["deliveries"] += 1
 
-    def _run(self, layer: str, start: int, end: int) -> bool:
+    def run(self, layer: str, start: int, end: int) -> bool:
         """Whether the layer was published; what must be refused is refused, and changes nothing."""
         self._tried[f"{layer} runs"] += 1
         if not self._can_build(layer):
@@ -84,7 +85,7 @@ class Player:
         build = self.lakehouse.build(layer, day_name(start), day_name(end), **SOURCE)
         verdict = self.lakehouse.audit(build)
         if layer == "bronze" and any(self.landed[day].is_rejected for day in range(start, end)):
-            assert not verdict.success, "the gate lets a rejected date through"
+            assert not verdict.success, "the gate allows a rejected date"
             self._tried["rejected runs"] += 1
             return False
         assert verdict.success, verdict.lines()
@@ -110,8 +111,8 @@ class Player:
             self._pending -= days
 
     def _can_build(self, layer: str) -> bool:
-        below = {"silver": "bronze", "gold": "silver"}.get(layer)
-        return below is None or self.lakehouse.publications.newest(below) is not None
+        upstream = UPSTREAM_LAYER.get(layer)
+        return upstream is None or self.lakehouse.publications.newest(upstream) is not None
 
 
 def run_as_one(lakehouse: Lakehouse, landing: Player) -> None:
@@ -120,7 +121,7 @@ def run_as_one(lakehouse: Lakehouse, landing: Player) -> None:
     player = Player(lakehouse, Counter())
     player.landed = landing.landed
     for layer in LAYERS:
-        player._run(layer, 1, max(landing.landed) + 1)
+        player.run(layer, 1, max(landing.landed) + 1)
 
 
 def expected(landed: dict[int, Delivery]) -> dict[str, list[Row]]:

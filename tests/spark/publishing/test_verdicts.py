@@ -14,7 +14,7 @@ from spark_jobs.storage.verdicts import Finding, Statistics, Verdict, Verdicts
 from tests.spark.publishing.lakehouse import Lakehouse
 
 FINGERPRINT = "5" * 64
-YES = Verdict(
+ALLOWING = Verdict(
     layer="gold",
     build_id="5_0",
     job_run_id="5",
@@ -31,11 +31,15 @@ YES = Verdict(
 
 
 @pytest.fixture(scope="module")
-def verdicts(new_lakehouse: Callable[[], Lakehouse]) -> Verdicts:
-    """With one verdict, YES."""
-    lakehouse = new_lakehouse()
+def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
+    return new_lakehouse()
+
+
+@pytest.fixture(scope="module")
+def verdicts(lakehouse: Lakehouse) -> Verdicts:
+    """With one verdict, ALLOWING."""
     verdicts = Verdicts(lakehouse.jobs)
-    verdicts.append(YES)
+    verdicts.append(ALLOWING)
     return verdicts
 
 
@@ -44,8 +48,8 @@ def allowed_by(verdicts: Verdicts, layer: str, build_id: str, fingerprint: str) 
     return json.loads(row["allowed_by"]) if row["allowed_by"] else None
 
 
-def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
-    assert allowed_by(verdicts, "gold", "5_0", FINGERPRINT) == YES.as_dict()
+def test_only_an_allowing_verdict_on_exactly_this_layer_build_and_fingerprint_counts(verdicts: Verdicts) -> None:
+    assert allowed_by(verdicts, "gold", "5_0", FINGERPRINT) == ALLOWING.as_dict()
     for layer in ("bronze", "silver"):
         assert not allowed_by(verdicts, layer, "5_0", FINGERPRINT)
     for build in ("4_0", "5_1"):
@@ -54,15 +58,16 @@ def test_only_a_yes_to_exactly_this_layer_build_and_fingerprint_counts(verdicts:
         assert not allowed_by(verdicts, "gold", "5_0", fingerprint)
 
 
-def test_of_several_words_the_newest_counts(verdicts: Verdicts) -> None:
-    for word in (False, True, False):
-        verdicts.append(replace(YES, build_id="6_0", success=word))
-        assert bool(allowed_by(verdicts, "gold", "6_0", FINGERPRINT)) is word
+def test_of_several_verdicts_the_newest_counts(verdicts: Verdicts) -> None:
+    for success in (False, True, False):
+        verdicts.append(replace(ALLOWING, build_id="6_0", success=success))
+        assert bool(allowed_by(verdicts, "gold", "6_0", FINGERPRINT)) is success
 
 
-def test_a_row_says_what_the_verdict_says(verdicts: Verdicts) -> None:
-    (row,) = verdicts._spark.table(verdicts._name).where("build_id = '5_0'").drop("audited_at").collect()
-    assert json.loads(row["verdict"]) == YES.as_dict()
+def test_a_row_says_what_the_verdict_says(lakehouse: Lakehouse, verdicts: Verdicts) -> None:
+    rows = lakehouse.spark.table(lakehouse.names.table("ops.verdicts"))
+    (row,) = rows.where("build_id = '5_0'").drop("audited_at").collect()
+    assert json.loads(row["verdict"]) == ALLOWING.as_dict()
     assert row["verdict"].startswith('{"build_id": "5_0", "code_version"'), "keys are sorted"
     fields = row.asDict()
     del fields["verdict"]
