@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from local_workspace import task_process
-from machine.log_files import begin_log, earlier_log
+from machine.log_files import begin_log, earlier_log, log_end
 from machine.process_environment import is_proxy, local_environment
 from machine.processes import ProcessIdentity, boot_id
 from machine.state_folder import StateFolder, private_folder, write_private
@@ -126,12 +126,10 @@ def recorded_services(state: StateFolder) -> list[Service]:
     return sorted(services, key=lambda service: (service.since, service.name))
 
 
-def log_tail(state: StateFolder, name: str, lines: int = 12, *, earlier: bool = False) -> str:
+def log_tail(state: StateFolder, name: str, *, earlier: bool = False) -> str:
     """Return the end of a service's log, or of that of its earlier start."""
     path = log_file(state, name)
-    path = earlier_log(path, 1) if earlier else path
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return "\n".join(text.strip().splitlines()[-lines:])
+    return log_end(earlier_log(path, 1) if earlier else path)
 
 
 def stop_alone(state: StateFolder, service: Service, grace: float = 10.0) -> None:

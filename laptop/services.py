@@ -23,7 +23,7 @@ from machine.command_line import UserError, run_command
 from machine.dag_settings import DAG_SETTINGS
 from machine.file_lock import file_lock
 from machine.http_client import HttpClient, HttpError
-from machine.log_files import most_bytes
+from machine.log_files import last_lines, most_bytes
 from machine.ports import HOST, free_port, port_is_free
 from machine.state_folder import REPO, private_folder
 
@@ -125,7 +125,7 @@ def deploy(state: LaptopState, repo: Path = REPO) -> None:
     environment = processes.clean_environment() | state.environment()
     done = subprocess.run(command, cwd=repo, env=environment, capture_output=True, text=True)
     if done.returncode:
-        end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        end = last_lines(done.stdout + done.stderr)
         raise UserError(f"the jobs of databricks.yml could not be deployed to the local workspace:\n{end}")
 
 
@@ -242,7 +242,7 @@ def _migrate(state: LaptopState, airflow: str, environment: Mapping[str, str], r
     whole = {**processes.clean_environment(), **environment}
     done = subprocess.run([airflow, "db", "migrate"], cwd=repo, env=whole, capture_output=True, text=True)
     if done.returncode:
-        end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        end = last_lines(done.stdout + done.stderr)
         raise UserError(f"Airflow's database could not be made in {state.airflow_home}:\n{end}")
     database = state.airflow_home / "airflow.db"
     database.chmod(0o600)

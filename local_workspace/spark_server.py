@@ -20,7 +20,7 @@ import psutil
 
 from machine.command_line import UserError
 from machine.java import find_java_home
-from machine.log_files import begin_log
+from machine.log_files import begin_log, log_end
 from machine.ports import HOST, port_is_free
 from machine.process_environment import UTF8
 from machine.processes import ProcessIdentity, end_group
@@ -204,13 +204,9 @@ class SparkServer:
             f"{self.log_tail()}"
         )
 
-    def log_tail(self, lines: int = 12) -> str:
+    def log_tail(self) -> str:
         """Return the last lines of the server's log."""
-        try:
-            text = self.log_file.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "(no log)"
-        return "\n".join(text.strip().splitlines()[-lines:]) or "(the log is empty)"
+        return log_end(self.log_file) or "(there is no log)"
 
     def _write_settings(self, jars: list[Path]) -> Path:
         """Write Spark's settings to a file, because `ps` would show a token on the command line."""

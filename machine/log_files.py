@@ -47,6 +47,19 @@ def earlier_log(path: Path, number: int) -> Path:
     return path.with_name(f"{path.stem}.{number}{path.suffix}")
 
 
+def last_lines(text: str, number: int = 12) -> str:
+    """Return the end of a log, or of what a program has printed."""
+    return "\n".join(text.strip().splitlines()[-number:])
+
+
+def log_end(path: Path) -> str:
+    """Return the end of a log; "" where there is none."""
+    try:
+        return last_lines(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+
+
 def _make_room(path: Path) -> None:
     earlier_log(path, KEPT).unlink(missing_ok=True)
     for number in range(KEPT - 1, 0, -1):

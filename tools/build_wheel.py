@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from machine.command_line import UserError, run_command
+from machine.log_files import last_lines
 from machine.state_folder import REPO, StateFolder, private_folder
 from tools.environments import check_python, ensure_environment
 
@@ -85,7 +86,7 @@ def _build(state: StateFolder, repo: Path, sources: list[Path], scratch: Path) -
     done = subprocess.run(command, env=environment, umask=0o022, capture_output=True, text=True)
     wheels = sorted(out.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        end = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        end = last_lines(done.stdout + done.stderr)
         raise UserError(f"the wheel could not be built from {repo}. The end of pip's output:\n{end}")
     return wheels[0]
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from machine.command_line import UserError
+from machine.log_files import last_lines
 from machine.state_folder import REPO, StateFolder
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -94,7 +95,7 @@ def _make_venv(state: StateFolder, name: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(
             f"{sys.executable} could not make a virtual environment. On Debian and Ubuntu install the package "
-            f"python3-venv; then call again. Its last line: {_last_line(made.stdout + made.stderr)}"
+            f"python3-venv; then call again. Its last line: {last_lines(made.stdout + made.stderr, 1)}"
         )
 
 
@@ -114,7 +115,7 @@ def _install(state: StateFolder, name: str, requirements: Path) -> None:
     done = subprocess.run(command, env=uv_environment(state), capture_output=True, text=True)
     if done.returncode == 0:
         return
-    print(f"  {name}: uv could not ({_last_line(done.stderr)}); trying pip ...", flush=True)
+    print(f"  {name}: uv could not ({last_lines(done.stderr, 1)}); trying pip ...", flush=True)
     _install_with_pip(state, name, requirements)
 
 
@@ -129,7 +130,7 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         raise UserError(
             f"`{' '.join(command)}` failed. Is the package index reachable (pip's own configuration is used)? "
-            f"The end of its output:\n{_tail(done.stdout + done.stderr)}"
+            f"The end of its output:\n{last_lines(done.stdout + done.stderr)}"
         )
 
 
@@ -187,12 +188,3 @@ def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict
     if "proxy" in pip:
         variables["HTTPS_PROXY"] = pip["proxy"]
     return {name: value for name, value in variables.items() if name not in environment or name == "SSL_CERT_FILE"}
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "nothing"
-
-
-def _tail(text: str, lines: int = 12) -> str:
-    return "\n".join(text.strip().splitlines()[-lines:])
