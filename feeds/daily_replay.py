@@ -19,28 +19,23 @@ enough. Every line keeps exactly its bytes, below the file's own header:
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
 import gzip
-import io
 import json
 import lzma
-import re
 import shutil
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from feeds.source_file import CHUNK, Header, ReplayRefused, is_blank_line, opened, read_header, read_lines, read_records
 from spark_jobs.runtime.errors import LakehouseError
 from spark_jobs.storage.file_signatures import advice
-from spark_jobs.tables.blank_records import is_blank
 from spark_jobs.tables.date_order import (
     AUTO,
     DATE_ORDERS,
@@ -57,16 +52,7 @@ from spark_jobs.tables.date_order import (
 
 DATE_COLUMN = ORDER_DATE
 FILE_NAME = "orders.csv"
-_CHUNK = 1 << 20
 _BUDGET = 64 << 20  # bytes of lines in memory before they are written
-_LONGEST_RECORD = 100  # lines that a quoted value may span
-_UTF8_BOM = b"\xef\xbb\xbf"
-# Whole fields, plain or quoted, and then a quoted one that does not end on this line.
-_OPEN_QUOTE = re.compile(rb'(?:(?:"[^"]*+(?:""[^"]*+)*+"|(?!")[^,]*+),)*+"[^"]*+(?:""[^"]*+)*+\Z')
-
-
-class ReplayRefused(LakehouseError):
-    """A file that cannot be replayed."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +83,7 @@ def replay(
     date_order: str = AUTO,
     manifest: bool = False,
     budget: int = _BUDGET,
-    chunk: int = _CHUNK,
+    chunk: int = CHUNK,
 ) -> ReplayResult:
     """Deliver the lines of `data` (plain, .xz, .gz or .zip) to <landing>/dt=YYYY-MM-DD/orders.csv.
 
@@ -111,10 +97,10 @@ def replay(
         raise ReplayRefused(f"cannot write to the landing root {landing}: {error.strerror or error}") from error
     try:
         staging.chmod(0o755)
-        with _opened(data, _has_column(date_column, encoding)) as stream:
-            dates = _date_order(_records(stream, chunk), date_column, encoding, date_order)
-        with _opened(data, _has_column(date_column, encoding)) as stream:
-            records = _records(stream, chunk)
+        with opened(data, date_column, encoding) as stream:
+            dates = _date_order(read_records(stream, chunk), date_column, encoding, date_order)
+        with opened(data, date_column, encoding) as stream:
+            records = read_records(stream, chunk)
             result = _distribute(data, records, staging, date_column, encoding, dates, manifest, budget)
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
         raise ReplayRefused(f"{data} is damaged ({error}): nothing was delivered; get the file again") from error
@@ -128,104 +114,11 @@ def replay(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _opened(data: Path, is_wanted: Callable[[BinaryIO], bool]) -> Iterator[BinaryIO]:
-    match data.suffix.lower():
-        case ".xz":
-            with lzma.open(data) as unpacked:
-                yield cast(BinaryIO, unpacked)
-        case ".gz":
-            with gzip.open(data) as unpacked:
-                yield cast(BinaryIO, unpacked)
-        case ".zip":
-            with zipfile.ZipFile(data) as archive, archive.open(_member(data, archive, is_wanted)) as member:
-                yield cast(BinaryIO, member)
-        case _:
-            with data.open("rb") as plain:
-                yield plain
-
-
-def _member(data: Path, archive: zipfile.ZipFile, is_wanted: Callable[[BinaryIO], bool]) -> str:
-    """Return the name of the one file with the date column; DataCo's archive has two others. Raises ReplayRefused."""
-    names = [name for name in archive.namelist() if name.lower().endswith(".csv") and "__MACOSX" not in name]
-    wanted = []
-    for name in names:
-        with archive.open(name) as member:
-            if is_wanted(cast(BinaryIO, member)):
-                wanted.append(name)
-    if len(wanted) != 1:
-        raise ReplayRefused(
-            f"{data} must hold exactly one .csv file with the date column; of {names or 'no .csv file'},"
-            f" {wanted or 'none'} has it. Unpack the right one and name it"
-        )
-    return wanted[0]
-
-
-def _has_column(date_column: str, encoding: str) -> Callable[[BinaryIO], bool]:
-    def has_column(stream: BinaryIO) -> bool:
-        header = next((line for line in _lines(stream) if not _is_blank(line, encoding)), b"")
-        return _position(header, date_column, encoding)[0] is not None
-
-    return has_column
-
-
-def _position(header: bytes, date_column: str, encoding: str) -> tuple[int | None, list[str]]:
-    """Return the position of the date column, from 0, and all names of the header."""
-    line = header.removeprefix(_UTF8_BOM).strip(b"\r\n").decode(encoding, "replace")
-    try:
-        names = next(csv.reader(io.StringIO(line)), [])
-    except csv.Error:
-        names = []  # no header: too long a field, or a line break that csv does not accept
-    normal = [_normal(name) for name in names]
-    wanted = _normal(date_column)
-    return (normal.index(wanted) if wanted in normal else None), names
-
-
-def _normal(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
-def _lines(stream: BinaryIO, size: int = _CHUNK) -> Iterator[bytes]:
-    """Yield physical lines with their ends: \\r\\n, \\n or a single \\r."""
-    rest: list[bytes] = []
-    while chunk := stream.read(size):
-        if b"\n" not in chunk and b"\r" not in chunk and not (rest and rest[-1].endswith(b"\r")):
-            rest.append(chunk)
-            continue
-        pieces = (b"".join(rest) + chunk).splitlines(keepends=True)
-        # The last one may continue in the next chunk, even if only by the \n of a \r\n.
-        rest = [] if pieces[-1].endswith(b"\n") else [pieces.pop()]
-        yield from pieces
-    if rest:
-        yield from b"".join(rest).splitlines(keepends=True)
-
-
-def _records(stream: BinaryIO, chunk: int) -> Iterator[list[bytes]]:
-    """Yield records, each as its physical lines."""
-    lines = _lines(stream, chunk)
-    pushed_back: deque[bytes] = deque()
-
-    def next_line() -> bytes | None:
-        return pushed_back.popleft() if pushed_back else next(lines, None)
-
-    while (line := next_line()) is not None:
-        record = [line]
-        if b'"' in line and _OPEN_QUOTE.match(line):
-            is_open = True
-            while is_open and len(record) < _LONGEST_RECORD and (more := next_line()) is not None:
-                record.append(more)
-                is_open ^= more.count(b'"') % 2 == 1
-            if is_open:
-                pushed_back.extendleft(reversed(record[1:]))
-                record = [line]
-        yield record
-
-
 def _date_order(records: Iterator[list[bytes]], date_column: str, encoding: str, setting: str) -> DateOrder:
     """Decide from the whole file in which order its dates are."""
     evidence = DateEvidence(setting)
-    header, _ = _header(records, encoding)
-    positions = _positions(header, date_column, encoding)
+    header, _ = read_header(records, encoding)
+    positions = _positions(header, date_column)
     if setting == AUTO:
         for record in records:
             if len(record) == 1:
@@ -233,23 +126,9 @@ def _date_order(records: Iterator[list[bytes]], date_column: str, encoding: str,
     return evidence.decide()
 
 
-def _header(records: Iterator[list[bytes]], encoding: str) -> tuple[bytes, int]:
-    """Return the first record with a value, and the number of its line."""
-    number = 0
-    for record in records:
-        number += len(record)
-        if not _is_blank(record[0], encoding):
-            return b"".join(record), number
-    return b"", number
-
-
-def _is_blank(line: bytes, encoding: str) -> bool:
-    return is_blank(line.rstrip(b"\r\n"), encoding)
-
-
-def _positions(header: bytes, date_column: str, encoding: str) -> tuple[int | None, ...]:
+def _positions(header: Header, date_column: str) -> tuple[int | None, ...]:
     """Return where the evidence stands, the date of the order first; None for a column that the file does not have."""
-    return tuple(_position(header, name, encoding)[0] for name in (date_column, *EVIDENCE_COLUMNS[1:]))
+    return tuple(header.position(name) for name in (date_column, *EVIDENCE_COLUMNS[1:]))
 
 
 class _Days:
@@ -264,7 +143,7 @@ class _Days:
     def add(self, day: date, record: list[bytes]) -> None:
         self._pending.setdefault(day, []).extend(record)
         self._size += sum(map(len, record))
-        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if not _is_blank(line, self._encoding))
+        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if not is_blank_line(line, self._encoding))
         if self._size > self._budget:
             self.flush()
 
@@ -290,28 +169,27 @@ def _distribute(
     manifest: bool,
     budget: int,
 ) -> ReplayResult:
-    header, number = _header(records, encoding)
-    position, names = _position(header, date_column, encoding)
-    if position is None:
+    header, number = read_header(records, encoding)
+    if header.position(date_column) is None:
         raise ReplayRefused(
-            f"{data} has no column {date_column!r} in its header ({len(names)} columns){advice(header)}, so its lines"
-            " cannot be assigned to days; name the column with --date-column"
+            f"{data} has no column {date_column!r} in its header ({len(header.names)} columns){advice(header.content)},"
+            " so its lines cannot be assigned to days; name the column with --date-column"
         )
-    positions = _positions(header, date_column, encoding)
+    positions = _positions(header, date_column)
     wanted = date_column.split()[-1].lower().encode(encoding)
-    days = _Days(staging, header, encoding, budget)
+    days = _Days(staging, header.content, encoding, budget)
     current: date | None = None
     undated = blank = 0
     # Lines before the first readable date wait in a file, since they may be any number.
     with tempfile.TemporaryFile(dir=staging) as waiting:
         for record in records:
             number += len(record)
-            if len(record) == 1 and _is_blank(record[0], encoding):
+            if len(record) == 1 and is_blank_line(record[0], encoding):
                 blank += bool(record[0].rstrip(b"\r\n"))
                 continue
-            day = dates.day(_line_dates(b"".join(record), positions, len(names)))
+            day = dates.day(_line_dates(b"".join(record), positions, len(header.names)))
             if day is None:
-                if wanted in record[0].lower() and _is_repeated(data, record[0], number, names, date_column, encoding):
+                if wanted in record[0].lower() and _is_repeated(data, record[0], number, header, date_column, encoding):
                     blank += 1
                     continue
                 undated += len(record)
@@ -321,7 +199,7 @@ def _distribute(
             elif current is None:
                 current = day
                 waiting.seek(0)
-                for line in _lines(cast(BinaryIO, waiting)):
+                for line in read_lines(cast(BinaryIO, waiting)):
                     days.add(day, [line])
             current = current if day is None else day
             days.add(current, record)
@@ -347,12 +225,12 @@ def _line_dates(record: bytes, positions: tuple[int | None, ...], width: int) ->
     return found
 
 
-def _is_repeated(data: Path, line: bytes, number: int, names: list[str], date_column: str, encoding: str) -> bool:
+def _is_repeated(data: Path, line: bytes, number: int, header: Header, date_column: str, encoding: str) -> bool:
     """Return whether a line is the header again. Raises ReplayRefused for a header with other columns."""
-    position, others = _position(line, date_column, encoding)
-    if position is None:
+    other = Header.parse(line, encoding)
+    if other.position(date_column) is None:
         return False
-    if [_normal(name) for name in others] == [_normal(name) for name in names]:
+    if other.has_names_of(header):
         return True
     raise ReplayRefused(
         f"line {number} of {data} is another header, with columns in another order or other ones: replay what is below"
