@@ -1,1 +1,1 @@
-"""What a job task runs on: its session, parameters, landing dates, secrets and errors. Touches no table."""
+"""What a job task runs on: session, parameters, names, landing dates, secrets and errors. Reads and writes no table."""

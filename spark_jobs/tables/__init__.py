@@ -1,1 +1,1 @@
-"""Names and specifications of tables."""
+"""What tables and source files look like: specifications of tables, and columns, dates and blanks of the source."""
