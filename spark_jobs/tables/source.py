@@ -125,7 +125,7 @@ _EVERYWHERE = tuple(name for name in NAMES if name not in PRIVATE)
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """Read a list of words, parted by commas."""
+    """Read a list of words, separated by commas."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
@@ -146,7 +146,7 @@ class SourceFormat:
 
     @classmethod
     def from_texts(cls, null_words: str, email_columns: str, **settings: Any) -> SourceFormat:
-        """Read the lists of settings: words and names of columns, parted by commas; `all` or `none` of the columns."""
+        """Read the lists of settings: words, and names of columns (or `all` or `none`), separated by commas."""
         known = {name.casefold(): column.name for column in COLUMNS for name in (column.source, column.name)}
         match email_columns.strip():
             case "all":
@@ -157,8 +157,9 @@ class SourceFormat:
                 named = _listed(text)
                 if unknown := [name for name in named if known.get(name.casefold()) not in _EVERYWHERE] or not named:
                     raise ParameterRefused(
-                        f"email_columns is {email_columns!r}: it must be all, none, or columns of the source, parted by"
-                        f" commas and without {' and '.join(PRIVATE)}; not known: {unknown if named else 'no column'}"
+                        f"email_columns is {email_columns!r}: it must be all, none, or columns of the source,"
+                        f" separated by commas and without {' and '.join(PRIVATE)}; not known:"
+                        f" {unknown if named else 'no column'}"
                     )
                 columns = tuple(known[name.casefold()] for name in named)
         return cls(null_words=_listed(null_words), email_columns=columns, **settings)

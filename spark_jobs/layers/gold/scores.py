@@ -11,7 +11,7 @@ QUINTILES, QUARTILES = 5, 4
 
 @dataclass(frozen=True)
 class Score:
-    """A score column, the measure that it ranks, and into how many parts of equal size its thresholds part the rows."""
+    """A score column, the measure that it ranks, and into how many equal parts its thresholds divide the rows."""
 
     name: str
     measure: str
