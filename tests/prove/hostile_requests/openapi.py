@@ -1,7 +1,7 @@
 """The workspace's OpenAPI: the routes as FastAPI describes them, and the arguments that their handlers take.
 
 The handlers read arguments from the query and from the body alike, as the real API does, so FastAPI knows none of
-them. A route without an entry in `ARGUMENTS` is an error: whoever adds a route adds what to try on it.
+them. A route without an entry in `arguments` is an error: whoever adds a route adds what to try on it.
 """
 
 from __future__ import annotations
