@@ -29,11 +29,10 @@ TRANSIENT_JOB_ERRORS = (
     # The jobs' own, of spark_jobs.runtime.errors.
     *("NothingLanded", "LandingChanged", "LandingRefused", "ManifestMismatch"),  # files that are still being delivered
     *("UpstreamMissing", "PublicationConflict"),  # other runs are under way
-    "BuildUnreadable",  # a deploy came between build and audit
+    "BuildUnreadable",  # a deploy came between build and audit, which are one job run
     # Of Spark: lost, or out of disk or memory. Errors with a reason in the data or the query have other names.
     *("RetryException", "SparkConnectException", "SparkConnectGrpcException", "SparkException", "UnknownException"),
     *("_InactiveRpcError", "_MultiThreadedRendezvous", "PySparkAssertionError"),
-    "AnalysisException",  # also where the catalog is away for a moment
     # Of Delta: another writer was first.
     *("ConcurrentAppendException", "ConcurrentDeleteDeleteException", "ConcurrentDeleteReadException"),
     *("ConcurrentTransactionException", "ConcurrentWriteException", "DeltaConcurrentModificationException"),
@@ -46,8 +45,17 @@ TRANSIENT_JOB_ERRORS = (
 """The exceptions of a job that another job run may heal, by the names that Python prints. A job run that failed without
 an exception is retried as well: its process or its compute was lost, or it took too long."""
 
-PRINTED_EXCEPTION = re.compile(r"(?:\w+\.)*(_?[A-Z]\w*[a-z]\w*)(?::|$)", re.MULTILINE)
-"""At the start of a reason: the name of an exception, as Python prints it."""
+TRANSIENT_ANALYSES = (
+    None,  # no condition: the catalog did not answer
+    # Others drop, create or alter a table, or remove its files, at this moment.
+    *("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "PATH_NOT_FOUND", "TABLE_OR_VIEW_ALREADY_EXISTS"),
+    *("DELTA_TABLE_NOT_FOUND", "DELTA_VERSION_NOT_FOUND", "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS"),
+)
+"""The error conditions with which Spark's AnalysisException is transient. Any other is a fault in the code or in a
+table, which no retry heals."""
+
+PRINTED_EXCEPTION = re.compile(r"(?:\w+\.)*(_?[A-Z]\w*[a-z]\w*)(?:$|:(?: \[([A-Z_]+)[].])?)", re.MULTILINE)
+"""At the start of a reason: the name of an exception, as Python prints it, and the error condition if Spark has one."""
 
 
 class Transient(AirflowException):
@@ -107,7 +115,7 @@ class VerdictMissing(Refusal):
 
 
 class JobRefused(Refusal):
-    """A job failed by an exception that is not in `TRANSIENT_JOB_ERRORS`."""
+    """A job failed by an exception that is not transient."""
 
 
 class PublicationForbidden(Refusal):
@@ -124,9 +132,15 @@ class JobRunCancelled(Refusal):
 
 def job_failure(message: str, reasons: list[str]) -> Transient | Refusal:
     """Return the error for a failed job run: a refusal if one of its tasks failed for good."""
-    raised = [found[1] for reason in reasons if (found := PRINTED_EXCEPTION.match(reason))]
     text = f"{message}: {'; '.join(reasons)}"
-    return JobFailed(text) if all(name in TRANSIENT_JOB_ERRORS for name in raised) else JobRefused(text)
+    return JobFailed(text) if all(map(_is_transient, reasons)) else JobRefused(text)
+
+
+def _is_transient(reason: str) -> bool:
+    raised = PRINTED_EXCEPTION.match(reason)
+    if raised and raised[1] == "AnalysisException":
+        return raised[2] in TRANSIENT_ANALYSES
+    return raised is None or raised[1] in TRANSIENT_JOB_ERRORS
 
 
 TRANSIENT: list[type[BaseException] | str] = [Transient, *CALL_ERRORS, AirflowTaskTimeout, OSError]

@@ -31,6 +31,8 @@ def ensure_jars(state: StateFolder) -> bool:
     print(f"  Spark jars: resolving {PACKAGE} ...", flush=True)
     begun = time.monotonic()
     state.root.mkdir(parents=True, exist_ok=True)
+    for left in state.root.glob(".jars-*"):  # by a set-up that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=".jars-", dir=state.root) as scratch:
         folder = Path(scratch)
         _resolve(state, folder)

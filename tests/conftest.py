@@ -160,17 +160,29 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise pytest.UsageError(f"pytest-xdist has put {len(alone)} tests into no group, such as {alone[0]}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def folder_of_the_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all processes of the run. What they start in it ends with them, even if they are killed."""
+    from tests.left_behind import watch
+
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # xdist gives each process a folder in one of all
+        folder = folder.parent
+        watch(os.getppid(), folder)
+    else:
+        watch(os.getpid(), folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def spark_remote(request: pytest.FixtureRequest) -> Iterator[str]:
+def spark_remote(folder_of_the_run: Path) -> Iterator[str]:
     """The connection string of a Spark Connect server with Delta."""
     if remote := os.environ.get("SPARK_REMOTE"):
         yield remote
         return
     from tests.shared_spark import shared_spark
 
-    folder: Path = request.getfixturevalue("tmp_path_factory").getbasetemp()
-    beside_others = hasattr(request.config, "workerinput")  # xdist gives each process a folder in one of all
-    with shared_spark(folder.parent if beside_others else folder) as remote:
+    with shared_spark(folder_of_the_run) as remote:
         yield remote
 
 

@@ -63,8 +63,11 @@ def ensure_environment(state: StateFolder, name: str) -> bool:
     check_disk(state.root)
     print(f"  {name}: installing {requirements.name} ...", flush=True)
     begun = time.monotonic()
+    # Without a stamp it is what a set-up left that was killed, perhaps without pip.
+    is_whole = stamp.exists() and _version_of(state.python(name)) == sys.version_info[:2]
     stamp.unlink(missing_ok=True)
-    _make_venv(state, name)
+    if not is_whole:
+        _make_venv(state, name)
     if name == "tools":
         _install_with_pip(state, name, requirements)
     else:
@@ -80,10 +83,8 @@ def stamp_of(requirements: bytes, version: tuple[int, int]) -> str:
 
 
 def _make_venv(state: StateFolder, name: str) -> None:
-    """Make an empty environment, unless a working one of this Python's version is there to be updated."""
+    """Make an empty environment in place of whatever is there."""
     folder = state.venv(name)
-    if _version_of(state.python(name)) == sys.version_info[:2]:
-        return
     if folder.is_symlink():
         raise UserError(f"{folder} is a link to an environment that does not work; run `make setup` where it points.")
     shutil.rmtree(folder, ignore_errors=True)

@@ -315,12 +315,8 @@ def _held_differently(change: Overlay, natural: str) -> DataFrame:
 
 
 def _placed_since(orders: DataFrame, natural: str, held_differently: Relation) -> DataFrame:
-    """Return the orders that were placed since the versions of their `natural` key hold differently.
-
-    The earliest of these instants is a literal, by which files of earlier orders are skipped.
-    """
+    """Return the orders that were placed since the versions of their `natural` key hold differently."""
     theirs = held_differently.where("dimension", natural, "key", "since")
-    earliest = theirs.earliest("since")
-    later = orders if earliest is None else orders.where(F.col("order_date") >= F.timestamp_micros(F.lit(earliest)))
+    later = theirs.not_before_earliest("since", orders, "order_date")
     placed = (F.col(natural) == F.col("key")) & (F.col("since").isNull() | (F.col("order_date") >= F.col("since")))
     return later.join(F.broadcast(theirs.frame), placed).drop("key", "since")

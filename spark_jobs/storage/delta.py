@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -27,14 +28,21 @@ _UNREADABLE = (
     *("FAILED_READ_FILE", "DELTA_FILE_NOT_FOUND", "DELTA_MISSING_FILES", "PATH_NOT_FOUND"),
     *("DELTA_MISSING_CHANGE_DATA", "DELTA_CHANGE_DATA_F", "DELTA_CHANGE_TABLE_FEED_DISABLED", "DELTA_CDC"),
 )
+_CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]")
 _VIOLATIONS = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED")
 _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 _ALREADY_THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "SCHEMA_ALREADY_EXISTS", "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION")
 
 
 def condition(error: BaseException) -> str:
-    """Return the error condition of a Spark error, such as "DELTA_CONCURRENT_APPEND.WITHOUT_HINT"; "" without one."""
-    return (error.getCondition() or "") if isinstance(error, PySparkException) else ""
+    """Return the error condition of a Spark error, such as "DELTA_CONCURRENT_APPEND.WITHOUT_HINT"; "" without one.
+
+    Where another thread of Spark has failed, as in a broadcast or a subquery, only the message has the condition.
+    """
+    if not isinstance(error, PySparkException):
+        return ""
+    found = error.getCondition() or next(iter(_CONDITION.findall(str(error))), "")
+    return str(found)
 
 
 def is_concurrency_conflict(error: BaseException) -> bool:

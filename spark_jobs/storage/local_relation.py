@@ -62,18 +62,20 @@ class Relation:
             return Relation(frame, None)
         return relation(frame.sparkSession, self.rows.filter(pc.equal(self.rows[column], value)).select(list(columns)))
 
-    def earliest(self, column: str) -> int | None:
-        """Find the earliest instant of a column, in microseconds since 1970; None where there is none, or a NULL.
+    def not_before_earliest(self, instant: str, frame: DataFrame, column: str) -> DataFrame:
+        """Select the rows of `frame` whose `column` is not before the earliest `instant` of these rows.
 
-        Runs a job only where the rows are not in memory.
+        All rows, where these have no instant, or a NULL, which means from the beginning. The earliest is a literal in
+        the plan, by which Delta skips the files of earlier rows. Runs a job only where the rows are not in memory.
         """
         if self.rows is None:
-            least = F.when(F.count(column) == F.count(F.lit(1)), F.unix_micros(F.min(column)))
-            micros: int | None = self.frame.agg(least).collect()[0][0]
-            return micros
-        values = self.rows[column]
-        in_micros = values.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-        return None if values.null_count else pc.min(in_micros).as_py()
+            least = F.when(F.count(instant) == F.count(F.lit(1)), F.unix_micros(F.min(instant)))
+            earliest = self.frame.agg(least).collect()[0][0]
+        else:
+            instants = self.rows[instant]
+            in_micros = instants.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+            earliest = None if instants.null_count else pc.min(in_micros).as_py()
+        return frame if earliest is None else frame.where(F.col(column) >= F.timestamp_micros(F.lit(earliest)))
 
     def renamed(self, *names: str) -> Relation:
         """Give all columns other names. Runs no job."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.errors import GateRejected, PublicationConflict, TableDropped
+from spark_jobs.runtime.errors import BuildUnreadable, GateRejected, PublicationConflict, TableDropped
 from spark_jobs.storage import staging
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.commit import Committed, commit
@@ -97,7 +97,10 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[s
 
     Raises GateRejected, BuildMissing.
     """
-    build = Build.load(lakehouse.ops, parameters.layer, parameters.build_job_run_id)
+    try:
+        build = Build.load(lakehouse.ops, parameters.layer, parameters.build_job_run_id)
+    except BuildUnreadable as error:  # and so would be by every retry of this job
+        raise GateRejected(str(error)) from error
     name = f"{parameters.layer} build {parameters.build_id}"
     if build.build_id != parameters.build_id:
         raise GateRejected(

@@ -119,7 +119,7 @@ CASES: list[tuple[str, int, str, Any]] = [
     ("odd", FREE, "profit_margin", ABSENT),
     ("odd", FREE, "margin_score", 1),
     ("odd", PLAIN, "profit_margin", Decimal("0.2278")),
-    ("odd", PLAIN, "margin_category", "High"),
+    ("odd", PLAIN, "margin_category", "Very Low"),
     ("ordinary", LOSS, "profit_margin", ABSENT),
     ("ordinary", PLAIN, "total_orders", 8),
     ("corrected", LOSS, "profit_margin", Decimal("-0.2500")),

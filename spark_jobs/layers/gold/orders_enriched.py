@@ -93,15 +93,13 @@ def changed_periods(before: DataFrame, after: DataFrame, dimension: TableSpec) -
 def placed_within(orders: DataFrame, periods: Relation, dimension: TableSpec) -> DataFrame:
     """Select the orders that were placed within a period of `changed_periods` of their customer or product.
 
-    One row for each period that holds the order. The earliest begin becomes a literal, by which Delta skips the files
-    of earlier orders.
+    One row for each period that holds the order.
     """
     (key,) = dimension.natural_key
     periods = periods.where("dimension", dimension.name, "key", "from", "to")
-    earliest = periods.earliest("from")
+    later = periods.not_before_earliest("from", orders, "order_date")
     placed = F.col("order_date")
     inside = (F.col(key) == F.col("key")) & (F.col("from") <= placed) & (F.col("to").isNull() | (placed < F.col("to")))
-    later = orders if earliest is None else orders.where(placed >= F.timestamp_micros(F.lit(earliest)))
     return later.join(F.broadcast(periods.frame), inside).drop("key", "from", "to")
 
 

@@ -20,7 +20,6 @@ from pyspark.sql import SparkSession
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import (
     BuildMissing,
-    BuildUnreadable,
     GateRejected,
     NothingLanded,
     PublicationConflict,
@@ -342,9 +341,11 @@ def test_a_record_of_another_shape_is_named(lakehouse: Lakehouse, day: Day) -> N
     path = build_file("bronze", build.job_run_id)
     record = lakehouse.ops.read_json(path)
     assert record is not None
-    lakehouse.ops.write_json(path, {**record, "of_tomorrow": 1})
-    with pytest.raises(BuildUnreadable, match=f"job run {build.job_run_id}.*of_tomorrow.*run the job bronze_build"):
-        lakehouse.publish(build, fingerprint)
+    without_a_parameter = {name: text for name, text in record["parameters"].items() if name != "date_order"}
+    for other, named in (({"of_tomorrow": 1}, "of_tomorrow"), ({"parameters": without_a_parameter}, "date_order")):
+        lakehouse.ops.write_json(path, {**record, **other})
+        with pytest.raises(GateRejected, match=f"job run {build.job_run_id}.*{named}.*run the job bronze_build"):
+            lakehouse.publish(build, fingerprint)
 
 
 def test_dates_that_another_run_published_meanwhile_are_built_again(lakehouse: Lakehouse, day: Day) -> None:

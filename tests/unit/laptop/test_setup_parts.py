@@ -57,6 +57,15 @@ def test_a_stamp_changes_with_the_requirements_and_the_python() -> None:
     assert len(stamps) == 4
 
 
+def test_what_a_killed_setup_left_is_made_again(state: LaptopState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m venv` installs pip last."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(state.venv("tools"))], check=True)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(UserError, match="Is the package index reachable"):
+        environments.ensure_environment(state, "tools")
+    assert subprocess.run([str(state.python("tools")), "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
 def test_pip_settings_are_read_with_the_strongest_source_last() -> None:
     listing = (
         ":env:.cert='/from/env.pem'\nglobal.cert='/from/file.pem'\nglobal.index-url='https://index.example/simple'\n"
