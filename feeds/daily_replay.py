@@ -9,9 +9,12 @@ enough. Every line keeps exactly its bytes, below the file's own header:
   line is delivered alone.
 - In which order day and month are written, is decided from the whole file, as bronze decides it for each landed one
   (spark_jobs/tables/date_order.py); so the file is read twice.
-- A line whose date cannot be read is delivered with the line before it, at the start of the file with the first line
-  whose date can be read. Bronze judges lines, so none may be lost here. Blank lines, records without any value and
-  repetitions of the header hold nothing and are left out; another header is refused.
+- A line whose date cannot be read, or stands for none, is delivered with the line before it, at the start of the file
+  with the first line whose date can be read. Bronze judges lines, so none may be lost here. Blank lines, records without
+  any value and repetitions of the header hold nothing and are left out; another header is refused.
+- A day between the first and the last one for which the file has no line gets a file with a header only, unless its
+  folder has landed already: there were no orders on that day. Not so where they lie more than MOST_DAYS apart, since
+  then a date is wrong.
 - All days are written under a hidden name first. Only when the last line has been read, the finished folders are
   renamed, each replacing the folder of its day; an error before that leaves the landing root as it was.
 """
@@ -29,7 +32,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -49,10 +52,12 @@ from spark_jobs.tables.date_order import (
     fields_of,
     line_dates,
 )
+from spark_jobs.tables.stand_in_dates import is_stand_in
 
 DATE_COLUMN = ORDER_DATE
 FILE_NAME = "orders.csv"
 _BUDGET = 64 << 20  # bytes of lines in memory before they are written
+MOST_DAYS = 7305
 
 
 @dataclass(frozen=True)
@@ -149,14 +154,25 @@ class _Days:
 
     def flush(self) -> None:
         for day, lines in self._pending.items():
-            path = self._folder / f"dt={day.isoformat()}" / FILE_NAME
-            if not path.exists():
-                path.parent.mkdir()
-                path.write_bytes(self._header)
-            with path.open("ab") as stream:
+            with self._begun(day).open("ab") as stream:
                 stream.writelines(lines)
         self._pending.clear()
         self._size = 0
+
+    def begin_days_without_lines(self, landing: Path) -> None:
+        """Write a header for each day between the others that has no line, and no folder in `landing`."""
+        first, last = min(self.lines), max(self.lines)
+        if (last - first).days <= MOST_DAYS:
+            for day in (first + timedelta(days=number) for number in range((last - first).days)):
+                if not (landing / f"dt={day}").exists():
+                    self._begun(day)
+
+    def _begun(self, day: date) -> Path:
+        path = self._folder / f"dt={day}" / FILE_NAME
+        if not path.exists():
+            path.parent.mkdir()
+            path.write_bytes(self._header)
+        return path
 
 
 def _distribute(
@@ -187,7 +203,8 @@ def _distribute(
             if len(record) == 1 and is_blank_line(record[0], encoding):
                 blank += bool(record[0].rstrip(b"\r\n"))
                 continue
-            day = dates.day(_line_dates(b"".join(record), positions, len(header.names)))
+            found = dates.day(_line_dates(b"".join(record), positions, len(header.names)))
+            day = None if found is None or is_stand_in(found) else found
             if day is None:
                 if wanted in record[0].lower() and _is_repeated(data, record[0], number, header, date_column, encoding):
                     blank += 1
@@ -209,6 +226,7 @@ def _distribute(
             " whether the month or the day comes first, set --date-order"
         )
     days.flush()
+    days.begin_days_without_lines(staging.parent)
     if manifest:
         for day, lines in days.lines.items():
             text = json.dumps({"files": {FILE_NAME: lines}}, indent=2) + "\n"

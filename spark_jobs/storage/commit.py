@@ -85,7 +85,8 @@ def _write(
         return None
     # Without published rows nothing is staged as deleted. A MERGE would do the same, and leave the keys in no order.
     if staged.overwrites or not published_rows:
-        _insert(lakehouse, spec, staged, "INSERT OVERWRITE {name}")
+        name = lakehouse.name(spec.name)
+        _insert(lakehouse, spec, staged, delta.overwrite(lakehouse.spark, name, spec.statistics_columns[0]))
         return staged.rows - published_rows
     return _merge(lakehouse, spec, staged)
 
@@ -102,7 +103,7 @@ def _replace_dates(
         removed = int(lakehouse.spark.table(lakehouse.name(spec.name)).where(condition).count())
     if not staged.rows and not removed:
         return None
-    _insert(lakehouse, spec, staged, f"INSERT INTO {{name}} REPLACE WHERE {condition}")
+    _insert(lakehouse, spec, staged, f"INSERT INTO {lakehouse.name(spec.name)} REPLACE WHERE {condition}")
     return staged.rows - removed
 
 
@@ -111,21 +112,20 @@ def _insert(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable, insert: 
 
     Columns that others added to the table are NULL in these rows.
     """
-    name, rows = lakehouse.name(spec.name), staged_rows(lakehouse, spec.name, staged)
+    rows = staged_rows(lakehouse, spec.name, staged)
     files = min(MOST_FILES, staged.rows // ROWS_PER_FILE + 1)
     hint = f"/*+ REPARTITION_BY_RANGE({files}, {spec.statistics_columns[0]}) */"
 
     def write(columns: Sequence[str]) -> None:
-        selected = ", ".join(f"`{column}`" if column in spec.columns else "NULL" for column in columns)
-        statement = f"{insert.format(name=name)} SELECT {hint} {selected} FROM {{rows}}"  # noqa: S608 - checked names
-        lakehouse.spark.sql(statement, rows=rows)
+        selected = delta.select_list(columns, spec)
+        lakehouse.spark.sql(f"{insert} SELECT {hint} {selected} FROM {{rows}}", rows=rows)  # noqa: S608 - checked names
 
     try:
         write(spec.columns)
     except PySparkException as error:
         if not delta.has_more_columns(error):
             raise
-        write(lakehouse.spark.table(name).columns)
+        write(lakehouse.spark.table(lakehouse.name(spec.name)).columns)
 
 
 def _merge(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> int:

@@ -113,6 +113,22 @@ def restore(spark: SparkSession, name: str, version: int) -> None:
     spark.sql(f"RESTORE TABLE {name} TO VERSION AS OF {int(version)}")
 
 
+def overwrite(spark: SparkSession, name: str, column: str) -> str:
+    """Return the beginning of a statement that replaces all rows of a table, whatever they hold in a column.
+
+    INSERT OVERWRITE takes clustering away. REPLACE WHERE leaves it, and reads the rows that it removes.
+    """
+    (detail,) = spark.sql(f"DESCRIBE DETAIL {name}").select("clusteringColumns").collect()
+    if not detail["clusteringColumns"]:
+        return f"INSERT OVERWRITE {name}"
+    return f"INSERT INTO {name} REPLACE WHERE `{column}` IS NULL OR `{column}` IS NOT NULL"
+
+
+def select_list(columns: Sequence[str], spec: TableSpec) -> str:
+    """List the columns of a table for a SELECT of rows of its specification: columns that others added are NULL."""
+    return ", ".join(f"`{column}`" if column in spec.columns else "NULL" for column in columns)
+
+
 def create_schema(spark: SparkSession, schema: str) -> None:
     """Create a schema that does not exist. Whoever runs the job need not be allowed to create one that does."""
     if not spark.catalog.databaseExists(schema):

@@ -130,11 +130,11 @@ def _take_back(lakehouse: Lakehouse, spec: TableSpec, published: int, commits: l
     """Bring the published rows back. RESTORE would also take back metadata of others, so it is not used upon those."""
     spark, name = lakehouse.spark, lakehouse.name(spec.name)
     changes_metadata = any(commit["operation"] in METADATA_OPERATIONS for commit in commits)
-    if changes_metadata and _has_columns(spark.table(name).schema, spec):
-        columns = ", ".join(f"`{column}`" for column in spec.columns)
-        spark.sql(
-            f"INSERT OVERWRITE {name} BY NAME SELECT {columns} FROM {name} VERSION AS OF {published}"  # noqa: S608
-        ).collect()
+    schema = spark.table(name).schema
+    if changes_metadata and _has_columns(schema, spec):
+        insert = delta.overwrite(spark, name, spec.statistics_columns[0])
+        columns = delta.select_list(schema.names, spec)
+        spark.sql(f"{insert} SELECT {columns} FROM {name} VERSION AS OF {published}").collect()  # noqa: S608
     else:
         delta.restore(spark, name, published)
 

@@ -13,6 +13,11 @@ DATES = (
 )
 
 
+def is_stand_in(day: date) -> bool:
+    """Return whether a day stands for no date."""
+    return day in DATES or not FIRST_YEAR <= day.year <= LAST_YEAR
+
+
 def _spelled(day: date) -> set[str]:
     padded = (f"{day.month:02}", f"{day.day:02}")
     plain = (str(day.month), str(day.day))

@@ -203,6 +203,11 @@ def test_an_order_that_is_not_known_is_refused(lakehouse: Lakehouse) -> None:
         ([("27/2/2018 1:00", "", 0), ("5/2/2018 1:00", "", 0)], "auto", ["2018-02-27", "2018-02-05"]),
         ([("2/27/2018 1:00", "", 0), ("27/2/2018 1:00", "", 0), ("5/2/2018 1:00", "", 0)], "auto", ["2018-02-27"] * 3),
         ([("5/2/2018 1:00", "", 0), ("27/2/2018 1:00", "", 0)], "month_first", ["2018-05-02"] * 2),
+        (
+            [("1/31/2018 1:00", "", 0), ("12/31/9999 0:00", "", 0), ("1/1/1970 0:00", "", 0), ("2/3/2018 0:00", "", 0)],
+            "month_first",
+            ["2018-01-31"] * 3 + ["2018-02-03"],
+        ),
     ],
 )
 def test_replay_reads_dates_as_bronze_does(tmp_path: Path, texts: Any, setting: str, days: list[str]) -> None:
@@ -214,7 +219,10 @@ def test_replay_reads_dates_as_bronze_does(tmp_path: Path, texts: Any, setting: 
     data.write_text("\r\n".join([",".join(SOURCE_NAMES), *(",".join(x[c] for c in SOURCE_NAMES) for x in lines)]))
     replay(data, tmp_path / "landing", date_order=setting)
     delivered: dict[str, str] = {}
-    for file in (tmp_path / "landing").glob("dt=*/orders.csv"):
+    files = list((tmp_path / "landing").glob("dt=*/orders.csv"))
+    landed = {date.fromisoformat(file.parent.name.removeprefix("dt=")) for file in files}
+    assert len(landed) == (max(landed) - min(landed)).days + 1, "a day without orders has a file with a header only"
+    for file in files:
         with file.open(newline="") as stream:
             delivered |= {row["Order State"]: file.parent.name.removeprefix("dt=") for row in csv.DictReader(stream)}
     assert [delivered[f"#{n}"] for n in range(len(days))] == days

@@ -79,15 +79,14 @@ class Day:
 
 
 def run(lakehouse: Lakehouse, start: str, end: str) -> Day:
-    warnings: tuple[Finding, ...] = ()
-    for layer in ("bronze", "silver", "gold"):
-        build = lakehouse.build(layer, start, end)
-        verdict = lakehouse.audit(build)
-        assert verdict.success, verdict.lines()
-        lakehouse.publish(build, verdict.fingerprint)
-        warnings = verdict.warnings
+    """Only gold is audited: each line is valid, and its keys get odd there."""
+    lakehouse.run(start, end, ("bronze", "silver"), audited=False)
+    build = lakehouse.build("gold", start, end)
+    verdict = lakehouse.audit(build)
+    assert verdict.success, verdict.lines()
+    lakehouse.publish(build, verdict.fingerprint)
     rows = lakehouse.published("gold.products360").collect()
-    return Day({row["product_id"]: row.asDict() for row in rows}, warnings)
+    return Day({row["product_id"]: row.asDict() for row in rows}, verdict.warnings)
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,18 @@ def test_every_kind_of_file(tmp_path: Path, kind: str) -> None:
     assert sorted(path.name for path in (tmp_path / "landing").iterdir()) == ["dt=2018-01-31", "dt=2018-02-01"]
 
 
+def test_a_day_that_has_landed_is_not_withdrawn_by_a_file_without_orders_of_it(tmp_path: Path) -> None:
+    landing, data = tmp_path / "landing", tmp_path / "data.csv"
+    for lines in (b"1,1/30/2018 1:00,\n", b"2,1/28/2018 1:00,\n3,1/31/2018 1:00,\n"):
+        data.write_bytes(HEADER + lines)
+        replay(data, landing)
+    counts = {name: content.count(b"\n") - 1 for name, content in days(landing).items()}
+    assert counts == {"dt=2018-01-28": 1, "dt=2018-01-29": 0, "dt=2018-01-30": 1, "dt=2018-01-31": 1}
+    data.write_bytes(HEADER + b"1,1/30/2018 1:00,\n2,1/31/2071 1:00,\n")
+    replay(data, tmp_path / "other")
+    assert list(days(tmp_path / "other")) == ["dt=2018-01-30", "dt=2071-01-31"], "one of the dates is wrong"
+
+
 def test_no_line_is_lost(tmp_path: Path) -> None:
     lines = [b"0,never,first\r\n", b"\r\n", *LINES[:2], b"x\r\n", b'5,"1/31/2018,open\r\n', b"6,1/31/2018 1:00,no end"]
     data = tmp_path / "data.csv"
