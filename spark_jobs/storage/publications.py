@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pyspark.errors import PySparkException
 from pyspark.sql import Window
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from spark_jobs.storage.lakehouse import Lakehouse
 
+P, R = ParamSpec("P"), TypeVar("R")
 _COUNTS = MapType(StringType(), LongType())
 PUBLICATIONS = TableSpec(
     name="ops.publications",
@@ -101,6 +104,22 @@ class PublishedInputs:
     """The upstream publication that `newest` was built from."""
 
 
+def _creating(read: Callable[Concatenate[Publications, P], R]) -> Callable[Concatenate[Publications, P], R]:
+    """Create the table where it is missing, and read again by a new frame: Spark still refuses the old one."""
+
+    @wraps(read)
+    def reading(publications: Publications, *args: P.args, **options: P.kwargs) -> R:
+        try:
+            return read(publications, *args, **options)
+        except PySparkException as error:
+            if not is_missing(error):
+                raise
+        publications.create()
+        return read(publications, *args, **options)
+
+    return reading
+
+
 class Publications:
     """Reads and appends publications of all layers. Where the table does not exist, it is created at the first read."""
 
@@ -114,11 +133,13 @@ class Publications:
     def newest(self, layer: str) -> Publication | None:
         return self.state(layer, "").newest
 
+    @_creating
     def newest_by_layer(self) -> dict[str, Publication]:
         """Return the newest of each layer that has one."""
-        rows = self._collect(_with_newest_seq(self._table()).where("seq = newest_seq"))
+        rows = _with_newest_seq(self._table()).where("seq = newest_seq").collect()
         return {row["layer"]: _publication(row) for row in rows}
 
+    @_creating
     def state(self, layer: str, fingerprint: str, verdict: DataFrame | None = None) -> LayerState:
         """Return what is published of a layer, and the publication of a build, by one statement.
 
@@ -130,7 +151,7 @@ class Publications:
             .withColumn("dates_end", dates_end)
             .where((F.col("seq") == F.col("newest_seq")) | (F.col("gate_fingerprint") == fingerprint))
         )
-        rows = self._collect(found if verdict is None else verdict.join(found, F.lit(True), "left"))
+        rows = (found if verdict is None else verdict.join(found, F.lit(True), "left")).collect()
         published = sorted((_publication(row) for row in rows if row["seq"] is not None), key=lambda one: one.seq)
         same_build = next((one for one in published if one.gate_fingerprint == fingerprint), None)
         return LayerState(
@@ -140,16 +161,18 @@ class Publications:
             allowed_by=json.loads(rows[0]["allowed_by"]) if verdict is not None and rows[0]["allowed_by"] else None,
         )
 
+    @_creating
     def inputs(self, layer: str) -> PublishedInputs:
         """Return what a build of silver or gold starts from, by one statement."""
         upstream_layer = UPSTREAM_LAYER[layer]
         own = F.when(F.col("layer") == layer, F.struct("seq", "upstream_seq"))
         built_from = F.max(own).over(_all_rows())["upstream_seq"]
         is_upstream = F.col("layer") == upstream_layer
-        rows = self._collect(
+        rows = (
             _with_newest_seq(self._of(layer, upstream_layer))
             .withColumn("built_from", built_from)
             .where((F.col("seq") == F.col("newest_seq")) | (is_upstream & (F.col("seq") == F.col("built_from"))))
+            .collect()
         )
         published = sorted((_publication(row) for row in rows), key=lambda one: one.seq)
         upstream = {one.seq: one for one in published if one.layer == upstream_layer}
@@ -160,38 +183,43 @@ class Publications:
             previous_upstream=upstream.get(newest.upstream_seq or 0) if newest else None,
         )
 
+    @_creating
     def get(self, layer: str, seq: int) -> Publication:
         """Return one publication. Raises PublicationMissing."""
-        rows = self._collect(self._of(layer).where(F.col("seq") == seq))
+        rows = self._of(layer).where(F.col("seq") == seq).collect()
         if not rows:
             raise self._missing(f"publication {seq} of {layer}")
         return _publication(rows[0])
 
+    @_creating
     def upstream_of(self, layer: str, seq: int) -> Publication:
         """Return the upstream publication from which publication `seq` of a layer was built.
 
         Raises PublicationMissing.
         """
         upstream_seq = self._of(layer).where(F.col("seq") == seq).select(F.col("upstream_seq").alias("seq"))
-        rows = self._collect(self._of(UPSTREAM_LAYER[layer]).join(upstream_seq, "seq", "left_semi"))
+        rows = self._of(UPSTREAM_LAYER[layer]).join(upstream_seq, "seq", "left_semi").collect()
         if not rows:
             raise self._missing(f"publication from which publication {seq} of {layer} was built")
         return _publication(rows[0])
 
+    @_creating
     def since(self, layer: str, seq: int) -> list[Publication]:
         """Return those of the layer after `seq`, oldest first."""
-        return [_publication(row) for row in self._collect(self._of(layer).where(F.col("seq") > seq).orderBy("seq"))]
+        return [_publication(row) for row in self._of(layer).where(F.col("seq") > seq).orderBy("seq").collect()]
 
+    @_creating
     def dates_since(self, after: int, until: int) -> PublishedDates:
         """Return the landing dates of the bronze publications later than `after`, up to `until`."""
         is_old = F.col("seq") <= after
         old_end = F.max(F.when(is_old, F.col("interval_end"))).over(_all_rows())
-        rows = self._collect(
+        rows = (
             self._of("bronze")
             .where(F.col("seq") <= until)
             .select("seq", "interval_start", "interval_end", old_end.alias("old_end"))
             .where(~is_old & F.col("interval_start").isNotNull())
             .orderBy("seq")
+            .collect()
         )
         landing_date, condition = F.col("landing_date"), F.lit(False)
         for row in rows:
@@ -258,15 +286,6 @@ class Publications:
 
     def _of(self, *layers: str) -> DataFrame:
         return self._table().where(F.col("layer").isin(*layers))
-
-    def _collect(self, rows: DataFrame) -> list[Row]:
-        try:
-            return rows.collect()
-        except PySparkException as error:
-            if not is_missing(error):
-                raise
-        self.create()
-        return rows.collect()
 
 
 @dataclass(frozen=True)

@@ -335,6 +335,14 @@ def test_what_is_built_again_after_a_deploy_is_judged_by_the_new_rules_and_only_
     assert newest(lakehouse) == before
 
 
+def test_a_new_lakehouse_has_no_publications_yet(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """The first read makes their table."""
+    lakehouse = new_lakehouse()
+    lakehouse.spark.sql(f"DROP TABLE {lakehouse.names.table('ops.publications')}")
+    assert lakehouse.publications.newest("bronze") is None
+    assert lakehouse.publications.inputs("silver").upstream is None
+
+
 def test_a_record_of_another_shape_is_named(lakehouse: Lakehouse, day: Day) -> None:
     day.land(1)
     build, fingerprint = day.approved()
