@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from spark_jobs.storage.lakehouse import Lakehouse
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 _COUNTS = MapType(StringType(), LongType())
 PUBLICATIONS = TableSpec(
     name="ops.publications",
