@@ -10,8 +10,8 @@ enough. Every line keeps exactly its bytes, below the file's own header:
 - In which order day and month are written, is decided from the whole file, as bronze decides it for each landed one
   (spark_jobs/tables/date_order.py); so the file is read twice.
 - A line whose date cannot be read, or stands for none, is delivered with the line before it, at the start of the file
-  with the first line whose date can be read. Bronze judges lines, so none may be lost here. Blank lines, records without
-  any value and repetitions of the header hold nothing and are left out; another header is refused.
+  with the first line whose date can be read. Bronze judges lines, so none may be lost here. Blank lines, records
+  without any value and repetitions of the header hold nothing and are left out; another header is refused.
 - A day between the first and the last one for which the file has no line gets a file with a header only, unless its
   folder has landed already: there were no orders on that day. Not so where they lie more than MOST_DAYS apart, since
   then a date is wrong.
