@@ -96,7 +96,8 @@ def _replace_dates(
 ) -> int | None:
     condition = f"landing_date >= DATE'{build.interval.start}' AND landing_date < DATE'{build.interval.end}'"
     if build.missing_dates:
-        condition += f" AND landing_date NOT IN ({delta.literal_list(sorted(build.missing_dates), 'DATE')})"
+        missing = ", ".join(f"DATE'{day}'" for day in sorted(build.missing_dates))
+        condition += f" AND landing_date NOT IN ({missing})"
     removed = 0
     dates_are_new = dates_end is not None and build.interval.start >= dates_end
     if build.previous.rows.get(spec.name) and not dates_are_new:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 
+from spark_jobs.storage.sql_literal import literal
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
@@ -150,9 +152,9 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec, *, replaces: b
         "delta.dataSkippingStatsColumns": ",".join(spec.statistics_columns),
         **_retention(RETENTION_DAYS),
     }
-    listed = ", ".join(f"'{key}' = {_literal(value)}" for key, value in properties.items())
+    listed = ", ".join(f"'{key}' = {literal(value)}" for key, value in properties.items())
     create = "CREATE OR REPLACE TABLE" if replaces else "CREATE TABLE IF NOT EXISTS"
-    columns, comment = ddl(spec.schema), _literal(spec.comment)
+    columns, comment = ddl(spec.schema), literal(spec.comment)
     statement = f"{create} {name} ({columns}) USING delta COMMENT {comment} TBLPROPERTIES ({listed})"
     _retry_creation(lambda: spark.sql(statement))
 
@@ -161,7 +163,7 @@ def set_retention(spark: SparkSession, name: str, days: int) -> None:
     """Let a table keep deleted files and logs for that long; no commit where it does already."""
     found = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
     if wanted := {key: value for key, value in _retention(days).items() if found.get(key) != value}:
-        listed = ", ".join(f"'{key}' = {_literal(value)}" for key, value in wanted.items())
+        listed = ", ".join(f"'{key}' = {literal(value)}" for key, value in wanted.items())
         spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({listed})")
 
 
@@ -178,19 +180,9 @@ def ddl(schema: StructType) -> str:
         null = "" if field.nullable else " NOT NULL"
         columns.append(
             f"`{field.name}` {field.dataType.simpleString()}{null}"
-            + (f" COMMENT {_literal(comment)}" if comment else "")
+            + (f" COMMENT {literal(comment)}" if comment else "")
         )
     return ", ".join(columns)
-
-
-def literal_list(values: Sequence[object], kind: str) -> str:
-    """Write values as SQL literals of a type, such as DATE'2018-01-01', DATE'2018-01-02'."""
-    return ", ".join(f"{kind}'{value}'" for value in values)
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _retry_creation(create: Callable[[], object], tries: int = 5) -> None:
