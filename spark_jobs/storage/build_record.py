@@ -98,7 +98,7 @@ class Build:
                     "previous": pinned("previous"),
                     "upstream": pinned("upstream"),
                     "previous_upstream": pinned("previous_upstream"),
-                    "staged": {table: StagedTable.from_dict(staged) for table, staged in record["staged"].items()},
+                    "staged": {table: StagedTable(**staged) for table, staged in record["staged"].items()},
                     "notes": tuple(record["notes"]),
                 }
             )

@@ -49,10 +49,6 @@ class StagedTable:
     overwrites: bool = False
     """Whether these are all rows of the table, instead of changes to it."""
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> StagedTable:
-        return cls(**fields)
-
 
 def changed_keys_table(layer: str) -> str:
     """Return the name under which the changed keys of a build are staged."""
