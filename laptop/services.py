@@ -78,6 +78,10 @@ def up(state: LaptopState, repo: Path = REPO) -> bool:
     state.ensure_secrets()
     private_folder(state.pids)
     with file_lock(state.pids / "services.lock", timeout=300):
+        if outdated := outdated_services(state, repo):
+            _stop_supervisor(state)
+            for service in outdated:
+                processes.stop_alone(state, service)
         if is_up(state):
             deploy(state, repo)
             _ensure_pools(state)
@@ -99,6 +103,17 @@ def up(state: LaptopState, repo: Path = REPO) -> bool:
                     down(state)
                 raise
     return True
+
+
+def outdated_services(state: LaptopState, repo: Path) -> list[processes.Service]:
+    """Return the services of Airflow that run with earlier code than that on disk.
+
+    Their plugins import `include/` once. What the DAG files import of it would not fit to what they read from disk.
+    """
+    files = (path for folder in ("include", "plugins") for path in (repo / folder).rglob("*.py"))
+    changed = max((path.stat().st_mtime for path in files), default=0.0)
+    services = processes.recorded_services(state)
+    return [one for one in services if one.name in AIRFLOW_SERVICES and one.is_alive and one.since < changed]
 
 
 def down(state: LaptopState) -> str:

@@ -335,6 +335,19 @@ def test_a_service_that_dies_at_each_start_is_given_up_with_its_reason(state: La
     assert record.given_up
 
 
+def test_services_that_run_with_earlier_code_are_known(state: LaptopState, tmp_path: Path) -> None:
+    """Airflow's plugins import `include/` once: `make up` after a `git pull` starts what has it again."""
+    module = tmp_path / "repo" / "include" / "intervals.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    for name in ("airflow-scheduler", "workspace"):
+        processes.start(state, name, SLEEP, {}, Path())
+    changed = time.time()
+    for moment, expected in ((changed - 60, []), (changed + 60, ["airflow-scheduler"])):
+        os.utime(module, (moment, moment))
+        assert [service.name for service in services.outdated_services(state, tmp_path / "repo")] == expected
+
+
 def test_a_new_supervisor_takes_the_services_over(state: LaptopState) -> None:
     old = supervise(state, ServiceCommand("one", SLEEP, {}, Path()))
     wait_until(lambda: running(state, "one"))
