@@ -12,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 
 # Values given on the command line reach the programs through the environment, unchanged: make expands none of them
 # ($ is common in SQL and file names), and no shell interprets them.
-VALUES := DATA LANDING START END SQL FORMAT KEEP ARGS \
+VALUES := DATA LANDING START END SQL FORMAT KEEP FEED DRY FULL ARGS \
   MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
@@ -21,10 +21,10 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test prove lint up down status run airflow replay feed query rejected bench docs generate env lock clean
+.PHONY: help setup demo test prove lint up down status run medallion pipeline airflow replay feed query rejected bench docs generate env lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-9s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-10s%s\n", $$1, $$2}' Makefile
 
 setup: ## everything that the other targets need (they call it themselves)
 	@"$(PYTHON)" -m laptop.setup
@@ -46,6 +46,14 @@ status: ## what runs
 run: ## run the landing dates START=2018-01-01 up to (without) END=2018-01-08, and follow to the end
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.run
+
+medallion: ## the same without Airflow: START and END, or all that has changed; FEED=1 lands invented orders first
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.medallion
+
+pipeline: ## update the declarative pipeline; DRY=1 only checks it, FULL=1 makes its tables again
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.pipeline
 
 airflow: ## Airflow's own commands, such as ARGS="dags list"
 	@$(SETUP)

@@ -71,6 +71,13 @@ class Settings:
     schedule_end: datetime | None
     """LAKEHOUSE_SCHEDULE_END: the scheduler creates no interval that ends after this date, for a data set that has
     ended (default none). Does not bind manual runs and backfills."""
+    live_schedule: str
+    """LAKEHOUSE_LIVE_SCHEDULE: cron of the looks of the live DAG, in UTC (default */5 * * * *)."""
+    live_days: int
+    """LAKEHOUSE_LIVE_DAYS: how many of the newest landing folders a look of the live DAG reads; of older ones it sees
+    new folders only (default 7)."""
+    live_timeout: timedelta
+    """LAKEHOUSE_LIVE_TIMEOUT: time-out of the live DAG's job run in seconds, its job's is 21600 (default 28800)."""
     maintenance_schedule: str
     """LAKEHOUSE_MAINTENANCE_SCHEDULE: cron of the maintenance, in UTC (default 0 3 * * 0)."""
     maintenance_start: datetime | None
@@ -169,6 +176,9 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         schedule=text("SCHEDULE", "0 0 * * *"),
         schedule_start=moment("SCHEDULE_START"),
         schedule_end=moment("SCHEDULE_END"),
+        live_schedule=text("LIVE_SCHEDULE", "*/5 * * * *"),
+        live_days=number("LIVE_DAYS", 7, least=1),
+        live_timeout=seconds("LIVE_TIMEOUT", 28800, least=1),
         maintenance_schedule=text("MAINTENANCE_SCHEDULE", "0 3 * * 0"),
         maintenance_start=moment("MAINTENANCE_START"),
         max_active_runs=number("MAX_ACTIVE_RUNS", 3, least=1),

@@ -18,6 +18,8 @@ from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs
 from local_workspace.jobs_api import jobs_router
 from local_workspace.pages import pages_router
+from local_workspace.pipelines import Pipelines
+from local_workspace.pipelines_api import pipelines_router
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
 from local_workspace.store import Store
@@ -98,6 +100,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
         return {"host_type": "workspace", "workspace_id": "1", "workspace_url": base, "oidc_endpoint": f"{base}/oidc"}
 
     app.include_router(jobs_router(jobs, store, runner), prefix="/api")
+    app.include_router(pipelines_router(Pipelines(state, store, jobs, runner)), prefix="/api")
     app.include_router(files_router(state), prefix="/api")
     app.include_router(workspace_router(state), prefix="/api")
     app.include_router(pages_router(state, store, runner, redactor, auth))

@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import yaml
 from local_workspace.users import USER_NAME
 from machine.command_line import UserError
 
+_JOB_ID = re.compile(r"\$\{resources\.jobs\.([\w-]+)\.id\}")
+"""How a job names one that it runs."""
 _VARIABLE = re.compile(r"\$\{([^${}]+)\}")
 
 
@@ -95,11 +98,26 @@ class Bundle:
         """The kinds of resources that the bundle has, such as jobs."""
         return sorted(kind for kind, named in self._resources.items() if named)
 
+    def set_id(self, kind: str, key: str, identifier: int | str) -> None:
+        """Tell the id of a deployed job or pipeline to the jobs that run it."""
+        self._values[f"resources.{kind}.{key}.id"] = identifier
+
     def resources(self, kind: str) -> Iterator[tuple[str, dict[str, Any], Path]]:
-        """Yield the key and the settings of each resource, and the folder of the file that defines it."""
-        for key in sorted(self._resources.get(kind) or {}):
+        """Yield the key and the settings of each resource, and the folder of the file that defines it.
+
+        A job comes after those that it runs. Their ids must be set before it is reached; without, they stay references.
+        """
+        for key in self._in_order(self._resources.get(kind) or {}):
             settings = self._resolved(self._resources[kind][key], f"{kind}.{key}", ())
             yield key, _without_empty(settings), self._origin.get((kind, key), self.root / "databricks.yml").parent
+
+    @staticmethod
+    def _in_order(named: dict[str, Any]) -> list[str]:
+        runs = {key: sorted({*_JOB_ID.findall(str(named[key]))} & named.keys()) for key in sorted(named)}
+        try:
+            return list(TopologicalSorter(runs).static_order())
+        except CycleError as error:
+            raise BundleError(f"These jobs run each other in a circle: {', '.join(error.args[1])}.") from error
 
     def _resolved(self, value: Any, where: str, inside: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
@@ -118,6 +136,8 @@ class Bundle:
             raise BundleError(f"{where}: ${{{name}}} refers to itself.")
         if name in self._values:
             return self._resolved(self._values[name], where, (*inside, name))
+        if name.startswith("resources."):
+            return f"${{{name}}}"
         parent, _, field = name.rpartition(".")
         if parent.startswith("var."):  # a field of a complex variable
             value = self._value(parent, where, inside)

@@ -28,9 +28,9 @@ class BundleState:
         self._serial = latest.get("serial", 0)
         self._resources: dict[str, Any] = dict(remote_state.get("state") or {})
 
-    def set(self, key: str, job_id: int, settings: dict[str, Any]) -> None:
-        """Record a job. Resources that the bundle no longer has stay, so that the CLI can delete them."""
-        self._resources[f"resources.jobs.{key}"] = {"__id__": str(job_id), "state": settings}
+    def set(self, kind: str, key: str, identifier: int | str, settings: dict[str, Any]) -> None:
+        """Record a job or pipeline. Resources that the bundle no longer has stay, so that the CLI can delete them."""
+        self._resources[f"resources.{kind}.{key}"] = {"__id__": str(identifier), "state": settings}
 
     def content(self) -> bytes:
         """Return the next version of the file."""

@@ -1,4 +1,4 @@
-"""Deploy the jobs of a bundle: upload the wheels, create or reset each job.
+"""Deploy the pipelines and jobs of a bundle: upload wheels and definitions, create or replace each.
 
 This is what `databricks bundle deploy` does, for the features of bundles that this project uses.
 """
@@ -9,12 +9,13 @@ import hashlib
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from local_workspace.bundle import Bundle, BundleError
 from local_workspace.bundle_state import BundleState
 from machine.http_client import HttpClient, HttpError
 
-# Fields of a job that mean nothing to the only user of one machine.
+# Fields that mean nothing to the only user of one machine.
 _NOT_LOCAL = (
     "permissions",
     "run_as",
@@ -24,18 +25,19 @@ _NOT_LOCAL = (
     "email_notifications",
     "webhook_notifications",
     "notification_settings",
+    "notifications",
 )
 
 
 def deploy(path: Path, target: str | None, variables: list[str], host: str, token: str) -> Iterator[str]:
-    """Create or reset each job of the bundle, and yield a line for each. Other jobs are not touched.
+    """Create or replace each pipeline and job of the bundle, and yield a line for each. Others are not touched.
 
     `variables` are overrides, each as `NAME=VALUE`. Raises BundleError.
     """
     if not path.is_file():
         raise BundleError(f"There is no bundle at {path}.")
     bundle = Bundle(path, target, variables)
-    others = [kind for kind in bundle.kinds if kind != "jobs"]
+    others = [kind for kind in bundle.kinds if kind not in ("jobs", "pipelines")]
     if bundle.mode or others:
         feature = f"mode {bundle.mode}" if bundle.mode else ", ".join(others)
         raise BundleError(
@@ -47,15 +49,31 @@ def deploy(path: Path, target: str | None, variables: list[str], host: str, toke
     state_file = f"{bundle.remote_root}/state/resources.json"
     local_copy = bundle.root / ".databricks" / "bundle" / bundle.target / "resources.json"
     state = BundleState(client.download(state_file), local_copy)
+    known = client.call("GET", "/api/2.0/pipelines?max_results=250").get("statuses", [])
+    for key, resource, folder in bundle.resources("pipelines"):
+        settings = {name: value for name, value in resource.items() if name not in _NOT_LOCAL}
+        if environment := settings.get("environment"):
+            environment["dependencies"] = _uploaded_wheels(bundle, environment, folder, client, uploaded)
+        _upload_definitions(bundle, settings, folder, client)
+        name = settings["name"]
+        settings["deployment"] = {"kind": "BUNDLE", "metadata_file_path": f"{bundle.remote_root}/state/metadata.json"}
+        same_name = [found["pipeline_id"] for found in known if found["name"] == name]
+        if len(same_name) > 1:
+            raise BundleError(f"The workspace has more than one pipeline named {name}: delete all but one.")
+        if same_name:
+            pipeline_id = same_name[0]
+            client.call("PUT", f"/api/2.0/pipelines/{pipeline_id}", settings)
+            yield f"replaced {name} ({pipeline_id})"
+        else:
+            pipeline_id = client.call("POST", "/api/2.0/pipelines", settings)["pipeline_id"]
+            yield f"created  {name} ({pipeline_id})"
+        bundle.set_id("pipelines", key, pipeline_id)
+        state.set("pipelines", key, pipeline_id, settings)
     for key, resource, folder in bundle.resources("jobs"):
         settings = {name: value for name, value in resource.items() if name not in _NOT_LOCAL}
         for environment in settings.get("environments", []):
             spec = environment.get("spec") or {}
-            spec["dependencies"] = [
-                remote
-                for pattern in spec.get("dependencies", [])
-                for remote in _uploaded_wheel(bundle, pattern, folder, client, uploaded)
-            ]
+            spec["dependencies"] = _uploaded_wheels(bundle, spec, folder, client, uploaded)
         name = settings["name"]
         settings["deployment"] = {"kind": "BUNDLE", "metadata_file_path": f"{bundle.remote_root}/state/metadata.json"}
         query = urllib.parse.urlencode({"name": name, "limit": 2})
@@ -74,7 +92,8 @@ def deploy(path: Path, target: str | None, variables: list[str], host: str, toke
         else:
             job_id = client.call("POST", "/api/2.2/jobs/create", settings)["job_id"]
             yield f"created  {name} ({job_id})"
-        state.set(key, job_id, settings)
+        bundle.set_id("jobs", key, job_id)
+        state.set("jobs", key, job_id, settings)
     client.upload(state_file, state.content())
     _remove_other_wheels(bundle, client, uploaded.values())
 
@@ -89,6 +108,36 @@ def _remove_other_wheels(bundle: Bundle, client: "_Client", uploaded: Iterable[s
     for path in (found["path"] for found in listed.get("objects", [])):
         if path not in kept:
             client.call("POST", "/api/2.0/workspace/delete", {"path": path, "recursive": True})
+
+
+def _upload_definitions(bundle: Bundle, settings: dict[str, Any], folder: Path, client: "_Client") -> None:
+    """Upload the files below the pipeline's root folder, and name them by their new paths. The root must be given."""
+    if "root_path" not in settings:
+        raise BundleError(f"Pipeline {settings['name']} has no root_path: name the folder of its definitions.")
+    root = (folder / settings["root_path"]).resolve()
+
+    def remote(path: Path) -> str:
+        return f"{bundle.remote_root}/files/{path.relative_to(bundle.root).as_posix()}"
+
+    for file in sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        client.upload(remote(file), file.read_bytes())
+    settings["root_path"] = remote(root)
+    for library in settings["libraries"]:
+        for named, field in ((library.get("glob"), "include"), (library.get("file"), "path")):
+            if named:
+                path, stars, _ = named[field].partition("/**")
+                named[field] = remote((folder / path).resolve()) + stars
+
+
+def _uploaded_wheels(
+    bundle: Bundle, environment: dict[str, Any], folder: Path, client: "_Client", uploaded: dict[Path, str]
+) -> list[str]:
+    """Return the environment's dependencies by the paths of the workspace."""
+    return [
+        remote
+        for pattern in environment.get("dependencies", [])
+        for remote in _uploaded_wheel(bundle, pattern, folder, client, uploaded)
+    ]
 
 
 def _uploaded_wheel(

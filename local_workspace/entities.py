@@ -5,6 +5,7 @@ Moments are milliseconds since 1970, as in the API.
 
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 from local_workspace.job_settings import JobSettings
 
@@ -36,6 +37,8 @@ class Result(StrEnum):
     TIMEDOUT = "TIMEDOUT"
     UPSTREAM_FAILED = "UPSTREAM_FAILED"
     UPSTREAM_CANCELED = "UPSTREAM_CANCELED"
+    EXCLUDED = "EXCLUDED"
+    """A condition came out otherwise, of this task or of one before it."""
     MAXIMUM_CONCURRENT_RUNS_REACHED = "MAXIMUM_CONCURRENT_RUNS_REACHED"
 
 
@@ -49,6 +52,8 @@ class Job:
     creator: str
     created: int
     deleted: bool = False
+    pipeline: dict[str, Any] | None = None
+    """The settings of the pipeline that the job stands for: its runs are the updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,3 +128,9 @@ class TaskRun(Execution):
     parameters: list[str] = field(default_factory=list)
     error: str | None = None
     error_trace: str | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    """Set by the task, for those after it."""
+    outcome: str | None = None
+    """Of a condition: true or false."""
+    child_run_id: int | None = None
+    """The run of another job that it has started."""

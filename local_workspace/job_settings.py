@@ -29,6 +29,12 @@ def _only(supported: object, reason: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _paused(value: Any, info: ValidationInfo) -> Any:
+    if value and (not isinstance(value, dict) or value.get("pause_status") != "PAUSED"):
+        raise unsupported(f"{info.field_name}: nothing starts by itself on one machine; set pause_status: PAUSED")
+    return value
+
+
 def _without_content(value: Any, info: ValidationInfo) -> Any:
     if any(value.values()) if isinstance(value, dict) else value:
         raise unsupported(f"{info.field_name}: nothing is sent from one machine")
@@ -40,6 +46,8 @@ NotEmpty = Annotated[str, StringConstraints(min_length=1)]
 Seconds = Annotated[int, Field(ge=0, le=30 * 86400)]
 Notifications = Annotated[Any, AfterValidator(_without_content)]
 """Notifications go nowhere on one machine: an empty setting is harmless, another would be ignored."""
+Trigger = Annotated[Any, AfterValidator(_paused)]
+"""What starts runs by itself."""
 
 
 class _Settings(BaseModel):
@@ -64,6 +72,8 @@ class Health(_Settings):
 
 class Dependency(_Settings):
     task_key: str
+    outcome: Literal["true", "false"] | None = None
+    """Of a condition: the task is excluded where it comes out otherwise."""
 
 
 class PythonWheelTask(_Settings):
@@ -72,18 +82,40 @@ class PythonWheelTask(_Settings):
     parameters: list[str] = []
 
 
+class RunJobTask(_Settings):
+    job_id: Annotated[int, Field(ge=0, lt=2**63)]
+    job_parameters: dict[str, str] = {}
+
+
+class PipelineTask(_Settings):
+    pipeline_id: NotEmpty
+    full_refresh: bool = False
+
+
+class ConditionTask(_Settings):
+    op: Literal["EQUAL_TO", "NOT_EQUAL"]
+    """Both compare texts."""
+    left: str
+    right: str
+
+
 class TaskSettings(_Settings):
+    """A task: an entry point of a wheel, a run of another job, an update of a pipeline, or a comparison."""
+
     task_key: Name
     description: str = ""
     depends_on: list[Dependency] = []
-    run_if: Annotated[str, _only("ALL_SUCCESS", "a task runs only if all its dependencies succeeded")] = "ALL_SUCCESS"
+    run_if: Literal["ALL_SUCCESS", "NONE_FAILED"] = "ALL_SUCCESS"
     max_retries: Annotated[int, _only(0, "the scheduler that started the run retries; set max_retries: 0")] = 0
     min_retry_interval_millis: Annotated[int, Field(ge=0, le=10**9)] = 0
     retry_on_timeout: Annotated[bool, _only(False, "a task is not retried here")] = False
     disable_auto_optimization: bool = False
     timeout_seconds: Seconds = 0
-    environment_key: str
-    python_wheel_task: PythonWheelTask
+    environment_key: str | None = None
+    python_wheel_task: PythonWheelTask | None = None
+    run_job_task: RunJobTask | None = None
+    pipeline_task: PipelineTask | None = None
+    condition_task: ConditionTask | None = None
     health: Health = Health()
     email_notifications: Notifications = None
     webhook_notifications: Notifications = None
@@ -92,6 +124,15 @@ class TaskSettings(_Settings):
     @property
     def upstream(self) -> set[str]:
         return {dependency.task_key for dependency in self.depends_on}
+
+    @property
+    def texts(self) -> list[str]:
+        """What may hold references."""
+        if self.python_wheel_task:
+            return self.python_wheel_task.parameters
+        if self.run_job_task:
+            return list(self.run_job_task.job_parameters.values())
+        return [self.condition_task.left, self.condition_task.right] if self.condition_task else []
 
 
 class EnvironmentSpec(_Settings):
@@ -148,6 +189,8 @@ class JobSettings(_Settings):
     deployment: Deployment | None = None
     run_as: RunAs = RunAs()
     access_control_list: list[AccessControl] = []
+    schedule: Trigger = None
+    trigger: Trigger = None
     email_notifications: Notifications = None
     webhook_notifications: Notifications = None
     notification_settings: Notifications = None
@@ -184,13 +227,21 @@ class JobSettings(_Settings):
         _check_unique("environments: environment_key", [item.environment_key for item in self.environments])
         _check_unique("parameters: name", [parameter.name for parameter in self.parameters])
         environments = {environment.environment_key for environment in self.environments}
+        upstream = {task.task_key: task.upstream for task in self.tasks}
+        _check_order(upstream)
+        conditions = {task.task_key for task in self.tasks if task.condition_task}
         for task in self.tasks:
             where = f"Task {task.task_key!r}"
-            if task.environment_key not in environments:
+            types = (task.python_wheel_task, task.run_job_task, task.pipeline_task, task.condition_task)
+            if sum(map(bool, types)) != 1:
+                raise invalid(f"{where} needs one of python_wheel_task, run_job_task, pipeline_task, condition_task.")
+            if task.python_wheel_task and task.environment_key not in environments:
                 raise invalid(f"{where}: environment_key {task.environment_key!r} is not among `environments`.")
-            for text in task.python_wheel_task.parameters:
-                references.check(text, set(self.default_parameters), where)
-        _check_order({task.task_key: task.upstream for task in self.tasks})
+            for dependency in task.depends_on:
+                if dependency.outcome and dependency.task_key not in conditions:
+                    raise invalid(f"{where}: {dependency.task_key!r} has no outcome, since it is no condition_task.")
+            for text in task.texts:
+                references.check(text, set(self.default_parameters), _all_upstream(upstream, task.task_key), where)
         return self
 
 
@@ -198,6 +249,14 @@ def _check_unique(place: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise invalid(f"{place} {name!r} occurs more than once.")
+
+
+def _all_upstream(upstream: dict[str, set[str]], task_key: str) -> set[str]:
+    """Return the tasks that have ended before this one starts."""
+    found: set[str] = set()
+    while more := {above for below in (found or {task_key}) for above in upstream[below]} - found:
+        found |= more
+    return found
 
 
 def _check_order(upstream: dict[str, set[str]]) -> None:

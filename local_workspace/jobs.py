@@ -19,6 +19,7 @@ class Jobs:
         self._state = state
         self._store = store
         self._runner = runner
+        runner.start_child, runner.cancel_child = self.run_now, self.cancel
 
     def create(self, settings: dict[str, Any]) -> int:
         """Define a job, and return its id."""
@@ -253,7 +254,7 @@ def _initial_tasks(
     failed = {
         task_key
         for task_key, task_run in attempts.items()
-        if task_run.result != Result.SUCCESS and job.settings.task(task_key)
+        if task_run.result not in (Result.SUCCESS, Result.EXCLUDED) and job.settings.task(task_key)
     }
     if not failed:
         raise invalid_state(f"Run {run.run_id} has no failed task to repair.")

@@ -170,6 +170,8 @@ def jobs_router(jobs: Jobs, store: Store, runner: Runner) -> APIRouter:
             "logs": logs,
             "logs_truncated": truncated,
         }
+        if task_run.child_run_id:
+            view["run_job_output"] = {"run_id": task_run.child_run_id}
         if task_run.error:
             view |= {"error": task_run.error, "error_trace": task_run.error_trace or ""}
         return view

@@ -122,6 +122,12 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
         runs = store.runs(job_id=job.job_id, limit=100)
         return page("job.html", job=job, runs=runs, live=_any_active(runs))
 
+    async def any_run(_: Request, run_id: str) -> Response:
+        run = store.run(int(run_id))
+        if run is None:
+            raise ValueError(f"There is no run {run_id}.")
+        return RedirectResponse(f"/jobs/{run.job_id}/runs/{run.run_id}", 303)
+
     async def run_page(_: Request, job_id: str, run_id: str) -> Response:
         run = store.run(int(run_id))
         if run is None or run.job_id != int(job_id):
@@ -158,6 +164,7 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
         ("/", front),
         ("/jobs/{job_id}", job_page),
         ("/jobs/{job_id}/runs/{run_id}", run_page),
+        ("/runs/{run_id}", any_run),
         (_VOLUMES, explore),
         (_VOLUMES + "/{path:path}", explore),
     ):

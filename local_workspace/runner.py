@@ -4,11 +4,12 @@ import logging
 import shutil
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from local_workspace import references
+from local_workspace.api_errors import ApiError
 from local_workspace.entities import LifeCycle, Result, Run, TaskRun
 from local_workspace.job_settings import TaskSettings
 from local_workspace.redaction import Redactor
@@ -20,6 +21,7 @@ from machine.processes import ProcessIdentity, end_group
 from machine.state_folder import StateFolder
 
 log = logging.getLogger(__name__)
+_PIPELINE_RUNTIME = Path(__file__).with_name("pipeline_runtime")
 RESTARTED = "The workspace was restarted while this task ran, and its process was ended; run it again."
 STOPPED = "The workspace was stopped while this task ran; run it again."
 
@@ -39,6 +41,9 @@ class Runner:
         self._grace = grace
         self._launcher = TaskLauncher(task_environment(state.secrets), modules)
         self.spark: SparkSupervisor | None = None
+        self.start_child: Callable[[int, dict[str, str], str], int]
+        """Start a run of a job, with parameters and an idempotency token; return its id. Raises ApiError."""
+        self.cancel_child: Callable[[int], None]
         self._attempts: dict[int, TaskAttempt] = {}
         self._wake = threading.Event()
         self._stopping = False
@@ -133,6 +138,8 @@ class Runner:
                 continue
             if attempt := self._attempts.get(task_run.run_id):
                 attempt.stop(result, message)
+            elif self._child_is_active(task_run):
+                self.cancel_child(task_run.child_run_id or 0)
             else:
                 self._end_task(task_run, result, message)
         if run.life_cycle == LifeCycle.TERMINATING:
@@ -147,35 +154,88 @@ class Runner:
                 task_run = attempts[task.task_key]
                 if task_run.is_over or task_run.run_id in self._attempts:
                     continue
-                upstream = [attempts[task_key] for task_key in task.upstream]
-                not_succeeded = [other for other in upstream if other.result != Result.SUCCESS]
-                if not not_succeeded:
-                    self._start_task(run, task_run, task)
-                elif all(other.is_over for other in upstream):
-                    canceled = {Result.CANCELED, Result.UPSTREAM_CANCELED} & {other.result for other in upstream}
-                    result = Result.UPSTREAM_CANCELED if canceled else Result.UPSTREAM_FAILED
-                    names = ", ".join(sorted(other.task_key for other in not_succeeded))
-                    message = f"Not run, because {names} did not succeed."
-                    attempts[task.task_key] = self._end_task(task_run, result, message)
-                    changed = True
+                if task_run.child_run_id:
+                    task_run = self._watch_child(task_run, task)
+                elif all(attempts[task_key].is_over for task_key in task.upstream):
+                    if not_run := _why_not_run(task, attempts):
+                        task_run = self._end_task(task_run, *not_run)
+                    else:
+                        task_run = self._start_task(run, task_run, task, attempts)
+                attempts[task.task_key] = task_run
+                changed = changed or task_run.is_over
 
-    def _start_task(self, run: Run, task_run: TaskRun, task: TaskSettings) -> None:
-        values = _reference_values(run, task_run)
-        wheel_task = task.python_wheel_task
-        parameters = [references.resolved(text, values) for text in wheel_task.parameters]
+    def _start_task(self, run: Run, task_run: TaskRun, task: TaskSettings, attempts: dict[str, TaskRun]) -> TaskRun:
+        """Start a task, and return it; it may be over already."""
+        values = _reference_values(run, task_run, attempts)
+        started = now_ms()
+        try:
+            parameters = [references.resolved(text, values) for text in task.texts]
+        except references.ValueMissing as error:
+            task_run = self._store.update(task_run, started=started, error=str(error))
+            return self._end_task(task_run, Result.FAILED, str(error))
         task_run = self._store.update(
             task_run,
             life_cycle=LifeCycle.PENDING,
-            started=now_ms(),
+            started=started,
             session_id=str(uuid.uuid4()),
             parameters=parameters,
         )
+        if task.condition_task:
+            is_equal = parameters[0] == parameters[1]
+            outcome = "true" if is_equal == (task.condition_task.op == "EQUAL_TO") else "false"
+            return self._end_task(self._store.update(task_run, outcome=outcome), Result.SUCCESS, "")
+        if task.run_job_task:
+            given = dict(zip(task.run_job_task.job_parameters, parameters, strict=True))
+            return self._start_child(task_run, task.run_job_task.job_id, given)
+        if task.pipeline_task:
+            try:
+                pipeline = uuid.UUID(task.pipeline_task.pipeline_id).int
+            except ValueError:
+                pipeline = 0
+            return self._start_child(task_run, pipeline, {"full_refresh": str(task.pipeline_task.full_refresh).lower()})
+        self._start_process(run, task_run, task)
+        return task_run
+
+    def _start_child(self, task_run: TaskRun, job_id: int, parameters: dict[str, str]) -> TaskRun:
+        try:  # by the token, a crash of the workspace starts no second one
+            child = self.start_child(job_id, parameters, f"task-{task_run.run_id}")
+        except ApiError as error:
+            return self._end_task(self._store.update(task_run, error=error.message), Result.FAILED, error.message)
+        return self._store.update(task_run, life_cycle=LifeCycle.RUNNING, child_run_id=child)
+
+    def _child_is_active(self, task_run: TaskRun) -> bool:
+        child = self._store.run(task_run.child_run_id) if task_run.child_run_id else None
+        return child is not None and not child.is_over
+
+    def _watch_child(self, task_run: TaskRun, task: TaskSettings) -> TaskRun:
+        """End the task where the job run that it has started is over."""
+        child = self._store.run(task_run.child_run_id or 0)
+        if child is None:
+            return self._end_task(task_run, Result.FAILED, f"Run {task_run.child_run_id} was deleted.")
+        if not child.is_over:
+            limit = task.timeout_seconds
+            if not limit or now_ms() - (task_run.started or 0) <= limit * 1000:
+                return task_run
+            self.cancel_child(child.run_id)
+            message = f"The task was stopped: it ran longer than its timeout of {limit} s."
+            return self._end_task(task_run, Result.TIMEDOUT, message)
+        if child.result == Result.SUCCESS:
+            return self._end_task(task_run, Result.SUCCESS, "")
+        stopped = child.result in (Result.CANCELED, Result.TIMEDOUT)
+        result = child.result if child.result and stopped else Result.FAILED
+        message = f"Run {child.run_id} of job {child.job_name} ended as {child.result}: {child.message}"
+        return self._end_task(self._store.update(task_run, error=message), result, message)
+
+    def _start_process(self, run: Run, task_run: TaskRun, task: TaskSettings) -> None:
+        wheel_task = task.python_wheel_task
+        if wheel_task is None or task.environment_key is None:
+            raise TypeError(f"task {task.task_key} has no wheel")
         attempt = TaskAttempt(
             task_run=task_run,
             folder=self._folder(task_run),
             launcher=self._launcher,
-            command=[wheel_task.package_name, wheel_task.entry_point, *parameters],
-            path=[self._state.wheels / digest for digest in run.wheels[task.environment_key]],
+            command=[wheel_task.package_name, wheel_task.entry_point, *task_run.parameters],
+            path=[*(self._state.wheels / digest for digest in run.wheels[task.environment_key]), _PIPELINE_RUNTIME],
             timeout_seconds=task.timeout_seconds,
             grace_seconds=self._grace,
             redactor=self._redactor,
@@ -193,7 +253,11 @@ class Runner:
     def _task_over(self, attempt: TaskAttempt) -> None:
         with self._store.transaction():
             task_run = self._store.update(
-                attempt.task_run, error=attempt.error, error_trace=attempt.trace, process_started=attempt.entered_ms
+                attempt.task_run,
+                error=attempt.error,
+                error_trace=attempt.trace,
+                process_started=attempt.entered_ms,
+                values=attempt.values,
             )
             self._end_task(task_run, attempt.result, attempt.message)
             self._attempts.pop(task_run.run_id, None)
@@ -209,7 +273,7 @@ class Runner:
         results = {task_run.result for task_run in attempts.values()}
         life_cycle, message = LifeCycle.TERMINATED, ""
         failed = sorted(task_key for task_key, task_run in attempts.items() if task_run.result == Result.FAILED)
-        if results == {Result.SUCCESS}:
+        if results <= {Result.SUCCESS, Result.EXCLUDED}:
             result = Result.SUCCESS
         elif run.cancel_requested:
             result, message = Result.CANCELED, "Run cancelled."
@@ -240,7 +304,25 @@ class Runner:
         return self._state.runs / str(task_run.parent_run_id) / str(task_run.run_id)
 
 
-def _reference_values(run: Run, task_run: TaskRun) -> dict[str, str]:
+def _why_not_run(task: TaskSettings, attempts: dict[str, TaskRun]) -> tuple[Result, str] | None:
+    """Return the result and the reason of a task that its dependencies, which are over, do not let start."""
+    upstream = [attempts[task_key] for task_key in sorted(task.upstream)]
+    harmless = (Result.SUCCESS, Result.EXCLUDED)
+    if failed := [other for other in upstream if other.result not in harmless]:
+        canceled = {Result.CANCELED, Result.UPSTREAM_CANCELED} & {other.result for other in upstream}
+        result = Result.UPSTREAM_CANCELED if canceled else Result.UPSTREAM_FAILED
+        return result, f"Not run, because {', '.join(other.task_key for other in failed)} did not succeed."
+    for dependency in task.depends_on:
+        outcome = attempts[dependency.task_key].outcome
+        if dependency.outcome and outcome and outcome != dependency.outcome:
+            return Result.EXCLUDED, f"Not run, because {dependency.task_key} came out {outcome}."
+    excluded = [other.task_key for other in upstream if other.result == Result.EXCLUDED]
+    if excluded and (task.run_if == "ALL_SUCCESS" or len(excluded) == len(upstream)):
+        return Result.EXCLUDED, f"Not run, because {', '.join(excluded)} did not."
+    return None
+
+
+def _reference_values(run: Run, task_run: TaskRun, attempts: dict[str, TaskRun]) -> dict[str, str]:
     started_ms = run.started or run.created
     started = datetime.fromtimestamp(started_ms / 1000, UTC)
     values = {
@@ -254,5 +336,10 @@ def _reference_values(run: Run, task_run: TaskRun) -> dict[str, str]:
         "task.name": task_run.task_key,
         "task.run_id": str(task_run.run_id),
         "task.execution_count": str(task_run.attempt + 1),
+    }
+    values |= {
+        f"tasks.{task_key}.values.{name}": value
+        for task_key, other in attempts.items()
+        for name, value in other.values.items()
     }
     return values | {f"job.parameters.{parameter.name}": parameter.value for parameter in run.parameters}

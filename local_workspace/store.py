@@ -19,7 +19,8 @@ _SCHEMA = """
 create table if not exists sequence (next integer not null);
 create table if not exists jobs (
     job_id integer primary key, name text not null, settings text not null, wheels text not null,
-    creator text not null, created integer not null, deleted integer not null default 0);
+    creator text not null, created integer not null, deleted integer not null default 0,
+    pipeline text not null default 'null');
 create table if not exists runs (
     run_id integer primary key, job_id integer not null, job_name text not null, settings text not null,
     wheels text not null, parameters text not null, life_cycle text not null, result text, message text not null,
@@ -32,11 +33,17 @@ create table if not exists task_runs (
     run_id integer primary key, parent_run_id integer not null, task_key text not null, attempt integer not null,
     repair_id integer, life_cycle text not null, result text, message text not null, created integer not null,
     started integer, process_started integer, ended integer, pid integer, pid_started real, session_id text not null,
-    parameters text not null default '[]', error text, error_trace text);
+    parameters text not null default '[]', error text, error_trace text, "values" text not null default '{}',
+    outcome text, child_run_id integer);
 create index if not exists task_runs_by_parent on task_runs (parent_run_id);
 create table if not exists tokens (token text primary key, job_id integer not null, run_id integer not null);
 """
-_JSON_COLUMNS = ("settings", "wheels", "parameters", "repairs")
+_JSON_COLUMNS = ("settings", "wheels", "parameters", "repairs", "values", "pipeline")
+_ADDED_COLUMNS = {
+    "jobs": {"pipeline": "text not null default 'null'"},
+    "task_runs": {"values": "text not null default '{}'", "outcome": "text", "child_run_id": "integer"},
+}
+"""By table: columns that files of earlier versions do not have."""
 _TABLES: dict[type, tuple[str, str]] = {
     Job: ("jobs", "job_id"),
     Run: ("runs", "run_id"),
@@ -67,6 +74,10 @@ class Store:
         # A crash of the machine may lose the last instant, never the file; fsyncs would cost latency.
         self._execute("pragma synchronous = normal")
         self._connection.executescript(_SCHEMA)
+        for table, columns in _ADDED_COLUMNS.items():
+            present = {row["name"] for row in self._execute(f"pragma table_info({table})")}
+            for name in columns.keys() - present:
+                self._execute(f'alter table {table} add column "{name}" {columns[name]}')
         # Earlier versions wrote repairs in another format; only the history of those runs' repairs is lost.
         self._execute("update runs set repairs = '[]' where repairs like '%life_cycle_state%'")
         if not self._execute("select next from sequence"):
@@ -98,7 +109,7 @@ class Store:
 
     def insert(self, entity: Job | Run | TaskRun) -> None:
         columns = _columns(entity)
-        names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
+        names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join("?" for _ in columns)
         table, _ = _TABLES[type(entity)]
         self._execute(f"insert into {table} ({names}) values ({marks})", *columns.values())  # noqa: S608 - own names
 
@@ -106,7 +117,7 @@ class Store:
         """Write these fields alone, so that another thread's change of another field stays. Return the new entity."""
         changed = replace(entity, **changes)
         columns = {name: value for name, value in _columns(changed).items() if name in changes}
-        assignments = ", ".join(f"{name} = ?" for name in columns)
+        assignments = ", ".join(f'"{name}" = ?' for name in columns)
         table, key = _TABLES[type(entity)]
         self._execute(
             f"update {table} set {assignments} where {key} = ?",  # noqa: S608 - own names
@@ -122,8 +133,15 @@ class Store:
     def jobs(self, name: str = "") -> list[Job]:
         """Return all jobs, or those of that name (in upper or lower case, as the real filter); the newest first."""
         return self._select(
-            Job, "where not deleted and (? = '' or lower(name) = lower(?)) order by job_id desc", name, name
+            Job,
+            "where not deleted and pipeline = 'null' and (? = '' or lower(name) = lower(?)) order by job_id desc",
+            name,
+            name,
         )
+
+    def pipelines(self) -> list[Job]:
+        """Return the jobs that stand for pipelines, the newest first."""
+        return self._select(Job, "where not deleted and pipeline <> 'null' order by job_id desc")
 
     def run(self, run_id: int) -> Run | None:
         return self._first(Run, "where run_id = ?", run_id)

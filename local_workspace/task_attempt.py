@@ -23,6 +23,8 @@ from machine.state_folder import private_file, private_folder
 log = logging.getLogger(__name__)
 _LINE_LIMIT = 64 * 1024
 """Bytes: a longer line is copied to the log in parts."""
+_VALUES = "task_values.json"
+"""In the task's folder: what it sets for the tasks after it, a mapping of texts."""
 SPARK_DIED = (
     "Spark died while this task ran (it may have run out of memory). It is being restarted; run the task again. "
     "The log of the dead one is kept as logs/spark.1.log of the state folder."
@@ -50,6 +52,8 @@ class TaskAttempt:
     message: str = field(default="", init=False)
     error: str | None = field(default=None, init=False)
     trace: str | None = field(default=None, init=False)
+    values: dict[str, str] = field(default_factory=dict, init=False)
+    """What the task has set for those after it."""
     entered_ms: int | None = field(default=None, init=False)
     """When the entry point was called, in milliseconds since 1970."""
 
@@ -83,7 +87,9 @@ class TaskAttempt:
 
     def _run_process(self) -> None:
         generation = self.spark.generation if self.spark else 0
-        environment = {"SPARK_REMOTE": self.spark.remote_url(self.task_run.session_id)} if self.spark else {}
+        environment = {"LAKEHOUSE_TASK_VALUES": str(self.folder / _VALUES)}
+        if self.spark:
+            environment["SPARK_REMOTE"] = self.spark.remote_url(self.task_run.session_id)
         private_folder(self.folder)
         self.redactor.refresh()
         process = self.launcher.launch(
@@ -142,6 +148,8 @@ class TaskAttempt:
             path.unlink()
             self.entered_ms = outcome["entered_ms"]
         if outcome.get("ok") is True:
+            with contextlib.suppress(FileNotFoundError):
+                self.values = json.loads((self.folder / _VALUES).read_text(encoding="utf-8"))
             # It had finished before the request to stop it reached it.
             self.result, self.message = Result.SUCCESS, ""
             return

@@ -13,6 +13,7 @@ _TERMINATION = {
     Result.TIMEDOUT: ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
     Result.UPSTREAM_FAILED: ("RUN_EXECUTION_ERROR", "CLIENT_ERROR"),
     Result.UPSTREAM_CANCELED: ("USER_CANCELED", "SUCCESS"),
+    Result.EXCLUDED: ("SKIPPED", "SUCCESS"),
     Result.MAXIMUM_CONCURRENT_RUNS_REACHED: ("MAX_CONCURRENT_RUNS_EXCEEDED", "CLIENT_ERROR"),
 }
 """By result: the code and the type of `termination_details`."""
@@ -73,6 +74,12 @@ def task_run_view(run: Run, task_run: TaskRun, base_url: str) -> Json:
 def _task_view(run: Run, task_run: TaskRun, base_url: str) -> Json:
     settings = run.settings.task(task_run.task_key)
     shown = settings.model_dump(mode="json", exclude_unset=True) if settings else {}
+    if task_run.outcome:
+        left, right = task_run.parameters
+        shown["condition_task"] = shown.get("condition_task", {}) | {"left": left, "right": right}
+        shown["condition_task"]["outcome"] = task_run.outcome
+    if task_run.child_run_id and "run_job_task" in shown:
+        shown["run_job_task"] |= {"run_id": task_run.child_run_id}
     return {
         **{name: value for name, value in shown.items() if name not in ("max_retries", "timeout_seconds")},
         "task_key": task_run.task_key,

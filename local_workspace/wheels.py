@@ -21,7 +21,7 @@ _BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueErr
 
 def snapshot(state: StateFolder, settings: JobSettings) -> dict[str, list[str]]:
     """Unpack the wheels of each environment, and return their sha256 by environment key. Raises ApiError."""
-    used = {task.environment_key for task in settings.tasks}
+    used = {task.environment_key for task in settings.tasks if task.python_wheel_task}
     digests: dict[str, list[str]] = {}
     for environment in settings.environments:
         key, wheels = environment.environment_key, environment.spec.dependencies

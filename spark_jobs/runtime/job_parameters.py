@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,7 +17,7 @@ from spark_jobs.runtime.table_names import LAYERS, TableNames
 
 @dataclass(frozen=True)
 class TaskParameters:
-    """Base: each field is one option `--field-name VALUE` of the task, and every option is required."""
+    """Base: each field is one option `--field-name VALUE` of the task, required unless it has a default."""
 
     catalog: str
     schema_prefix: str
@@ -40,14 +40,15 @@ class TaskParameters:
             if name in given:
                 raise ParameterRefused(f"parameter {option} is given twice")
             given[name] = value
-        if missing := sorted(known - given.keys()):
+        if missing := sorted(field.name for field in fields(cls) if field.name not in given and _is_required(field)):
             raise ParameterRefused(f"parameters are missing: {', '.join(missing)}")
         return cls.from_texts(given)
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> Self:
         """Parse what `as_texts` gives. Raises ParameterRefused and IntervalRefused."""
-        return cls(**{field.name: _PARSERS[str(field.type)](field.name, texts[field.name]) for field in fields(cls)})
+        given = [field for field in fields(cls) if field.name in texts or _is_required(field)]
+        return cls(**{field.name: _PARSERS[str(field.type)](field.name, texts[field.name]) for field in given})
 
     def as_texts(self) -> dict[str, str]:
         """Return each field as the text that parses to it."""
@@ -94,10 +95,14 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     """0 to 100: a landing date that lands again with under this percentage of its published lines is a warning."""
     fewer_lines_critical_percent: Decimal
     """The same, and the gate fails."""
+    called_by: str = ""
+    """The run of another job that started this one: its gate finds the verdict by it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_layer(self.layer)
+        if not re.fullmatch(r"\d*", self.called_by):
+            raise ParameterRefused(f"called_by is {self.called_by!r}, which is not a number")
         _ = self.interval
 
     @property
@@ -111,8 +116,12 @@ class BuildParameters(QuarantineLimits, TaskParameters):
 
     def data_parameters(self) -> dict[str, str]:
         """Return the parameters that decide about data and verdict, and so belong to the fingerprint."""
-        run = {"ops_root", "staging_root", "job_run_id", "repair_count", "layer", "interval_start", "interval_end"}
-        return {name: text for name, text in self.as_texts().items() if name not in run}
+        run = {"ops_root", "staging_root", "job_run_id", "repair_count", "called_by"}
+        return {
+            name: text
+            for name, text in self.as_texts().items()
+            if name not in run | {"layer", "interval_start", "interval_end"}
+        }
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,27 @@ class PublishParameters(TaskParameters):
         _check_layer(self.layer)
         if not re.fullmatch(r"\d+", self.build_job_run_id):
             raise ParameterRefused(f"build_job_run_id is {self.build_job_run_id!r}, which is not a number")
+
+
+@dataclass(frozen=True)
+class GateParameters(TaskParameters):
+    """Parameters of the task `gate`: it judges the verdict on the build that its own job run has started."""
+
+    layer: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_layer(self.layer)
+
+
+@dataclass(frozen=True)
+class DatesParameters(TaskParameters):
+    """Parameters of the task `dates`: the landing dates of a run, or nothing for those that have changed."""
+
+    landing_root: Path
+    interval_start: str
+    interval_end: str
+    allow_missing_dates: bool
 
 
 @dataclass(frozen=True)
@@ -149,6 +179,10 @@ class MaintenanceParameters(QuarantineLimits, TaskParameters):
         for name in ("table_retention_days", "staging_retention_days", "record_retention_days"):
             if getattr(self, name) < 1:
                 raise ParameterRefused(f"{name} is {getattr(self, name)}: at least 1")
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING
 
 
 def _check_layer(layer: str) -> None:

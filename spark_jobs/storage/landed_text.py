@@ -19,10 +19,15 @@ def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFi
     paths = [_glob_literal(f"{landing_root.as_posix()}/{file.path}") for file in files if file.headers]
     if not paths:
         return spark.createDataFrame([], "value STRING, source_file STRING, source_file_modified_at TIMESTAMP")
+    return line_columns(spark.read.text(paths))
+
+
+def line_columns(lines: DataFrame) -> DataFrame:
+    """Select value, source_file and source_file_modified_at of files that are read as text, be it as a stream."""
     # The path comes as a URI. Its last two parts are the path relative to the landing root, however the root is
     # spelled there; url_decode takes + for a blank, as in forms, which paths do not.
     plain = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))
-    return spark.read.text(paths).select(
+    return lines.select(
         "value",
         F.regexp_extract(plain, "[^/]+/[^/]+$", 0).alias("source_file"),
         F.col("_metadata.file_modification_time").alias("source_file_modified_at"),

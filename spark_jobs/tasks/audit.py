@@ -77,7 +77,8 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
         unreadable=result.unreadable,
     )
     Verdicts(lakehouse).append(verdict)
-    lakehouse.ops.write_json(verdict_file(build.layer, build.job_run_id), verdict.as_dict())
+    for job_run_id in filter(None, (build.job_run_id, build.parameters.called_by)):
+        lakehouse.ops.write_json(verdict_file(build.layer, job_run_id), verdict.as_dict())
     for line in verdict.lines():
         log.info("%s", line)
     return verdict

@@ -7,17 +7,22 @@ import sys
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.runtime.job_parameters import (
     BuildParameters,
+    DatesParameters,
+    GateParameters,
     MaintenanceParameters,
     PublishParameters,
     TaskParameters,
 )
 from spark_jobs.runtime.session import spark_session
 from spark_jobs.runtime.task_log import log_to_stdout
+from spark_jobs.runtime.task_values import set_task_values
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
+from spark_jobs.tasks.dates import dates_to_run
+from spark_jobs.tasks.gate import build_to_publish
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
 
@@ -32,6 +37,18 @@ def audit() -> None:
     parameters = BuildParameters.parse(_arguments())
     lakehouse = _lakehouse(parameters)
     audit_build(lakehouse, Build.load(lakehouse.ops, parameters.layer, parameters.job_run_id))
+
+
+def dates() -> None:
+    """Run the task `dates` of the job ecommerce_medallion: it tells the tasks after it what to run."""
+    parameters = DatesParameters.parse(_arguments())
+    set_task_values(dates_to_run(_lakehouse(parameters), parameters))
+
+
+def gate() -> None:
+    """Run the task `gate` of the job ecommerce_medallion. Unlike an audit, it fails where the verdict rejects."""
+    parameters = GateParameters.parse(_arguments())
+    set_task_values(build_to_publish(OpsVolume(parameters.ops_root), parameters))
 
 
 def publish() -> None:

@@ -195,7 +195,9 @@ def _rebuild(
 ) -> _Audited:
     """Build and audit again by this run, all rows with `is_whole`. Raises GateRejected where the audit rejects it."""
     old = audited.build
-    this_run = replace(old.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count)
+    this_run = replace(
+        old.parameters, job_run_id=parameters.job_run_id, repair_count=parameters.repair_count, called_by=""
+    )
     build = build_layer(lakehouse, this_run, f"{this_run.build_id}_{suffix}", reason if is_whole else None)
     verdict = audit_build(lakehouse, build)
     if not verdict.success:

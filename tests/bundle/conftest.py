@@ -18,7 +18,7 @@ from tools.build_wheel import PACKAGES, PROJECT_FILES
 
 REPO = Path(__file__).resolve().parents[2]
 # All that a deployment reads: definitions, the sources of the wheel, and what builds it.
-PARTS = ("databricks.yml", "resources", *PROJECT_FILES, *PACKAGES, "machine", "tools")
+PARTS = ("databricks.yml", "resources", "pipelines", *PROJECT_FILES, *PACKAGES, "machine", "tools")
 GIVEN = {
     "dev": [],
     "prod": ["service_principal=jobs-app-id", "airflow_principal=airflow-app-id"],

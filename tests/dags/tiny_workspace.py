@@ -50,12 +50,16 @@ class TinyWorkspace:
     def __init__(self, port: int = 0) -> None:
         self.jobs = {
             name: n
-            for n, name in enumerate(["bronze_build", "silver_build", "gold_build", "publish", "maintenance"], start=11)
+            for n, name in enumerate(
+                ["bronze_build", "silver_build", "gold_build", "publish", "maintenance", "ecommerce_medallion"],
+                start=11,
+            )
         }
         self.runs: dict[int, dict[str, Any]] = {}
         self.tokens: dict[str, int] = {}
         self.cancelled: list[int] = []
         self.files: dict[str, bytes] = {}
+        self.modified: dict[str, int] = {}  # of files, in milliseconds since 1970
         self.folders: dict[str, list[str]] = {LANDING: []}
         self.requests: list[tuple[str, str]] = []
         self.page_size = 1000
@@ -104,7 +108,8 @@ class TinyWorkspace:
         return {"life_cycle_state": "TERMINATED", "result_state": run["result"], "state_message": ""}
 
     def _file(self, path: str) -> dict[str, Any]:
-        return {"is_directory": False, "file_size": len(self.files.get(path, b"a file"))}
+        size = len(self.files.get(path, b"a file"))
+        return {"is_directory": False, "file_size": size, "last_modified": self.modified.get(path, 1)}
 
     def _write_files(self, run: dict[str, Any]) -> None:
         run_id, parameters = run["run_id"], run["parameters"]

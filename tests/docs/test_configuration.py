@@ -21,7 +21,7 @@ from tools.generate import setting_texts
 PAGE = (DOCS / "configuration.md").read_text(encoding="utf-8")
 CODE = ("include", "dags", "plugins", "spark_jobs", "feeds", "laptop", "machine", "local_workspace", "docker")
 # Between the project's own processes, for nobody to set.
-INTERNAL = {"LAKEHOUSE_SERVICES_OF", "LAKEHOUSE_SECRETS_DIR"}
+INTERNAL = {"LAKEHOUSE_SERVICES_OF", "LAKEHOUSE_SECRETS_DIR", "LAKEHOUSE_TASK_VALUES"}
 
 
 def rows() -> dict[str, str]:

@@ -29,4 +29,4 @@ def test_every_endpoint_is_named(tmp_path: Path) -> None:
     page = (REPO / "docs" / "local-workspace.md").read_text(encoding="utf-8")
     section = page.split("\n## What it serves\n")[1].split("\n## ")[0]
     table = "\n".join(line for line in section.splitlines() if line.startswith("|"))
-    assert set(re.findall(r"`([a-z][\w/.-]+)`", table)) == served
+    assert set(re.findall(r"`([a-z][\w/.{}-]+)`", table)) == served

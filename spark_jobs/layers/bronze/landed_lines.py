@@ -72,9 +72,27 @@ def landed_lines(
     row; `line`, the masked text, is NULL there. A row with reasons has its line instead of the 53 values and
     their hash, as fields that have slipped out of place could hold private data.
     """
+    return without_repetitions(judged_lines(lines, files, rules, email_key, source_format), stamp)
+
+
+def judged_lines(
+    lines: DataFrame,
+    files: Sequence[LandedFile],
+    rules: Sequence[RowRule],
+    email_key: bytes,
+    source_format: SourceFormat = SourceFormat(),  # noqa: B008 - frozen
+) -> DataFrame:
+    """Return each landed line with its values and reasons, judged by itself alone: `lines` may be a stream.
+
+    `text` is the line as it is, with its private data: see `masked_lines`.
+    """
     split = _split(_with_layout(lines, files, email_key), source_format)
-    parsed = _parse(split, source_format)
-    return _without_repetitions(_judge(parsed, rules), stamp)
+    return _judge(_parse(split, source_format), rules)
+
+
+def masked_lines(judged: DataFrame) -> DataFrame:
+    """Return judged lines that can be stored. Masking a masked line changes nothing, so what follows is the same."""
+    return _with_fields(judged, F.lit(True)).withColumn("text", _masked()).drop("raw", "surplus")
 
 
 def order_items(landed: DataFrame) -> DataFrame:
@@ -275,7 +293,7 @@ def _judge(parsed: DataFrame, rules: Sequence[RowRule]) -> DataFrame:
     )
 
 
-def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
+def without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
     """Mark repetitions within a file, mask, and add the audit columns.
 
     Both windows share one partitioning, so there is one shuffle. Of exact duplicates the line with the least text
@@ -301,12 +319,7 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         ),
     )
     valid = F.size("reasons") == 0
-    # Separate columns: masking looks at both for every field, and would split the line again for each.
-    quarantined = final.withColumn("raw", F.when(~valid, line_text.raw_fields(F.col("text")))).withColumn(
-        "surplus", F.size("raw") - _WIDTH
-    )
-    private = [F.element_at("private", number + 1) for number in range(len(source.PRIVATE))]
-    line = masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)
+    quarantined = _with_fields(final, ~valid)
     made = {
         **{name: F.when(valid, F.col(name)) for name in (*source.NAMES, "row_hash")},
         "landing_date": _landing_date(),
@@ -314,6 +327,20 @@ def _without_repetitions(judged: DataFrame, stamp: BuildStamp) -> DataFrame:
         "job_run_id": F.lit(stamp.job_run_id),
         "code_version": F.lit(stamp.code_version),
         "built_at": F.lit(stamp.built_at),
-        "line": F.when(~valid, line),
+        "line": F.when(~valid, _masked()),
     }
     return quarantined.select(*(made.get(name, F.col(name)).alias(name) for name in LANDED_LINES.names))
+
+
+def _with_fields(lines: DataFrame, condition: Column) -> DataFrame:
+    """Add `raw` and `surplus`, from which `_masked` makes the masked line, where the condition holds.
+
+    Separate columns: masking looks at both for every field, and would split the line again for each.
+    """
+    raw = F.when(condition, line_text.raw_fields(F.col("text")))
+    return lines.withColumn("raw", raw).withColumn("surplus", F.size("raw") - _WIDTH)
+
+
+def _masked() -> Column:
+    private = [F.element_at("private", number + 1) for number in range(len(source.PRIVATE))]
+    return masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)

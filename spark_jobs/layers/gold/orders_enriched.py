@@ -47,12 +47,15 @@ SCHEMA = StructType(
 def _at_order_date(orders: DataFrame, dimension: DataFrame, key: str) -> DataFrame:
     """Return `orders` joined with the versions of `dimension` that were valid at the order's timestamp.
 
+    The dimension's own columns get a prefix and stay: they are not dropped, since Spark Connect would analyse that at
+    once, and in a declarative pipeline no table exists yet then.
+
     An item without a version is kept, with NULLs: the gate must see it, not miss it.
     """
-    versions = dimension.drop("is_current").withColumnsRenamed({key: "_key", "valid_from": "_from", "valid_to": "_to"})
-    order_date = F.col("order_date")
-    valid = (F.col("_from") <= order_date) & (F.col("_to").isNull() | (order_date < F.col("_to")))
-    return orders.join(versions, (F.col(key) == F.col("_key")) & valid, "left").drop("_key", "_from", "_to")
+    own = {name: f"_{key}_{name}" for name in (key, "valid_from", "valid_to", "is_current")}
+    begin, end, order_date = F.col(own["valid_from"]), F.col(own["valid_to"]), F.col("order_date")
+    valid = (begin <= order_date) & (end.isNull() | (order_date < end))
+    return orders.join(dimension.withColumnsRenamed(own), (F.col(key) == F.col(own[key])) & valid, "left")
 
 
 def orders_enriched(orders: DataFrame, dim_customers: DataFrame, dim_products: DataFrame) -> DataFrame:

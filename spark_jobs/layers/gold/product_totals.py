@@ -148,7 +148,8 @@ def product_totals(enriched: DataFrame) -> DataFrame:
 
     An order's items may name different customers after corrections, so customers are counted by themselves.
     """
-    pairs = enriched.where(is_counted()).select("product_id", "customer_id").distinct()
+    # Not `distinct`, which Spark Connect analyses at once: in a declarative pipeline no table exists yet then.
+    pairs = enriched.where(is_counted()).groupBy("product_id", "customer_id").agg(F.lit(1))
     customers = pairs.groupBy("product_id").agg(F.count(F.lit(1)).alias("unique_customers"))
     joined = _sums(enriched).join(customers, "product_id", "left")
     return conform(joined.withColumn("unique_customers", F.coalesce("unique_customers", F.lit(0))), SCHEMA)

@@ -51,6 +51,6 @@ def with_scores(measures: DataFrame, ranked: Column, scores: Sequence[Score]) ->
         .when(F.expr(score.least_where), F.lit(1))
         for score in scores
     }
-    return (
-        measures.crossJoin(F.broadcast(thresholds)).withColumns(columns).drop(*(f"_{score.name}" for score in scores))
-    )
+    # Not `drop`, which Spark Connect analyses at once: in a declarative pipeline no table exists yet then.
+    joined = measures.alias("measures").crossJoin(F.broadcast(thresholds))
+    return joined.select("measures.*", *(value.alias(name) for name, value in columns.items()))

@@ -100,13 +100,14 @@ _SOURCE = {name: source for source, name in RENAMED.items()}
 def newest_deliveries(order_items: DataFrame) -> DataFrame:
     """Return the bronze row of each order item that was delivered last: by landing date, file, row hash.
 
-    `order_items` holds all valid bronze rows of its items.
+    `order_items` holds all valid bronze rows of its items. The column `_rank` is left, since Spark Connect analyses a
+    `drop` at once: in a declarative pipeline no table exists yet then.
     """
     latest_first = Window.partitionBy("order_item_id").orderBy(
         F.desc("landing_date"), F.desc("source_file"), F.desc("row_hash")
     )
     ranked = order_items.withColumn("_rank", F.row_number().over(latest_first))
-    return ranked.where(F.col("_rank") == 1).drop("_rank")
+    return ranked.where(F.col("_rank") == 1)
 
 
 def orders(order_items: DataFrame) -> DataFrame:

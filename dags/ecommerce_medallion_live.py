@@ -1,0 +1,39 @@
+"""Minutes instead of a day: run what has landed, whenever something has."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG
+from airflow.timetables.trigger import CronTriggerTimetable
+
+from include.defaults import default_args
+from include.look_at_landing import LookAtLanding
+from include.operators import JobRunOperator
+from include.settings import SETTINGS
+
+DOC = """
+### What has landed, as it lands
+
+`look` asks every few minutes (`LAKEHOUSE_LIVE_SCHEDULE`) whether the landing folders have changed, and ends the run in
+seconds where they have not. Otherwise `run` starts the bundle's job `ecommerce_medallion`. It takes the landing dates
+whose files are not what bronze has published, through the same builds, gates and publications as the daily run. Both
+may run at the same time.
+
+A run that a gate has rejected is not repeated until something else changes. To repeat it, clear `run`.
+"""
+
+with DAG(
+    dag_id="ecommerce_medallion_live",
+    description="Whatever has landed, through bronze, silver and gold, minutes after it has",
+    schedule=CronTriggerTimetable(SETTINGS.live_schedule, timezone="UTC"),
+    start_date=datetime(2000, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    default_args=default_args(),
+    tags=["ecommerce", "lakehouse", "medallion", "live"],
+    doc_md=DOC,
+):
+    look = LookAtLanding(task_id="look", doc_md="Skips the rest of the run where nothing has changed.")
+    look >> JobRunOperator(task_id="run", job="ecommerce_medallion", execution_timeout=SETTINGS.live_timeout)

@@ -1,0 +1,80 @@
+"""`make medallion`: run the job ecommerce_medallion, without Airflow, and follow it to its end.
+
+START and END give the landing dates; without them everything that has changed is run. FEED=1 lands invented orders for
+these dates first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from laptop.landing_interval import parse_interval
+from laptop.laptop_state import LaptopState
+from laptop.services import require_up, wait_until_ready, workspace_client
+from machine.command_line import UserError, run_command
+from machine.http_client import HttpClient
+
+JOB = "ecommerce_medallion"
+_OVER = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
+
+
+def run_job(client: HttpClient, parameters: dict[str, str]) -> dict[str, Any]:
+    """Run the job, print each task as it ends, and return the finished run. Raises UserError and HttpError."""
+    jobs = client.call("GET", f"/api/2.2/jobs/list?{urlencode({'name': JOB})}").get("jobs", [])
+    if not jobs:
+        raise UserError(f"the workspace has no job {JOB}: `make up` deploys it.")
+    started = client.call("POST", "/api/2.2/jobs/run-now", {"job_id": jobs[0]["job_id"], "job_parameters": parameters})
+    said: set[int] = set()
+    while True:
+        run: dict[str, Any] = client.call("GET", f"/api/2.2/jobs/runs/get?run_id={started['run_id']}")
+        if not said:
+            print(run["run_page_url"], flush=True)
+        for task in run["tasks"]:
+            if task["state"]["life_cycle_state"] in _OVER and task["run_id"] not in said:
+                said.add(task["run_id"])
+                seconds = (task["end_time"] - task["start_time"]) / 1000
+                print(f"{task['task_key']:16}{task['state']['result_state'].lower():18}{seconds:6.1f} s", flush=True)
+        if run["state"]["life_cycle_state"] in _OVER:
+            return run
+        time.sleep(0.3)
+
+
+def failures(client: HttpClient, run: dict[str, Any]) -> str:
+    """Return why tasks of a run failed."""
+    failed = [task for task in run["tasks"] if task["state"]["result_state"] == "FAILED"]
+    outputs = [client.call("GET", f"/api/2.2/jobs/runs/get-output?run_id={task['run_id']}") for task in failed]
+    return "\n".join(
+        f"{task['task_key']}: {output.get('error') or task['state']['state_message']}"
+        for task, output in zip(failed, outputs, strict=True)
+    )
+
+
+def main() -> int:
+    state = LaptopState.from_environment()
+    start, end = os.environ.get("START", ""), os.environ.get("END", "")
+    parameters = {}
+    if start or end:
+        days = [moment.date().isoformat() for moment in parse_interval(start, end)]
+        parameters = dict(zip(("interval_start", "interval_end"), days, strict=True))
+    if os.environ.get("FEED", "") not in ("", "0", "no", "false"):
+        if not parameters:
+            raise UserError("FEED=1 needs the dates that it shall land: give START and END.")
+        parameters["synthetic_feed"] = "true"
+    require_up(state)
+    wait_until_ready(state)
+    client = workspace_client(state)
+    begun = time.monotonic()
+    run = run_job(client, parameters)
+    if run["state"]["result_state"] != "SUCCESS":
+        print(failures(client, run), file=sys.stderr)
+        return 1
+    print(f"Succeeded after {time.monotonic() - begun:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,164 @@
+"""Which landing dates a run without an interval takes: those whose files are not what bronze counted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.runtime.job_parameters import DatesParameters, GateParameters
+from spark_jobs.tasks.changed_dates import changed_dates
+from spark_jobs.tasks.dates import dates_to_run
+from spark_jobs.tasks.gate import build_to_publish
+from tests.spark.publishing.lakehouse import Lakehouse, order_item
+
+CALLER = "77"
+"""The job run that has started the build, as the job ecommerce_medallion does."""
+PUBLISHED = {
+    "2018-01-01": {"orders.csv": 2, "late.csv": 1},
+    "2018-01-02": {"orders.csv": 1},
+    "2018-01-04": {"orders.csv": 0},
+}
+"""By landing date: the files with the number of their lines."""
+
+
+def replace_keeping_size(file: Path) -> None:
+    """Another content of the same size, written later."""
+    content, details = file.read_bytes(), file.stat()
+    file.write_bytes(content.replace(b"DEBIT", b"TIBED"))
+    os.utime(file, ns=(details.st_atime_ns, details.st_mtime_ns + 2_000_000))
+
+
+def clock_set_back(file: Path) -> None:
+    """The same, by a clock that was an hour behind."""
+    details = file.stat()
+    os.utime(file, ns=(details.st_atime_ns, details.st_mtime_ns - 3_600_000_000_000))
+
+
+def header_only(file: Path) -> None:
+    file.write_bytes(file.read_bytes().splitlines(keepends=True)[0])
+
+
+def copied(source: str, target: str) -> Callable[[Path], None]:
+    def copy(landing: Path) -> None:
+        (landing / target).parent.mkdir(exist_ok=True)
+        shutil.copy2(landing / source, landing / target)
+
+    return copy
+
+
+CASES: dict[str, tuple[Callable[[Path], object], dict[str, str]]] = {
+    "nothing": (lambda landing: None, {}),
+    "replaced under its name": (
+        lambda landing: replace_keeping_size(landing / "dt=2018-01-02/orders.csv"),
+        {"2018-01-02": "changed: orders.csv"},
+    ),
+    "written by a clock that is behind": (
+        lambda landing: clock_set_back(landing / "dt=2018-01-01/late.csv"),
+        {"2018-01-01": "changed: late.csv"},
+    ),
+    "withdrawn by a header": (
+        lambda landing: header_only(landing / "dt=2018-01-02/orders.csv"),
+        {"2018-01-02": "changed: orders.csv"},
+    ),
+    "one of two files removed": (
+        lambda landing: (landing / "dt=2018-01-01/late.csv").unlink(),
+        {"2018-01-01": "removed: late.csv"},
+    ),
+    "one more file": (
+        copied("dt=2018-01-02/orders.csv", "dt=2018-01-02/more.csv"),
+        {"2018-01-02": "new: more.csv"},
+    ),
+    "orders for a day that had none": (
+        copied("dt=2018-01-02/orders.csv", "dt=2018-01-04/orders.csv"),
+        {"2018-01-04": "changed: orders.csv"},
+    ),
+    "another date": (copied("dt=2018-01-02/orders.csv", "dt=2018-01-03/orders.csv"), {"2018-01-03": "has landed"}),
+    "a file that is being written": (copied("dt=2018-01-02/orders.csv", "dt=2018-01-02/x.csv.part"), {}),
+    "a broken folder name": (copied("dt=2018-01-02/orders.csv", "dt=2018-1-3/orders.csv"), {}),
+    "a folder without files": (lambda landing: (landing / "dt=2018-01-03").mkdir(), {}),
+    "a date whose folder is gone": (lambda landing: shutil.rmtree(landing / "dt=2018-01-02"), {}),
+}
+
+
+@pytest.fixture(scope="module")
+def published(lakehouse: Lakehouse) -> Lakehouse:
+    number = 1
+    for day, files in PUBLISHED.items():
+        lines: dict[str, list[dict[str, str]]] = {}
+        for name, count in files.items():
+            lines[name] = [order_item(number + i, day=int(day[-2:])) for i in range(count)]
+            number += count
+        lakehouse.deliver(day, lines)
+    assert list(changed_dates(lakehouse.jobs, lakehouse.landing)) == [date.fromisoformat(day) for day in PUBLISHED]
+    lakehouse.run("2018-01-01", "2018-01-05", layers=("bronze",), allow_missing_dates="true", called_by=CALLER)
+    return lakehouse
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_changed_is_found(published: Lakehouse, case: str, tmp_path: Path) -> None:
+    change, expected = CASES[case]
+    landing = tmp_path / "landing"
+    shutil.copytree(published.landing, landing)  # with the times of the files
+    change(landing)
+    assert {str(day): reason for day, reason in changed_dates(published.jobs, landing).items()} == expected
+
+
+def gate(lakehouse: Lakehouse, job_run_id: str) -> dict[str, str]:
+    parameters = GateParameters(
+        catalog="spark_catalog",
+        schema_prefix=lakehouse.names.schema_prefix,
+        ops_root=lakehouse.ops.root,
+        staging_root=lakehouse.staging_root,
+        job_run_id=job_run_id,
+        repair_count=0,
+        layer="bronze",
+    )
+    return build_to_publish(lakehouse.ops, parameters)
+
+
+def test_the_gate_finds_the_verdict_on_the_build_that_its_job_run_has_started(published: Lakehouse) -> None:
+    newest = published.publications.newest("bronze")
+    assert newest is not None
+    allowed = gate(published, CALLER)
+    assert (allowed["build_id"], allowed["fingerprint"]) == (newest.build_id, newest.gate_fingerprint)
+    assert gate(published, allowed["build_job_run_id"]) == allowed, "the verdict is found by the build's own run too"
+    with pytest.raises(GateRejected, match="job run 78 has no verdict on bronze"):
+        gate(published, "78")
+
+
+def test_the_gate_fails_where_the_verdict_rejects(published: Lakehouse) -> None:
+    verdict = published.ops.read_json(f"verdicts/bronze/{CALLER}.json") or {}
+    rejected = verdict | {"success": False, "explanation": ["a rule does not hold"]}
+    published.ops.write_json("verdicts/bronze/79.json", rejected)
+    with pytest.raises(GateRejected, match=r"forbids publishing; .*untouched\.\n  a rule"):
+        gate(published, "79")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("2018-01-01", "2018-01-03"), ("2018-01-01", "2018-01-03", "false", "true")),
+        (("", ""), ("", "", "false", "false")),
+    ],
+)
+def test_the_dates_of_a_run(published: Lakehouse, given: tuple[str, str], expected: tuple[str, ...]) -> None:
+    parameters = DatesParameters(
+        catalog="spark_catalog",
+        schema_prefix=published.names.schema_prefix,
+        ops_root=published.ops.root,
+        staging_root=published.staging_root,
+        job_run_id="77",
+        repair_count=0,
+        landing_root=published.landing,
+        interval_start=given[0],
+        interval_end=given[1],
+        allow_missing_dates=False,
+    )
+    values = dates_to_run(published.jobs, parameters)
+    assert tuple(values.values()) == expected

@@ -1,0 +1,93 @@
+"""The look of the live DAG: what makes it run, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include.look_at_landing import LookAtLanding
+from include.settings import load
+from tests.dags.tiny_workspace import LANDING, TinyWorkspace
+
+
+class Looks:
+    """Looks one after the other, each of which knows what the last one that found something returned."""
+
+    def __init__(self, days: str) -> None:
+        self.operator = LookAtLanding(task_id="look", settings=load({"LAKEHOUSE_LIVE_DAYS": days}))
+        self.returned: str | None = None
+
+    def look(self) -> bool:
+        """Return whether the run goes on."""
+        ti = SimpleNamespace(xcom_pull=lambda **_: self.returned)
+        try:
+            self.returned = self.operator.execute({"ti": ti})
+        except AirflowSkipException:
+            return False
+        return True
+
+
+@pytest.fixture
+def landing(workspace: TinyWorkspace) -> TinyWorkspace:
+    workspace.folders[LANDING] = [f"dt=2018-01-{day:02d}" for day in range(1, 6)]
+    for folder in workspace.folders[LANDING]:
+        workspace.folders[f"{LANDING}/{folder}"] = ["orders.csv"]
+    return workspace
+
+
+def lands(folder: str, name: str) -> Callable[[TinyWorkspace], None]:
+    def land(workspace: TinyWorkspace) -> None:
+        if folder not in workspace.folders[LANDING]:
+            workspace.folders[LANDING].append(folder)
+        workspace.folders.setdefault(f"{LANDING}/{folder}", []).append(name)
+
+    return land
+
+
+def rewritten(folder: str, content: bytes, modified: int) -> Callable[[TinyWorkspace], None]:
+    def rewrite(workspace: TinyWorkspace) -> None:
+        path = f"{LANDING}/{folder}/orders.csv"
+        workspace.files[path] = content
+        workspace.modified[path] = modified
+
+    return rewrite
+
+
+@pytest.mark.parametrize(
+    ("change", "goes_on"),
+    [
+        pytest.param(lambda workspace: None, False, id="nothing new"),
+        pytest.param(lands("dt=2018-01-06", "orders.csv"), True, id="a new date"),
+        pytest.param(lands("dt=2017-12-31", "orders.csv"), True, id="an old date that is new"),
+        pytest.param(lands("dt=2018-01-05", "more.csv"), True, id="one more file"),
+        pytest.param(rewritten("dt=2018-01-05", b"another size", 1), True, id="another size"),
+        pytest.param(rewritten("dt=2018-01-05", b"a file", 2), True, id="the same size, another time"),
+        pytest.param(rewritten("dt=2018-01-01", b"another size", 2), False, id="an old folder, which is not read"),
+        pytest.param(lands("dt=2018-01-05", "more.csv.part"), False, id="a file that is being written"),
+        pytest.param(lands("dt=2018-1-6", "orders.csv"), False, id="a broken folder name"),
+    ],
+)
+def test_a_look_goes_on_where_something_changed(
+    landing: TinyWorkspace, change: Callable[[TinyWorkspace], Any], goes_on: bool
+) -> None:
+    looks = Looks(days="3")
+    assert looks.look(), "the first look goes on"
+    assert not looks.look()
+    change(landing)
+    assert looks.look() == goes_on
+    assert not looks.look(), "what was seen is not seen again"
+
+
+def test_a_look_starts_no_job_run(landing: TinyWorkspace) -> None:
+    Looks(days="3").look()
+    assert landing.runs == {}
+    assert len(landing.requests) == 4, "the root and three folders"
+
+
+def test_without_a_landing_folder_nothing_is_run(workspace: TinyWorkspace) -> None:
+    del workspace.folders[LANDING]
+    assert not Looks(days="3").look()
