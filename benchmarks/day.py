@@ -42,6 +42,7 @@ from laptop.laptop_state import CATALOG, LaptopState
 from laptop.run import run_interval
 from laptop.service_processes import clean_environment
 from laptop.services import DAG, down, up
+from local_workspace.spark_server import FEW_ROWS_SETTINGS
 from machine.command_line import UserError
 from machine.state_folder import REPO
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
@@ -114,7 +115,8 @@ class DayBench:
         remote, names, calls = self.state.spark_remote(), TableNames(CATALOG), SparkCalls()
         warehouse = self.state.root / "warehouse"
         spark = calls.session(remote)
-        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        for name, value in (FEW_ROWS_SETTINGS | {"spark.sql.session.timeZone": "UTC"}).items():
+            spark.conf.set(name, value)
         lakehouse = Lakehouse(spark, names, OpsVolume(self.state.ops), self.state.staging, TABLES)
         floor = Floor(lakehouse, self.state.landing)
         try:

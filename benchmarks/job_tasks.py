@@ -26,7 +26,8 @@ from rich.table import Table
 from benchmarks.spark_calls import ANALYSIS, CONFIG, STATEMENT, SparkCalls, delta_versions
 from laptop.jobs_in_process import JobsInProcess
 from laptop.laptop_state import LaptopState
-from spark_jobs.runtime.secret_store import SECRETS_FOLDER
+from local_workspace.spark_server import FEW_ROWS_SETTINGS
+from local_workspace.task_attempt import task_environment
 
 COLUMNS = ("seconds", "statements", "failed", "analyses", "config calls", "commits", "seconds in Spark")
 
@@ -51,7 +52,8 @@ class JobTasks:
     """Runs the jobs' tasks in this process, and measures each."""
 
     def __init__(self, state: LaptopState, remote: str, calls: SparkCalls) -> None:
-        os.environ[SECRETS_FOLDER] = str(state.secrets)
+        few_rows = FEW_ROWS_SETTINGS if os.environ.get("LAKEHOUSE_SPARK_FEW_ROWS") != "false" else None
+        os.environ |= task_environment(state.secrets, few_rows)
         self._jobs = JobsInProcess(state.volumes)
         self._remote = remote
         self._calls = calls
@@ -128,7 +130,7 @@ def main() -> int:
     from laptop.fill_landing import feed, replay
     from laptop.landing_interval import landed_interval
     from laptop.sources import dataco_file
-    from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
+    from local_workspace.spark_server import SparkServer
     from machine.java import find_java_home
     from machine.ports import free_port
 
@@ -136,14 +138,7 @@ def main() -> int:
     main_state = LaptopState.from_environment()
     state = main_state.with_own_data(Path(sys.argv[1]).resolve())
     state.ensure_secrets()
-    few_rows = FEW_ROWS_SETTINGS if os.environ.get("LAKEHOUSE_SPARK_FEW_ROWS") == "true" else {}
-    server = SparkServer(
-        state.root,
-        free_port(),
-        jars=main_state.jars,
-        java_home=find_java_home(main_state.root),
-        more_settings=few_rows,
-    )
+    server = SparkServer(state.root, free_port(), jars=main_state.jars, java_home=find_java_home(main_state.root))
     server.start()
     try:
         console = Console(width=220)

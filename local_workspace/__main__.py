@@ -24,8 +24,8 @@ def _days_setting(name: str, default: int) -> int:
     return int(text)
 
 
-def _flag_setting(name: str) -> bool:
-    text = os.environ.get(name, "false")
+def _flag_setting(name: str, default: str) -> bool:
+    text = os.environ.get(name) or default
     if text not in ("true", "false"):
         raise SystemExit(f"error: {name}={text}: it must be true or false")
     return text == "true"
@@ -48,9 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--spark-memory", default=os.environ.get("LAKEHOUSE_SPARK_MEMORY", "4g"))
     serve.add_argument(
         "--spark-few-rows",
-        action="store_true",
-        default=_flag_setting("LAKEHOUSE_SPARK_FEW_ROWS"),
-        help="let Spark interpret its plans instead of compiling them: faster up to some thousand rows, slower beyond",
+        action=argparse.BooleanOptionalAction,
+        default=_flag_setting("LAKEHOUSE_SPARK_FEW_ROWS", "true"),
+        help="let Spark interpret the plans of tasks that expect few rows, instead of compiling them",
     )
     serve.add_argument(
         "--run-retention-days",

@@ -4,7 +4,7 @@ import logging
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,13 +33,19 @@ class Runner:
     """
 
     def __init__(
-        self, state: StateFolder, store: Store, redactor: Redactor, grace: float = 5.0, modules: Sequence[str] = ()
+        self,
+        state: StateFolder,
+        store: Store,
+        redactor: Redactor,
+        grace: float = 5.0,
+        modules: Sequence[str] = (),
+        few_rows: Mapping[str, str] | None = None,
     ) -> None:
         self._state = state
         self._store = store
         self._redactor = redactor
         self._grace = grace
-        self._launcher = TaskLauncher(task_environment(state.secrets), modules)
+        self._launcher = TaskLauncher(task_environment(state.secrets, few_rows), modules)
         self.spark: SparkSupervisor | None = None
         self.start_child: Callable[[int, dict[str, str], str], int]
         """Start a run of a job, with parameters and an idempotency token; return its id. Raises ApiError."""

@@ -46,7 +46,7 @@ def serve_forever(
     spark_port: int | None,
     spark_memory: str,
     *,
-    few_rows: bool = False,
+    few_rows: bool = True,
     address: str = "127.0.0.1",
     run_retention: timedelta = timedelta(days=DEFAULT_DAYS),
 ) -> None:
@@ -58,10 +58,10 @@ def serve_forever(
     listener = listening_socket(port, address)
     redactor = Redactor(state)
     store = Store(state.database)
-    runner = Runner(state, store, redactor, modules=IMPORTED_BY_ALL if spark_port is not None else ())
+    modules = IMPORTED_BY_ALL if spark_port is not None else ()
+    runner = Runner(state, store, redactor, modules=modules, few_rows=FEW_ROWS_SETTINGS if few_rows else None)
     if spark_port is not None:
-        more_settings = FEW_ROWS_SETTINGS if few_rows else {}
-        server = SparkServer(state.root, spark_port, driver_memory=spark_memory, more_settings=more_settings)
+        server = SparkServer(state.root, spark_port, driver_memory=spark_memory)
         runner.spark = SparkSupervisor(server, runner.spark_lost)
     app = build_app(state, store, runner, redactor)
     # h11 limits headers (64 KiB); httptools, which uvicorn prefers where it is installed, does not.

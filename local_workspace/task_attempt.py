@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -170,8 +170,11 @@ class TaskAttempt:
         self.message = "Workload failed, see run output for details"
 
 
-def task_environment(secrets: Path) -> dict[str, str]:
-    """Return the whole environment of a task's process: it inherits nothing else of the workspace's."""
+def task_environment(secrets: Path, few_rows: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the whole environment of a task's process: it inherits nothing else of the workspace's.
+
+    `few_rows` are settings of Spark for tasks that expect few rows.
+    """
     kept = ("PATH", "HOME", "TMPDIR", "USER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     return environment | {
@@ -179,6 +182,7 @@ def task_environment(secrets: Path) -> dict[str, str]:
         "TZ": "UTC",
         "PYTHONIOENCODING": "utf-8",
         "LAKEHOUSE_SECRETS_DIR": str(secrets),
+        "LAKEHOUSE_FEW_ROWS_SETTINGS": json.dumps(few_rows or {}),
         # Great Expectations reads it when it is imported.
         "GX_ANALYTICS_ENABLED": "false",
     }

@@ -64,6 +64,11 @@ class Build:
         return not self.full_refresh and not tables
 
     @property
+    def most_rows(self) -> int:
+        """The rows of its largest staged table."""
+        return max((table.rows for table in self.staged.values()), default=0)
+
+    @property
     def job_run_id(self) -> str:
         return self.parameters.job_run_id
 

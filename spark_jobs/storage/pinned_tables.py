@@ -36,6 +36,11 @@ class BuildInputs:
         before = self.previous_upstream.rows.get(table, 0) if self.previous_upstream else 0
         return abs(self.upstream.rows.get(table, 0) - before)
 
+    @property
+    def most_rows_gained(self) -> int:
+        """The number of rows by which the upstream table that changed most grew or shrank."""
+        return max(map(self.rows_gained, self.upstream.rows), default=0)
+
     def most_rows(self, spec: TableSpec) -> int:
         """Return the rows of the largest upstream table that a table is staged from, as far as they are known."""
         return max((self.upstream.rows[table] for table in spec.staged_from if table in self.upstream.rows), default=0)

@@ -20,6 +20,7 @@ from spark_jobs.quality.inputs import GoldAudit, OrderDifferences, SilverAudit, 
 from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
+from spark_jobs.runtime.session import expect_rows
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.local_relation import Relation, fetch
 from spark_jobs.storage.ops_volume import verdict_file
@@ -44,6 +45,7 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
 
     What is wrong with the data is in the verdict.
     """
+    expect_rows(lakehouse.spark, build.most_rows)
     result, notes = _judge(lakehouse, build), build.notes
     if result.unreadable and build.previous_upstream:
         notes = (*notes, f"whole tables are judged: what {build.layer} was built from before cannot be read any more")

@@ -26,6 +26,7 @@ from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.concurrency import run_together
 from spark_jobs.runtime.errors import UpstreamMissing
 from spark_jobs.runtime.secret_store import secret
+from spark_jobs.runtime.session import expect_rows
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage import delta
 from spark_jobs.storage.build_record import Build, PinnedPublication
@@ -105,6 +106,7 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
         source_format=source_format,
         allow_missing=parameters.allow_missing_dates,
     )
+    expect_rows(lakehouse.spark, landing.lines)
     previous = PinnedPublication.pin(Publications(lakehouse).newest("bronze"))
     lines = landed_lines(
         read_lines(lakehouse.spark, parameters.landing_root, landing.files),
@@ -159,6 +161,7 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
     """Derive what changed; all again where what that needs can no longer be read."""
     layer = parameters.layer
     inputs, derive = build_inputs(lakehouse, layer), {"silver": _silver, "gold": _gold}[layer]
+    expect_rows(lakehouse.spark, inputs.most_rows_gained)
     if whole is None:
         try:
             return derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
@@ -170,6 +173,7 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
     log.warning("%s: %s", layer, whole)
     try:
         inputs = inputs.whole(readable(lakehouse, inputs.upstream))
+        expect_rows(lakehouse.spark, inputs.most_rows_gained)
         build = derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
     except PySparkException as error:
         if not delta.is_unreadable(error):

@@ -16,6 +16,7 @@ from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import BuildUnreadable, GateRejected, PublicationConflict, TableDropped
+from spark_jobs.runtime.session import expect_rows
 from spark_jobs.storage import staging
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.commit import Committed, commit
@@ -101,6 +102,7 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[s
         build = Build.load(lakehouse.ops, parameters.layer, parameters.build_job_run_id)
     except BuildUnreadable as error:  # and so would be by every retry of this job
         raise GateRejected(str(error)) from error
+    expect_rows(lakehouse.spark, build.most_rows)
     name = f"{parameters.layer} build {parameters.build_id}"
     if build.build_id != parameters.build_id:
         raise GateRejected(
