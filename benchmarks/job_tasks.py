@@ -7,6 +7,7 @@ another one, of which it prints every call of Spark by job task.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -26,7 +27,7 @@ from rich.table import Table
 from benchmarks.spark_calls import ANALYSIS, CONFIG, STATEMENT, SparkCalls, delta_versions
 from laptop.jobs_in_process import JobsInProcess
 from laptop.laptop_state import LaptopState
-from local_workspace.spark_server import FEW_ROWS_SETTINGS
+from local_workspace.spark_server import SETTINGS_BY_ROWS
 from local_workspace.task_attempt import task_environment
 
 COLUMNS = ("seconds", "statements", "failed", "analyses", "config calls", "commits", "seconds in Spark")
@@ -52,8 +53,8 @@ class JobTasks:
     """Runs the jobs' tasks in this process, and measures each."""
 
     def __init__(self, state: LaptopState, remote: str, calls: SparkCalls) -> None:
-        few_rows = FEW_ROWS_SETTINGS if os.environ.get("LAKEHOUSE_SPARK_FEW_ROWS") != "false" else None
-        os.environ |= task_environment(state.secrets, few_rows)
+        is_compiled = os.environ.get("LAKEHOUSE_SPARK_FEW_ROWS") == "false"
+        os.environ |= task_environment(state.secrets, None if is_compiled else SETTINGS_BY_ROWS)
         self._jobs = JobsInProcess(state.volumes)
         self._remote = remote
         self._calls = calls
@@ -73,6 +74,8 @@ class JobTasks:
             run()
         finally:
             spark.stop()
+            del spark
+            gc.collect()  # the session ends here: in a thread of gRPC, it would wait for that thread for ever
 
 
 def measured(name: str, calls: SparkCalls, warehouse: Path, run: Callable[[], object]) -> JobTask:

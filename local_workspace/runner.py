@@ -39,13 +39,13 @@ class Runner:
         redactor: Redactor,
         grace: float = 5.0,
         modules: Sequence[str] = (),
-        few_rows: Mapping[str, str] | None = None,
+        spark_settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._state = state
         self._store = store
         self._redactor = redactor
         self._grace = grace
-        self._launcher = TaskLauncher(task_environment(state.secrets, few_rows), modules)
+        self._launcher = TaskLauncher(task_environment(state.secrets, spark_settings), modules)
         self.spark: SparkSupervisor | None = None
         self.start_child: Callable[[int, dict[str, str], str], int]
         """Start a run of a job, with parameters and an idempotency token; return its id. Raises ApiError."""

@@ -15,7 +15,7 @@ from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
 from local_workspace.retention import DEFAULT_DAYS, keep_removing
 from local_workspace.runner import Runner
-from local_workspace.spark_server import FEW_ROWS_SETTINGS, SparkServer
+from local_workspace.spark_server import SETTINGS_BY_ROWS, SparkServer
 from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.store import Store
 from local_workspace.task_launcher import IMPORTED_BY_ALL
@@ -59,7 +59,7 @@ def serve_forever(
     redactor = Redactor(state)
     store = Store(state.database)
     modules = IMPORTED_BY_ALL if spark_port is not None else ()
-    runner = Runner(state, store, redactor, modules=modules, few_rows=FEW_ROWS_SETTINGS if few_rows else None)
+    runner = Runner(state, store, redactor, modules=modules, spark_settings=SETTINGS_BY_ROWS if few_rows else None)
     if spark_port is not None:
         server = SparkServer(state.root, spark_port, driver_memory=spark_memory)
         runner.spark = SparkSupervisor(server, runner.spark_lost)

@@ -42,6 +42,14 @@ JAVA_OPTIONS = (
     "-XX:Tier4CompileThreshold=150000",
     "-XX:Tier4BackEdgeThreshold=400000",
 )
+# The defaults (200 and 50 partitions) are for clusters; on one machine they cost seconds per commit.
+MANY_ROWS_SETTINGS = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.leafNodeDefaultParallelism": str(os.cpu_count() or 2),
+}
 # For few rows, generating code costs more than it saves, and one partition is enough: the first daily runs of a fresh
 # Spark take a fifth to a third less work.
 FEW_ROWS_SETTINGS = {
@@ -49,7 +57,9 @@ FEW_ROWS_SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.leafNodeDefaultParallelism": "1",
 }
+SETTINGS_BY_ROWS = {"few": FEW_ROWS_SETTINGS, "many": MANY_ROWS_SETTINGS}
 
 
 class SparkServerError(UserError):
@@ -243,9 +253,7 @@ class SparkServer:
             "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={metastore};create=true",
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.ansi.enabled": "true",
-            # The defaults (200 and 50) are for clusters; on one machine they cost seconds per commit.
-            "spark.sql.shuffle.partitions": str(max(2, os.cpu_count() or 2)),
-            "spark.databricks.delta.snapshotPartitions": "2",
+            **MANY_ROWS_SETTINGS,
             # Each commit would read the table's list of files again, to write it to a checksum file that nothing uses.
             "spark.databricks.delta.allFilesInCrc.enabled": "false",
             # Each table stays in memory for an hour after its last use, with some 2 MB of plans. Staging tables, which

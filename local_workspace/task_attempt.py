@@ -170,10 +170,10 @@ class TaskAttempt:
         self.message = "Workload failed, see run output for details"
 
 
-def task_environment(secrets: Path, few_rows: Mapping[str, str] | None = None) -> dict[str, str]:
+def task_environment(secrets: Path, spark_settings: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, str]:
     """Return the whole environment of a task's process: it inherits nothing else of the workspace's.
 
-    `few_rows` are settings of Spark for tasks that expect few rows.
+    `spark_settings` are those for few rows and for many, by `few` and `many`.
     """
     kept = ("PATH", "HOME", "TMPDIR", "USER")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
@@ -182,7 +182,7 @@ def task_environment(secrets: Path, few_rows: Mapping[str, str] | None = None) -
         "TZ": "UTC",
         "PYTHONIOENCODING": "utf-8",
         "LAKEHOUSE_SECRETS_DIR": str(secrets),
-        "LAKEHOUSE_FEW_ROWS_SETTINGS": json.dumps(few_rows or {}),
+        "LAKEHOUSE_SPARK_SETTINGS_BY_ROWS": json.dumps(spark_settings or {}),
         # Great Expectations reads it when it is imported.
         "GX_ANALYTICS_ENABLED": "false",
     }

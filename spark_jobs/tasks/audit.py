@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import DateType, StringType, StructType
 
-from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, QUARANTINE
+from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QUARANTINE
 from spark_jobs.quality.checkpoint import AuditResult, Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.fingerprint import fingerprint_as_built
@@ -22,7 +22,7 @@ from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.session import expect_rows
 from spark_jobs.storage.build_record import PinnedPublication
-from spark_jobs.storage.local_relation import Relation, fetch
+from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import changed_upstream, read_pinned
@@ -158,7 +158,10 @@ class _Inputs:
             """Return the rows that can be the newest of their item: the newest delivery of each judged key is among
             them."""
             dates = since()
-            return order_items().where(dates.condition) if dates and dates.are_latest else order_items()
+            if dates is None or not dates.are_latest:
+                return order_items()
+            rows, keys = order_items().where(dates.condition), self._build.staged[changed_keys_table("silver")]
+            return local_relation(rows) if is_small(keys.rows, len(ORDER_ITEMS.columns)) else rows
 
         def delivered() -> Relation | None:
             dates, before = since(), self._build.previous_upstream

@@ -34,7 +34,7 @@ from spark_jobs.storage.changes import DELETED, changed_rows
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
-from spark_jobs.storage.local_relation import Relation, fetch, local_relation
+from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import (
@@ -283,6 +283,8 @@ def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInpu
     before = read_pinned(lakehouse, inputs.previous_upstream, ORDER_ITEMS.name)
     since = Publications(lakehouse).dates_since(inputs.previous_upstream.seq, inputs.upstream.seq)
     now, then = (rows.where(since.condition) for rows in (order_items, before))
+    if is_small(inputs.rows_gained(ORDER_ITEMS.name), len(ORDER_ITEMS.columns)):
+        now = local_relation(now)  # read once, for three tables and their keys
     keys = staging.keys("silver", _changed_order_items(now, then), inputs.rows_gained(ORDER_ITEMS.name))
     expected = staging.tables[changed_keys_table("silver")].rows
     if not expected:

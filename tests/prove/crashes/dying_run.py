@@ -24,7 +24,6 @@ from spark_jobs.runtime.job_parameters import BuildParameters, PublishParameters
 from spark_jobs.runtime.session import spark_session
 from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
-from spark_jobs.storage.publications import Publications
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
 from spark_jobs.tasks.publish import publish_build
@@ -103,7 +102,6 @@ def main() -> None:
     number, moment = sys.argv[2].split()
     ops = OpsVolume(parameters.ops_root)
     lakehouse = Lakehouse(spark_session(), parameters.names, ops, parameters.staging_root, TABLES)
-    Publications(lakehouse).create()
     watch(Commits(int(number), moment))
     build = build_layer(lakehouse, parameters)
     verdict = audit_build(lakehouse, build)
