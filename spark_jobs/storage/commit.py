@@ -13,6 +13,7 @@ from spark_jobs.storage import delta
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.other_writers import ConcurrentCommit, head_of
+from spark_jobs.storage.spark_connect import query
 from spark_jobs.storage.staging import StagedTable, staged_relation, staged_rows
 from spark_jobs.tables.spec import TableSpec, Write
 
@@ -135,7 +136,8 @@ def _merge(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> int:
     updates = ", ".join(f"published.`{name}` = staged.`{name}`" for name in columns)
     values = ", ".join(f"staged.`{name}`" for name in columns)
     rows = staged_relation(lakehouse, spec.name, staged)
-    (merged,) = lakehouse.spark.sql(
+    (merged,) = query(
+        lakehouse.spark,
         f"MERGE INTO {lakehouse.name(spec.name)} AS published USING {{rows}} AS staged"  # noqa: S608 - checked names
         f" ON published.`{key}` = staged.`{key}`{_key_range(spec, rows)}"
         f" WHEN MATCHED AND staged.{DELETED} THEN DELETE"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 
+from spark_jobs.storage.spark_connect import query
 from spark_jobs.storage.sql_literal import literal
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def overwrite(spark: SparkSession, name: str, column: str) -> str:
 
     INSERT OVERWRITE takes clustering away. REPLACE WHERE leaves it, and reads the rows that it removes.
     """
-    (detail,) = spark.sql(f"DESCRIBE DETAIL {name}").select("clusteringColumns").collect()
+    (detail,) = query(spark, f"DESCRIBE DETAIL {name}").collect()
     if not detail["clusteringColumns"]:
         return f"INSERT OVERWRITE {name}"
     return f"INSERT INTO {name} REPLACE WHERE `{column}` IS NULL OR `{column}` IS NOT NULL"

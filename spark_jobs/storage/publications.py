@@ -18,6 +18,7 @@ from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage.delta import create_table, is_concurrency_conflict, is_missing
+from spark_jobs.storage.spark_connect import query
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
@@ -238,7 +239,8 @@ class Publications:
         listed = ", ".join(columns)
         values = ", ".join(f"next.{name}" for name in columns)
         try:
-            result = self._spark.sql(
+            result = query(
+                self._spark,
                 f"MERGE INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608 - a checked name
                 " ON published.layer = next.layer AND published.seq = next.seq"
                 f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({values}, current_timestamp())",

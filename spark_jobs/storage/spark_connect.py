@@ -27,9 +27,10 @@ def rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
 
 
 def query(spark: SparkSession, text: str, **frames: Any) -> DataFrame:
-    """Return the frame of a SELECT, as `SparkSession.sql` does with frames by name.
+    """Return the frame of a statement, as `SparkSession.sql` does with frames by name.
 
-    `sql` sends the text once before it is used, since it could be a command.
+    `sql` sends the text once before it is used, since it could be a command. Elsewhere than there, a command runs when
+    the frame is collected, and must be collected once.
     """
     connect_session: Any = spark
     if not hasattr(connect_session, "client"):

@@ -24,6 +24,7 @@ from spark_jobs.runtime.job_parameters import BuildParameters, PublishParameters
 from spark_jobs.runtime.session import spark_session
 from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.storage.publications import Publications
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
 from spark_jobs.tasks.publish import publish_build
@@ -59,20 +60,25 @@ def written(command: Any) -> str | None:
     """What a Spark Connect command writes, in a few words; None if it only reads."""
     kind = command.WhichOneof("command_type")
     if kind == "sql_command":
-        relation = command.sql_command.input
-        if relation.HasField("with_relations"):  # a statement that reads frames
-            relation = relation.with_relations.root
-        text = " ".join((relation.sql.query or command.sql_command.sql).split())
-        return text[:100] if text.upper().startswith(WRITING) else None
+        return written_by(command.sql_command.input)
     if kind in ("write_operation", "write_operation_v2"):
         write = getattr(command, kind)
         return f"write {getattr(write, 'table_name', '') or write.table.table_name}"
     return None
 
 
+def written_by(relation: Any) -> str | None:
+    """What a statement writes, in a few words; None if it only reads."""
+    if relation.HasField("with_relations"):  # a statement that reads frames
+        relation = relation.with_relations.root
+    text = " ".join(relation.sql.query.split())
+    return text[:100] if text.upper().startswith(WRITING) else None
+
+
 def watch(commits: Commits) -> None:
     """Every command that writes, and every file on the ops and staging volumes, is a commit."""
     execute: Callable[..., Any] = SparkConnectClient.execute_command
+    fetch: Callable[..., Any] = SparkConnectClient.to_table
     write_json: Callable[..., Any] = OpsVolume.write_json
 
     def watched_execute(client: SparkConnectClient, command: Any, *rest: Any, **named: Any) -> Any:
@@ -81,6 +87,13 @@ def watch(commits: Commits) -> None:
             return execute(client, command, *rest, **named)
         with commits.commit(name):
             return execute(client, command, *rest, **named)
+
+    def watched_fetch(client: SparkConnectClient, plan: Any, *rest: Any, **named: Any) -> Any:
+        name = written_by(plan.root)
+        if name is None:
+            return fetch(client, plan, *rest, **named)
+        with commits.commit(name):
+            return fetch(client, plan, *rest, **named)
 
     def watched_write(volume: OpsVolume, relative: str, content: dict[str, Any]) -> None:
         with commits.commit(f"file {relative}"):
@@ -94,6 +107,7 @@ def watch(commits: Commits) -> None:
 
     setattr(pq, "write_table", watched_staging)  # noqa: B010
     setattr(SparkConnectClient, "execute_command", watched_execute)  # noqa: B010 - mypy forbids the assignment
+    setattr(SparkConnectClient, "to_table", watched_fetch)  # noqa: B010
     setattr(OpsVolume, "write_json", watched_write)  # noqa: B010
 
 
@@ -102,6 +116,7 @@ def main() -> None:
     number, moment = sys.argv[2].split()
     ops = OpsVolume(parameters.ops_root)
     lakehouse = Lakehouse(spark_session(), parameters.names, ops, parameters.staging_root, TABLES)
+    Publications(lakehouse).create()
     watch(Commits(int(number), moment))
     build = build_layer(lakehouse, parameters)
     verdict = audit_build(lakehouse, build)

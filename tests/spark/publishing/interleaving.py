@@ -46,4 +46,6 @@ class InterleavedSession:
         return result
 
     def __getattr__(self, name: str) -> Any:
+        if name == "client":  # so that every statement passes `sql`, as where Spark Connect's client has other parts
+            raise AttributeError(name)
         return getattr(self._spark, name)

@@ -101,6 +101,7 @@ class Lakehouse:
         self.names = TableNames("spark_catalog", prefix)
         self.jobs = JobLakehouse(spark, self.names, self.ops, self.staging_root, TABLES)
         self.publications = Publications(self.jobs)
+        self.publications.create()
 
     def land(self, day: str, *lines: dict[str, str] | str) -> None:
         """Delivers a day, in place of what it has, in one file: lines as values by column, or as text."""
