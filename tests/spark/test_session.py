@@ -16,7 +16,7 @@ PARTITIONS = "spark.sql.shuffle.partitions"
 def test_the_number_of_rows_decides(
     rows: int, partitions: str, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = spark.conf.get(PARTITIONS)
+    before = spark.conf.get(PARTITIONS) or ""
     monkeypatch.setenv(ROWS_VARIABLE, json.dumps({"few": {PARTITIONS: "1"}, "many": {PARTITIONS: "7"}}))
     try:
         expect_rows(spark, rows)
