@@ -49,7 +49,7 @@ run: ## run the landing dates START=2018-01-01 up to (without) END=2018-01-08, a
 
 medallion: ## the same without Airflow: START and END, or all that has changed; FEED=1 lands invented orders first
 	@$(SETUP)
-	@$(WORKSPACE) -m laptop.medallion
+	@$(WORKSPACE) -m laptop.run_medallion
 
 pipeline: ## update the declarative pipeline; DRY=1 only checks it, FULL=1 makes its tables again
 	@$(SETUP)

@@ -26,14 +26,14 @@ def update(client: HttpClient, *, full_refresh: bool = False, validate_only: boo
     path = f"/api/2.0/pipelines/{found[0]}"
     asked = {"full_refresh": full_refresh, "validate_only": validate_only}
     update_id = client.call("POST", f"{path}/updates", asked)["update_id"]
-    said = 0
+    printed = 0
     while True:
         state = str(client.call("GET", f"{path}/updates/{update_id}")["update"]["state"])
         query = f"filter=update_id%20%3D%20'{update_id}'&max_results=250"
         events = client.call("GET", f"{path}/events?{query}").get("events", [])[::-1]
-        for event in events[said:]:
+        for event in events[printed:]:
             print(event["message"], flush=True)
-        said = len(events)
+        printed = len(events)
         if state in ("COMPLETED", "FAILED", "CANCELED"):
             return state
         time.sleep(0.3)

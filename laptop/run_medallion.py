@@ -28,14 +28,14 @@ def run_job(client: HttpClient, parameters: dict[str, str]) -> dict[str, Any]:
     if not jobs:
         raise UserError(f"the workspace has no job {JOB}: `make up` deploys it.")
     started = client.call("POST", "/api/2.2/jobs/run-now", {"job_id": jobs[0]["job_id"], "job_parameters": parameters})
-    said: set[int] = set()
+    run_path = f"/api/2.2/jobs/runs/get?run_id={started['run_id']}"
+    print(client.call("GET", run_path)["run_page_url"], flush=True)
+    printed: set[int] = set()
     while True:
-        run: dict[str, Any] = client.call("GET", f"/api/2.2/jobs/runs/get?run_id={started['run_id']}")
-        if not said:
-            print(run["run_page_url"], flush=True)
+        run: dict[str, Any] = client.call("GET", run_path)
         for task in run["tasks"]:
-            if task["state"]["life_cycle_state"] in _OVER and task["run_id"] not in said:
-                said.add(task["run_id"])
+            if task["state"]["life_cycle_state"] in _OVER and task["run_id"] not in printed:
+                printed.add(task["run_id"])
                 seconds = (task["end_time"] - task["start_time"]) / 1000
                 print(f"{task['task_key']:16}{task['state']['result_state'].lower():18}{seconds:6.1f} s", flush=True)
         if run["state"]["life_cycle_state"] in _OVER:
