@@ -21,8 +21,8 @@ from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
-from spark_jobs.tasks.dates_to_run import dates_to_run
 from spark_jobs.tasks.build_to_publish import build_to_publish
+from spark_jobs.tasks.dates_to_run import dates_to_run
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
 

@@ -12,9 +12,9 @@ import pytest
 
 from spark_jobs.runtime.errors import GateRejected
 from spark_jobs.runtime.job_parameters import DatesParameters, GateParameters
+from spark_jobs.tasks.build_to_publish import build_to_publish
 from spark_jobs.tasks.changed_dates import changed_dates
 from spark_jobs.tasks.dates_to_run import dates_to_run
-from spark_jobs.tasks.build_to_publish import build_to_publish
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 CALLER = "77"
