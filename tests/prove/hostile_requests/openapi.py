@@ -53,6 +53,8 @@ IN_PATHS: dict[str, tuple[str, ...]] = {
     "version": ("2.2", "2.2", "2.2", "2.1", "2.1", "2.1", "2.0", "2.2/../2.2"),
     "path": PATHS,
     "name": ("style.css", "live.js", "../api.py", "a/b", "\x00"),
+    "pipeline_id": ("no-such", "../jobs", "a/b", "\x00"),
+    "update_id": ("no-such", "\x00"),
 }
 """What is put in place of `{...}` in a path: schemathesis makes nothing up there that has a `/` in it."""
 FILE = either(
@@ -107,6 +109,16 @@ WORKING: JSON = {
     "environments": [{"environment_key": "default", "spec": {"dependencies": [WHEEL]}}],
     "parameters": [{"name": "p", "default": ""}],
 }
+PIPELINE = record(
+    *("name", "libraries"),
+    name=NAME,
+    catalog=NAME,
+    schema=NAME,
+    serverless=FLAG,
+    channel=one("CURRENT", "x"),
+    configuration=TEXT_MAP,
+    libraries=items(record(glob=record(include=FILE), file=record(path=FILE))),
+)
 TOKEN = one("10", "-5", "1" + "0" * 18, "9" * 40, "", "?", "ä", "²", "1e3")
 PAGE = {"limit": one(1, 20, 26, 100, 0), "page_token": TOKEN, "offset": one(0, 1, 2**62, 2**63, -1)}
 
@@ -117,7 +129,8 @@ def arguments(job: int, run: int) -> dict[str, JSON]:
     other = one(1, 2**63 - 1, 2**63, -1, "", "1e3")  # what may be deleted: nothing that the others are tried on
     settings = either(one(WORKING), SETTINGS)
     jobs, files, folders = "/api/{version}/jobs", "/api/2.0/fs/files{path}", "/api/2.0/fs/directories{path}"
-    workspace = "/api/2.0/workspace"
+    workspace, pipelines = "/api/2.0/workspace", "/api/2.0/pipelines"
+    pipeline = f"{pipelines}/{{pipeline_id}}"
     return {
         f"POST {jobs}/create": settings,
         f"POST {jobs}/reset": record("job_id", "new_settings", job_id=job_id, new_settings=settings),
@@ -179,6 +192,16 @@ def arguments(job: int, run: int) -> dict[str, JSON]:
             format=one("AUTO", "SOURCE"),
         ),
         "POST /api/2.0/workspace-files/import-file/{path}": record(overwrite=one("true", "false", "")),
+        f"POST {pipelines}": PIPELINE,
+        f"GET {pipelines}": record(max_results=one(1, 250, 251, 0), page_token=TOKEN, filter=TEXT),
+        f"GET {pipeline}": record(),
+        f"PUT {pipeline}": PIPELINE,
+        f"DELETE {pipeline}": record(),
+        f"POST {pipeline}/updates": record(full_refresh=FLAG, validate_only=FLAG, refresh_selection=items(TEXT)),
+        f"GET {pipeline}/updates": record(max_results=one(1, 251), page_token=TOKEN),
+        f"GET {pipeline}/updates/{{update_id}}": record(),
+        f"GET {pipeline}/events": record(max_results=one(1, 251), page_token=TOKEN, filter=TEXT),
+        f"POST {pipeline}/stop": record(),
         "GET /health": record(),
         "GET /.well-known/databricks-config": record(),
         "GET /login": record(next=one("//[", "/jobs", "//evil.example", "/a//[", "")),
@@ -188,6 +211,7 @@ def arguments(job: int, run: int) -> dict[str, JSON]:
         "GET /": record(),
         "GET /jobs/{job_id}": record(),
         "GET /jobs/{job_id}/runs/{run_id}": record(),
+        "GET /runs/{run_id}": record(),
         "GET /explore/data/volumes": record(),
         "GET /explore/data/volumes/{path}": record(),
     }
@@ -206,7 +230,8 @@ def description(folder: Path, job: int, run: int) -> JSON:
             taken = known.pop(f"{method.upper()} {path}")
             named = re.findall(r"{(\w+)}", path)
             operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": TEXT} for n in named]
-            in_query = method in ("get", "head", "put", "delete") or "import-file" in path
+            is_upload = (method == "put" and "/fs/" in path) or "import-file" in path
+            in_query = method in ("get", "head", "delete") or is_upload
             if in_query:
                 operation["parameters"] += [
                     {"name": name, "in": "query", "schema": schema} for name, schema in taken["properties"].items()
@@ -214,7 +239,7 @@ def description(folder: Path, job: int, run: int) -> JSON:
             else:
                 kind = "application/x-www-form-urlencoded" if path.startswith("/log") else "application/json"
                 operation["requestBody"] = {"content": {kind: {"schema": taken}}}
-            if method == "put" or "import-file" in path:
+            if is_upload:
                 operation["requestBody"] = {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
     assert not known, f"no route for: {sorted(known)}"
     return found
