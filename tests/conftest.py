@@ -118,7 +118,7 @@ def dataco() -> Path:
 BEGUN_FIRST = (
     *("spark/law", "e2e", "prove/crashes"),
     *("bundle", "spark/publishing", "prove/histories"),
-    *("prove/gates", "prove/concurrency"),
+    *("prove/gates", "prove/concurrency", "cases/test_other_writers", "cases/test_odd_keys", "cases/test_growth"),
 )
 """The groups that take longest: one that came last would leave the other processes idle.
 
@@ -126,13 +126,18 @@ Each of three processes is given two groups at once, so the longest one shares i
 """
 
 
+SEPARATE_FILES = ("cases",)
+
+
 def _group(item: pytest.Item) -> str:
-    return item.path.parent.relative_to(REPO / "tests").as_posix()
+    """Return the item's folder; its file where the files of a folder share nothing but Spark, and take long."""
+    folder = item.path.parent.relative_to(REPO / "tests").as_posix()
+    return f"{folder}/{item.path.stem}" if folder in SEPARATE_FILES else folder
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The tests of a folder stay together where tests run side by side, those of a folder in it are another group.
+    """The tests of a group stay together where tests run side by side; a folder in a folder is another group.
 
     With a Spark on another machine, tests that hand it files of this one are skipped.
     """
