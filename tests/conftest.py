@@ -166,11 +166,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def folder_of_the_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder_of_the_run(request: pytest.FixtureRequest) -> Path:
     """The folder of all processes of the run. What they start in it ends with them, even if they are killed."""
     from tests.left_behind import watch
 
-    folder = tmp_path_factory.getbasetemp()
+    # Not as an argument: each test would count as one that shares files with Spark.
+    folder: Path = request.getfixturevalue("tmp_path_factory").getbasetemp()
     if hasattr(request.config, "workerinput"):  # xdist gives each process a folder in one of all
         folder = folder.parent
         watch(os.getppid(), folder)

@@ -106,7 +106,8 @@ def untouched(new_lakehouse: Callable[[], Lakehouse]) -> Callable[[int], dict[st
 
     def after(days: int) -> dict[str, Any]:
         nonlocal done
-        lakehouse.run(f"2018-01-0{done + 1}", f"2018-01-0{days + 1}", audited=False)  # the law: at once or day by day
+        if days > done:  # by the law at once or day by day
+            lakehouse.run(f"2018-01-0{done + 1}", f"2018-01-0{days + 1}", audited=False)
         done = days
         return content(lakehouse)
 

@@ -141,8 +141,7 @@ def source(dataco: Path) -> Source:
 def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     landed = source.header + b"".join(line for day in source.landed for line in day.lines)
     waits = {"LAKEHOUSE_LANDING_RETRIES": "60", "LAKEHOUSE_LANDING_RETRY_DELAY": "3"}
-    settings = waits | {"LAKEHOUSE_SPARK_FEW_ROWS": "true"}
-    with running_lake(tmp_path_factory.mktemp("e2e"), landed, settings) as lake:
+    with running_lake(tmp_path_factory.mktemp("e2e"), landed, waits) as lake:
         lake.client.unpause(DAG)
         yield lake
 

@@ -49,9 +49,9 @@ def test_each_killed_service_is_named_within_ten_seconds(cleared_run: ClearedRun
         assert name in news, news
 
 
-def test_spark_has_the_settings_for_few_rows_when_it_was_started_again_too(cleared_run: ClearedRun) -> None:
+def test_spark_has_its_settings_when_it_was_started_again_too(cleared_run: ClearedRun) -> None:
     assert cleared_run.settings == {
-        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.wholeStage": "true",
         "spark.sql.catalogImplementation": "hive",
     }
 

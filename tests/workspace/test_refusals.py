@@ -58,7 +58,7 @@ def test_unknown_jobs_runs_and_endpoints(workspace: Workspace) -> None:
     ("change", "message"),
     [
         ({"tasks": []}, "no tasks"),
-        ({"schedule": {"quartz_cron_expression": "0 0 * * * ?"}}, "field schedule"),
+        ({"schedule": {"quartz_cron_expression": "0 0 * * * ?"}}, "support schedule: nothing starts by itself"),
         ({"max_concurrent_runs": "two"}, "max_concurrent_runs"),
         ({"tasks": [{**task("ok"), "notebook_task": {}}]}, "notebook_task"),
         ({"tasks": [{**task("ok"), "max_retries": 2}]}, "max_retries"),
@@ -68,7 +68,7 @@ def test_unknown_jobs_runs_and_endpoints(workspace: Workspace) -> None:
         ({"tasks": [task("ok", key="a", after=("b",)), task("ok", key="b", after=("a",))]}, "circle"),
         ({"tasks": [{**task("ok"), "environment_key": "other"}]}, "'other' is not among"),
         ({"tasks": [task("ok", "{{job.parameters.day}}")]}, "declares no such parameter"),
-        ({"tasks": [task("ok", "{{tasks.x.values.y}}")]}, "does not support the reference"),
+        ({"tasks": [task("ok", "{{tasks.x.values.y}}")]}, "does not depend on task 'x'"),
         ({"wheel": "/Workspace/Shared/gone.whl"}, "does not exist in this workspace"),
         ({"wheel": "../dist/x.whl"}, "must be uploaded"),
         ({"wheel": "pandas==2"}, "nothing is installed"),
