@@ -118,7 +118,7 @@ def dataco() -> Path:
 BEGUN_FIRST = (
     *("spark/law", "e2e", "prove/crashes"),
     *("bundle", "spark/publishing", "prove/histories"),
-    *("prove/gates", "prove/concurrency", "cases/test_other_writers", "cases/test_odd_keys", "cases/test_growth"),
+    *("prove/gates", "prove/concurrency", "prove/other_writers", "cases/test_odd_keys", "cases/test_growth"),
 )
 """The groups that take longest: one that came last would leave the other processes idle.
 

@@ -19,9 +19,11 @@ from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 from spark_jobs.layers.registry import TABLES as REGISTRY
 from spark_jobs.runtime.errors import ConstraintViolated, TableDropped
 from spark_jobs.runtime.table_names import LAYERS
+from tests.prove.budget import minutes
 from tests.spark.conftest import _set_setting as set_setting
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
+LONG = pytest.mark.skipif(minutes() is None, reason="long version, run by `make prove`; short: the first test here")
 TABLES = {
     "bronze": ("bronze.order_items", "landing_date", "market"),
     "silver": ("silver.orders", "order_item_id", "delivery_market"),
@@ -185,6 +187,7 @@ def is_full_refresh(notes: tuple[str, ...], layer: str, condition: str) -> bool:
     return any(note.startswith(f"full refresh of {layer}, since") and condition in note for note in notes)
 
 
+@LONG
 def test_files_removed_below_a_layer(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
     """E2: predictive optimization compacts bronze and VACUUM removes the files that silver needs; the same for gold."""
     days.next("bronze")
@@ -199,11 +202,13 @@ def test_files_removed_below_a_layer(days: Days, untouched: Callable[[int], dict
     assert content(days.lakehouse) == untouched(days.day)
 
 
+@LONG
 def test_the_next_ordinary_day_is_incremental_again(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
     assert days.next() == {"bronze": (), "silver": (), "gold": ()}
     assert content(days.lakehouse) == untouched(days.day)
 
 
+@LONG
 def test_a_table_dropped_and_one_made_again(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
     """A dropped table of silver, and one of gold that somebody made again with other columns."""
     days.sql("DROP TABLE {table}", "silver")
@@ -215,6 +220,7 @@ def test_a_table_dropped_and_one_made_again(days: Days, untouched: Callable[[int
     assert content(days.lakehouse) == untouched(days.day)
 
 
+@LONG
 def test_a_change_feed_that_was_switched_off(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
     """mrpowers-io/jodie#63: switched off, and on again later. A table is dropped between gold's audit and publish."""
     days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'false')", "silver")
@@ -227,6 +233,7 @@ def test_a_change_feed_that_was_switched_off(days: Days, untouched: Callable[[in
     assert content(days.lakehouse) == untouched(days.day)
 
 
+@LONG
 def test_a_column_renamed_and_change_files_lost(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
     """A column of ours is ours: its name comes back. Gold's audit and publish lose what its build has read."""
     days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')", "silver")
@@ -247,6 +254,7 @@ def test_a_column_renamed_and_change_files_lost(days: Days, untouched: Callable[
     assert content(days.lakehouse) == untouched(days.day)
 
 
+@LONG
 def test_a_constraint_that_refuses_rows_is_named_without_them(
     days: Days, untouched: Callable[[int], dict[str, Any]]
 ) -> None:
@@ -262,6 +270,7 @@ def test_a_constraint_that_refuses_rows_is_named_without_them(
     assert content(days.lakehouse) == untouched(days.day)
 
 
+@LONG
 def test_bronze_cannot_be_derived_again_and_says_so(days: Days) -> None:
     days.sql("DROP TABLE {table}", "bronze")
     build = days.lakehouse.build("bronze", *days.interval)
