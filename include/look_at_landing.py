@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -17,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.check_landing import REQUESTS_AT_ONCE
 from include.failures import FileMissing
-from include.landing_names import folder_name, is_ignored
+from include.landing_names import date_of_folder, is_ignored
 from include.settings import SETTINGS, Settings
 from include.workspace import Workspace
 
@@ -46,9 +45,7 @@ class LookAtLanding(BaseOperator):
     def _found(self, workspace: Workspace) -> str:
         root = self.settings.landing_volume
         try:
-            folders = sorted(
-                name for entry in workspace.entries(root) if _is_landing_folder(name := str(entry["name"]))
-            )
+            folders = sorted(name for entry in workspace.entries(root) if date_of_folder(name := str(entry["name"])))
         except FileMissing as error:
             raise AirflowSkipException(f"The landing folder {root} does not exist, so nothing has landed.") from error
 
@@ -64,10 +61,3 @@ class LookAtLanding(BaseOperator):
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             content = [folders, list(zip(newest, pool.map(files, newest), strict=True))]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _is_landing_folder(name: str) -> bool:
-    try:
-        return name == folder_name(date.fromisoformat(name.removeprefix("dt=")))
-    except ValueError:
-        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -19,7 +18,7 @@ from laptop.services import addresses, down, is_up, up
 from laptop.sources import source_from_environment
 from laptop.spark_client import spark_session
 from laptop.summary import show
-from machine.command_line import UserError, run_command
+from machine.command_line import UserError, is_set, run_command
 
 SEED, FEED_START, FEED_DAYS = "7", "2018-01-01", "60"
 # All that a run reads or writes, without the environments, jars, secrets and logs.
@@ -100,7 +99,7 @@ def _step(text: str) -> None:
 
 
 def main() -> int:
-    keep = os.environ.get("KEEP", "") not in ("", "0", "no", "false")
+    keep = is_set("KEEP")
     return 0 if demo(LaptopState.from_environment(), source_from_environment(), keep) else 1
 
 

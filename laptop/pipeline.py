@@ -5,13 +5,12 @@ DRY=1 checks the definitions only; FULL=1 makes all tables again.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 from laptop.laptop_state import LaptopState
 from laptop.services import require_up, wait_until_ready, workspace_client
-from machine.command_line import UserError, run_command
+from machine.command_line import UserError, is_set, run_command
 from machine.http_client import HttpClient
 
 PIPELINE = "declarative"
@@ -40,9 +39,6 @@ def update(client: HttpClient, *, full_refresh: bool = False, validate_only: boo
 
 
 def main() -> int:
-    def is_set(name: str) -> bool:
-        return os.environ.get(name, "") not in ("", "0", "no", "false")
-
     state = LaptopState.from_environment()
     require_up(state)
     wait_until_ready(state)

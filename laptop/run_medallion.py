@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from laptop.landing_interval import parse_interval
 from laptop.laptop_state import LaptopState
 from laptop.services import require_up, wait_until_ready, workspace_client
-from machine.command_line import UserError, run_command
+from machine.command_line import UserError, is_set, run_command
 from machine.http_client import HttpClient
 
 JOB = "ecommerce_medallion"
@@ -60,7 +60,7 @@ def main() -> int:
     if start or end:
         days = [moment.date().isoformat() for moment in parse_interval(start, end)]
         parameters = dict(zip(("interval_start", "interval_end"), days, strict=True))
-    if os.environ.get("FEED", "") not in ("", "0", "no", "false"):
+    if is_set("FEED"):
         if not parameters:
             raise UserError("FEED=1 needs the dates that it shall land: give START and END.")
         parameters["synthetic_feed"] = "true"

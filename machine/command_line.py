@@ -1,4 +1,4 @@
-"""How a command ends: with an exit code, and with one sentence for its user instead of a traceback."""
+"""What a command reads of its environment, and how it ends: with one sentence for its user instead of a traceback."""
 
 from __future__ import annotations
 
@@ -52,3 +52,8 @@ def run_command(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+
+
+def is_set(name: str) -> bool:
+    """Return whether an environment variable switches something on; empty, 0, no and false do not."""
+    return os.environ.get(name, "") not in ("", "0", "no", "false")

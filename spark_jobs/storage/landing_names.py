@@ -43,6 +43,15 @@ def folder_name(landing_date: date) -> str:
     return f"dt={landing_date.isoformat()}"
 
 
+def date_of_folder(name: str) -> date | None:
+    """Return the date whose landing folder has this name; None where it is no landing folder's."""
+    try:
+        day = date.fromisoformat(name.removeprefix("dt="))
+    except ValueError:
+        return None
+    return day if name == folder_name(day) else None
+
+
 def is_hidden(name: str) -> bool:
     """Return whether an entry is not for the landing: what begins with `.` or `_`."""
     return name.startswith((".", "_"))

@@ -29,8 +29,8 @@ def rows_and_schema(frame: DataFrame) -> tuple[pa.Table, StructType]:
 def query(spark: SparkSession, text: str, **frames: Any) -> DataFrame:
     """Return the frame of a statement, as `SparkSession.sql` does with frames by name.
 
-    `sql` sends the text once before it is used, since it could be a command. Elsewhere than there, a command runs when
-    the frame is collected, and must be collected once.
+    `sql` sends the text at once, since it could be a command, and again when the frame is collected. Here it is sent
+    when the frame is collected: collect a command exactly once.
     """
     connect_session: Any = spark
     if not hasattr(connect_session, "client"):

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QUARANTINE
 from spark_jobs.storage.build_record import PinnedPublication
-from spark_jobs.storage.landing_names import Entry, folder_name, is_hidden, is_ignored, why_not_landed
+from spark_jobs.storage.landing_names import Entry, date_of_folder, is_hidden, is_ignored, why_not_landed
 from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import Publications
 
@@ -48,7 +48,7 @@ def _landed(landing_root: Path) -> Iterator[tuple[date, dict[str, State]]]:
         for folder in folders:
             if is_hidden(folder.name):
                 continue
-            day = _day_of(folder.name)
+            day = date_of_folder(folder.name)
             if day is None or not folder.is_dir():
                 log.warning("%r is no landing folder such as dt=2018-01-31, and is ignored", folder.name)
                 continue
@@ -62,14 +62,6 @@ def _landed(landing_root: Path) -> Iterator[tuple[date, dict[str, State]]]:
                     files[entry.name] = (details.st_size, details.st_mtime_ns // 1_000_000)
             if not why_not_landed(Entry(name, size) for name, (size, _) in files.items()):
                 yield day, {name: state for name, state in files.items() if not is_ignored(name)}
-
-
-def _day_of(name: str) -> date | None:
-    try:
-        day = date.fromisoformat(name.removeprefix("dt="))
-    except ValueError:
-        return None
-    return day if name == folder_name(day) else None
 
 
 def _published(lakehouse: Lakehouse) -> dict[date, dict[str, State]]:

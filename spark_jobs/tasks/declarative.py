@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from spark_jobs.layers.bronze.row_rules import RowRule
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landed_text import line_columns
 from spark_jobs.storage.landing import Landing, landed_files
-from spark_jobs.storage.landing_names import folder_name
+from spark_jobs.storage.landing_names import date_of_folder
 from spark_jobs.tables.source import SourceFormat
 
 if TYPE_CHECKING:
@@ -58,19 +58,11 @@ class PipelineSettings:
 
 def all_landed(settings: PipelineSettings) -> Landing:
     """Read and check the order files of all landing dates, without Spark. Raises what `landed_files` raises."""
-    days = sorted(day for folder in settings.landing_root.glob("dt=*") if (day := _day(folder.name)))
+    days = sorted(day for folder in settings.landing_root.glob("dt=*") if (day := date_of_folder(folder.name)))
     if not days:
         return Landing((), ())
     interval = Interval(days[0], days[-1] + timedelta(days=1))
     return landed_files(settings.landing_root, interval, source_format=settings.source_format, allow_missing=True)
-
-
-def _day(name: str) -> date | None:
-    try:
-        day = date.fromisoformat(name.removeprefix("dt="))
-    except ValueError:
-        return None
-    return day if name == folder_name(day) else None
 
 
 def landing_stream(spark: SparkSession, settings: PipelineSettings, landing: Landing) -> DataFrame:
