@@ -150,10 +150,10 @@ def test_a_run_goes_on_where_the_workspace_was_killed(own_workspace: Workspace, 
     started = wait_until(lambda: workspace.get(run_id)["tasks"][0]["run_job_task"].get("run_id"))
     wait_until(lambda: workspace.get(started)["state"]["life_cycle_state"] == "RUNNING")
     workspace.stop(signal.SIGKILL)
-    release.write_text("")
     workspace.start()
     # The child's own process was ended with the workspace: its failure is the failure of the task.
     assert results(workspace.wait(run_id)) == {"other": "FAILED", "last": "UPSTREAM_FAILED"}
+    release.write_text("")
     workspace.call("POST", "/api/2.2/jobs/runs/repair", {"run_id": run_id, "rerun_all_failed_tasks": True})
     assert results(workspace.wait(run_id))["last"] == "SUCCESS"
 
