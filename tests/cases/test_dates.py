@@ -282,14 +282,14 @@ def test_far_dates_break_no_law_and_make_nothing_negative(new_lakehouse: Callabl
         "2018-01-02": segments(2, a="1/2/2018 10:00", b="1/2/2018 11:00"),
         "2018-01-03": segments(3, a="1/4/2018 10:00", b="1/1/1902 10:00"),
     }
-    by_day, at_once = new_lakehouse(), new_lakehouse()
-    for lakehouse in (by_day, at_once):
+    by_day, in_one_run = new_lakehouse(), new_lakehouse()
+    for lakehouse in (by_day, in_one_run):
         for day, lines in days.items():
             lakehouse.land(day, *lines)
     for start, end in (("2018-01-01", "2018-01-02"), ("2018-01-02", "2018-01-03"), ("2018-01-03", "2018-01-04")):
         by_day.run(start, end, **wide)
-    at_once.run("2018-01-01", "2018-01-04", **wide)
-    assert by_day.everything() == at_once.everything()
+    in_one_run.run("2018-01-01", "2018-01-04", **wide)
+    assert by_day.everything() == in_one_run.everything()
     customers = by_day.published("gold.customers360").collect()
     ages = {row.customer_id: row.days_since_last_order for row in customers}
     assert ages == {1: 0, 2: 2}, "as of 2018-01-04: ordered in 2098, and on 2018-01-02"

@@ -28,7 +28,7 @@ ROWS = HEADER + b"x" * 40 + b"\r\n"
 FIRST = Interval(date(2018, 1, 2), date(2018, 1, 3))
 BY_NAME, BY_CONTENT = "only unfinished or hidden names", "only files without a header"
 
-# Case, what the folder of 2018-01-02 holds (None: a folder), what is said of it ("": it has landed).
+# Case, what the folder of 2018-01-02 holds (None: a folder), the words about it ("": it has landed).
 FOLDERS: list[tuple[str, dict[str, bytes | None] | None, str]] = [
     ("no folder", None, "folder"),
     ("nothing", {}, "its folder is empty"),
@@ -87,23 +87,23 @@ def fill(landing: Path, holds: dict[str, bytes | None] | None) -> Path:
     return landing
 
 
-@pytest.mark.parametrize(("holds", "said"), [pytest.param(*case[1:], id=case[0]) for case in [*FOLDERS, *CONTENTS]])
-def test_the_build_knows_what_has_not_landed(tmp_path: Path, holds: dict[str, bytes | None] | None, said: str) -> None:
+@pytest.mark.parametrize(("holds", "words"), [pytest.param(*case[1:], id=case[0]) for case in [*FOLDERS, *CONTENTS]])
+def test_the_build_knows_what_has_not_landed(tmp_path: Path, holds: dict[str, bytes | None] | None, words: str) -> None:
     fill(tmp_path, holds)
     landing = landed_files(tmp_path, FIRST, allow_missing=True)
-    assert list(landing.missing) == ([FIRST.start] if said else [])
-    if said:
+    assert list(landing.missing) == ([FIRST.start] if words else [])
+    if words:
         with pytest.raises(NothingLanded) as refused:
             landed_files(tmp_path, FIRST)
         assert "2018-01-02: it" in str(refused.value)
-        assert said in str(refused.value)
+        assert words in str(refused.value)
     beside = sorted(name for name in holds or {} if name.startswith(".orders2") or not (holds or {})[name])
     named = {note.removeprefix("dt=2018-01-02/").partition(" ")[0] for note in landing.notes if "cut off" not in note}
-    assert said or named == set(beside) - {"_SUCCESS"}, "what stands beside a finished file is named"
+    assert words or named == set(beside) - {"_SUCCESS"}, "what stands beside a finished file is named"
 
 
-@pytest.mark.parametrize(("holds", "said"), [pytest.param(*case[1:], id=case[0]) for case in FOLDERS])
-def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, bytes | None] | None, said: str) -> None:
+@pytest.mark.parametrize(("holds", "words"), [pytest.param(*case[1:], id=case[0]) for case in FOLDERS])
+def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, bytes | None] | None, words: str) -> None:
     workspace.folders[LANDING] = ["dt=2018-01-01"] + (["dt=2018-01-02"] if holds is not None else [])
     workspace.folders[f"{LANDING}/dt=2018-01-02"] = list(holds or {})
     workspace.files |= {f"{LANDING}/dt=2018-01-02/{name}": content or b"" for name, content in (holds or {}).items()}
@@ -114,17 +114,17 @@ def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, b
         logical_date=None,
         run_type="manual",
     )
-    if said:
+    if words:
         with pytest.raises(LandingIncomplete, match="1 of 2 landing dates") as waits:
             check.execute({"dag_run": run})
         assert "2018-01-02" in str(waits.value)
-        assert said in str(waits.value)
+        assert words in str(waits.value)
     else:
         assert check.execute({"dag_run": run})["landed"] == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "words"),
     [
         ("dt=2018-1-2", "'dt=2018-1-2' should be 'dt=2018-01-02'"),
         ("dt=20180102", "'dt=20180102' should be 'dt=2018-01-02'"),
@@ -146,7 +146,7 @@ def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, b
         (".dt=2018-1-2", ""),
     ],
 )
-def test_a_near_miss_is_named(tmp_path: Path, workspace: TinyWorkspace, name: str, said: str) -> None:
+def test_a_near_miss_is_named(tmp_path: Path, workspace: TinyWorkspace, name: str, words: str) -> None:
     (tmp_path / name).mkdir()
     workspace.folders[LANDING] = [name]
     run = SimpleNamespace(
@@ -157,8 +157,8 @@ def test_a_near_miss_is_named(tmp_path: Path, workspace: TinyWorkspace, name: st
     with pytest.raises(LandingIncomplete) as waits:
         CheckLanding(task_id="check_landing").execute({"dag_run": run})
     for message in (str(refused.value), str(waits.value)):
-        assert said in message
-        assert said or repr(name) not in message
+        assert words in message
+        assert words or repr(name) not in message
 
 
 @contextmanager
@@ -274,14 +274,14 @@ def test_what_lands_again_withdraws_only_what_it_replaces(again: tuple[Lakehouse
     rows = lakehouse.published("bronze.order_items").groupBy("landing_date").count().collect()
     published = {row["landing_date"].day: row["count"] for row in rows}
     assert published == {number: after for number, (_, _, after, _) in AGAIN.items() if after}
-    said = {
+    messages = {
         str(warning.landing_date): warning.message
         for warning in verdict.warnings
         if warning.table.endswith("landed_files")  # not about the dates of orders
     }
-    assert sorted(said) == [day_of(number) for number, (_, _, _, words) in AGAIN.items() if words]
+    assert sorted(messages) == [day_of(number) for number, (_, _, _, words) in AGAIN.items() if words]
     for number, (_, _, _, words) in AGAIN.items():
-        assert words in said.get(day_of(number), "")
+        assert words in messages.get(day_of(number), "")
 
 
 def test_far_fewer_lines_are_critical_by_a_setting(again: tuple[Lakehouse, Verdict, Verdict]) -> None:

@@ -178,19 +178,19 @@ def test_a_usable_file_system_passes_and_keeps_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "new" / "state").iterdir()) == []
 
 
-@pytest.mark.parametrize("said", [0o755, 0o777, 0o700], ids=oct)
-def test_a_file_system_without_modes_is_refused(said: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o700], ids=oct)
+def test_a_file_system_without_modes_is_refused(mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAT, and Windows' drives under WSL: whatever mode is set, each file has that of the mount."""
     real = Path.stat
 
     def of_the_mount(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
         found = list(real(self, follow_symlinks=follow_symlinks))
-        found[0] = stat.S_IFMT(int(found[0])) | said
+        found[0] = stat.S_IFMT(int(found[0])) | mode
         return os.stat_result(found)
 
     monkeypatch.setattr(Path, "stat", of_the_mount)
     root = tmp_path / "state"
-    if said == 0o700:
+    if mode == 0o700:
         check_file_system(root)  # mounted for this user alone: as good as modes
         return
     with pytest.raises(UserError, match=r"no file modes.*LAKEHOUSE_STATE=/path/to/folder"):
@@ -304,12 +304,12 @@ def test_a_killed_service_is_started_again_and_its_log_is_kept(state: LaptopStat
     assert other
     (child,) = psutil.Process(first.pid).children()
     os.kill(first.pid, signal.SIGKILL)
-    begun, told = time.monotonic(), ""
-    while "one runs again" not in told:
-        told += "\n".join(news())
-        assert time.monotonic() - begun < 10, told
+    begun, lines = time.monotonic(), ""
+    while "one runs again" not in lines:
+        lines += "\n".join(news())
+        assert time.monotonic() - begun < 10, lines
         time.sleep(0.05)
-    assert "one was killed (signal 9), and is being started again" in told
+    assert "one was killed (signal 9), and is being started again" in lines
     again = running(state, "one")
     assert again
     assert again.pid != first.pid
@@ -321,14 +321,14 @@ def test_a_killed_service_is_started_again_and_its_log_is_kept(state: LaptopStat
 
 def test_a_service_that_dies_at_each_start_is_given_up_with_its_reason(state: LaptopState) -> None:
     supervisor_, news = supervise(state, ServiceCommand("one", DIES, {}, Path())), ServiceNews(state)
-    told: list[str] = []
+    lines: list[str] = []
 
     def is_given_up() -> bool:
-        told.extend(news())
-        return any("is given up" in line for line in told)
+        lines.extend(news())
+        return any("is given up" in line for line in lines)
 
     wait_until(is_given_up)
-    assert any("one ended with exit code 3" in line for line in told)
+    assert any("one ended with exit code 3" in line for line in lines)
     assert "the reason" in processes.log_tail(state, "one")
     assert supervisor_.is_alive
     (record,) = [service for service in processes.recorded_services(state) if service.name == "one"]

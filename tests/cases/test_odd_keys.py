@@ -149,9 +149,9 @@ def test_the_finding_names_the_products(days: dict[str, Day], day: str, named: l
 
 def test_an_absent_measure_is_absent_in_any_split(days: dict[str, Day], new_lakehouse: Callable[[], Lakehouse]) -> None:
     """The law, with measures that do not fit."""
-    at_once = new_lakehouse()
-    land(at_once)
-    assert run(at_once, "2018-01-01", "2018-01-04").products == days["corrected"].products
+    in_one_run = new_lakehouse()
+    land(in_one_run)
+    assert run(in_one_run, "2018-01-01", "2018-01-04").products == days["corrected"].products
 
 
 TOO_MANY = 1_000_002

@@ -184,7 +184,7 @@ def test_a_line_that_is_masked_as_a_whole_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "written", "said"),
+    ("setting", "written", "words"),
     [
         ("windows-1252", "utf-8", "is read as windows-1252: set source_encoding to utf-8"),
         (
@@ -194,7 +194,7 @@ def test_a_line_that_is_masked_as_a_whole_is_found(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_other_encoding_is_named(tmp_path: Path, setting: str, written: str, said: str) -> None:
+def test_the_other_encoding_is_named(tmp_path: Path, setting: str, written: str, words: str) -> None:
     name = "order_city"
     values = {**order_item(2, day=1), "Order City": "Zürich"}
     row = ",".join(values[column] for column in SOURCE_NAMES).encode(written)
@@ -203,14 +203,14 @@ def test_the_other_encoding_is_named(tmp_path: Path, setting: str, written: str,
     masked = row.decode("utf-8" if setting == "utf-8" else "windows-1252", "replace").replace("hunter2", "***")
     (found,) = quarantine_reasons([(A, masked, ["wrong encoding"])], tmp_path, setting)
     assert (found.line, found.sample[: len(name)]) == (3, name)
-    assert said in found.remedy
+    assert words in found.remedy
 
 
 HEADER = ",".join(SOURCE_NAMES)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         (HEADER.replace(",", ";").encode(), "separated by semicolons: deliver it separated by commas"),
         (HEADER.replace(",", "\t").encode(), "separated by tabs: deliver it separated by commas"),
@@ -228,9 +228,9 @@ HEADER = ",".join(SOURCE_NAMES)
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_a_header_that_is_none_says_what_the_file_seems_to_be(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_header_that_is_none_says_what_the_file_seems_to_be(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "dt=2018-01-01").mkdir()
     (tmp_path / "dt=2018-01-01" / "orders.csv").write_bytes(content)
     with pytest.raises(HeaderRefused) as refused:
         landed_files(tmp_path, DAY)
-    assert said in str(refused.value)
+    assert words in str(refused.value)
