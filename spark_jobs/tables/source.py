@@ -107,7 +107,7 @@ NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 
 EMAIL = "customer_email"
 PASSWORD = "customer_password"  # noqa: S105 - a column's name
-NEVER_SEARCHED = (EMAIL, PASSWORD)
+MASKED = (EMAIL, PASSWORD)
 ORDER_DATE = "order_date_dateorders"
 DATES = (ORDER_DATE, "shipping_date_dateorders")
 STATED_DAYS = "days_for_shipping_real"
@@ -121,7 +121,7 @@ NULL_WORDS = (
 )
 """Words that programs write where a value is missing, spelled exactly so. NA (Namibia, North America), None and the
 surname Null are not among them."""
-_EVERYWHERE = tuple(name for name in NAMES if name not in NEVER_SEARCHED)
+_EVERYWHERE = tuple(name for name in NAMES if name not in MASKED)
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -158,7 +158,7 @@ class SourceFormat:
                 if unknown := [name for name in named if known.get(name.casefold()) not in _EVERYWHERE] or not named:
                     raise ParameterRefused(
                         f"email_columns is {email_columns!r}: it must be all, none, or columns of the source,"
-                        f" separated by commas and without {' and '.join(NEVER_SEARCHED)}; not known:"
+                        f" separated by commas and without {' and '.join(MASKED)}; not known:"
                         f" {unknown if named else 'no column'}"
                     )
                 columns = tuple(known[name.casefold()] for name in named)

@@ -139,7 +139,7 @@ def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
     """Add text, fields (NULL where there are not 53), and what is wrong with the line as a whole."""
     decoded = line_text.decode(F.col("value"), source_format.encoding)
     found = F.size("found")
-    private = F.array(*(F.element_at("positions", source.position(name) + 1) for name in source.PRIVATE))
+    private = F.array(*(F.element_at("positions", source.position(name) + 1) for name in source.MASKED))
     searched = F.array(
         *(F.element_at("positions", source.position(name) + 1) for name in source_format.email_columns)
     ).cast("array<int>")
@@ -342,5 +342,5 @@ def _with_fields(lines: DataFrame, condition: Column) -> DataFrame:
 
 
 def _masked() -> Column:
-    private = [F.element_at("private", number + 1) for number in range(len(source.PRIVATE))]
+    private = [F.element_at("private", number + 1) for number in range(len(source.MASKED))]
     return masking.masked_line(F.col("raw"), F.col("surplus"), F.col("broken_quoting"), private)
