@@ -10,6 +10,9 @@ from pathlib import Path
 from spark_jobs.quality.checkpoint import AuditResult
 from spark_jobs.storage.verdicts import QuarantineReason
 
+DECISION = "<!-- decision -->"
+"""Where a person's decision stands once there is one."""
+
 
 def render_data_docs(audit: AuditResult, folder: Path, title: str, quarantine: Sequence[QuarantineReason] = ()) -> Path:
     """Write `index.html` into `folder`, which is made, and return its path. `title` heads the page."""
@@ -23,8 +26,23 @@ def render_data_docs(audit: AuditResult, folder: Path, title: str, quarantine: S
     tables = [(some[0].file, some) for some in by_table]
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
-    unfinished = folder / ".index.html.unfinished"
-    text = template.render(audit=audit, title=title, tables=tables, quarantine=quarantine)
+    _write(page, template.render(audit=audit, title=title, tables=tables, quarantine=quarantine))
+    return page
+
+
+def add_decision(page: Path, text: str, fingerprint: str) -> None:
+    """Write what a person decided at the head of a page, once. A page that maintenance has removed stays away."""
+    from markupsafe import escape
+
+    if not page.is_file():
+        return
+    holds = f"It holds for fingerprint <code>{escape(fingerprint)}</code> only."
+    shown = f"<h2>Decision</h2>\n<p>{escape(text)}</p>\n<p>{holds}</p>"
+    _write(page, page.read_text(encoding="utf-8").replace(DECISION, shown, 1))
+
+
+def _write(page: Path, text: str) -> None:
+    """Write a page whole or not at all."""
+    unfinished = page.with_name(f".{page.name}.unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(page)
-    return page

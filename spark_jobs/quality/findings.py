@@ -23,7 +23,19 @@ def findings(file: RuleFile, rule: Rule, number: int, counted: BadRows, samples:
             where = f" on {day}" if day else ""
             such = f", such as {'; '.join(shown)}" if shown else ""
             message = f"{file.short_name}: {rule.says} Broken by {bad} {'row' if bad == 1 else 'rows'}{where}{such}"
-            found.append(Finding(file.short_name, rule.name, rule.severity, message, day, bad, shown))
+            found.append(
+                Finding(
+                    file.short_name,
+                    rule.name,
+                    rule.severity,
+                    message,
+                    day,
+                    bad,
+                    shown,
+                    may_be_overruled=rule.may_be_overruled,
+                    alert=rule.alert,
+                )
+            )
     return tuple(found)
 
 

@@ -70,6 +70,10 @@ class Rule:
     """Columns of the evidence that a finding shows beside the evidence's own samples."""
     compares: tuple[str, ...] = ()
     """Two structs of the evidence, expected and stored: a finding shows the fields in which they differ."""
+    may_be_overruled: bool = False
+    """Whether a person may publish a build all the same where this critical rule is broken."""
+    alert: bool = False
+    """Whether people are told of a finding, although it is a warning. They are told of every critical one."""
 
 
 @dataclass(frozen=True)
@@ -238,24 +242,29 @@ def _check(file: RuleFile) -> None:
 def _evidence(name: Any, content: Any) -> Evidence:
     where = f"evidence {name}"
     fields = _fields(content, where, ("grain", "samples", "sql"), ("judges_empty_change",))
-    judges_empty_change = fields.get("judges_empty_change", False)
-    if not isinstance(judges_empty_change, bool):
-        raise ValueError(f"{where}: judges_empty_change is true or false")
     return Evidence(
         _name(name, where),
         _text(fields, "grain", where),
         _text(fields, "sql", where),
         _columns(fields, "samples", where),
-        judges_empty_change,
+        _flag(fields, "judges_empty_change", where),
     )
 
 
 def _rule(content: Any) -> Rule:
     where = f"rule {content.get('name')}" if isinstance(content, Mapping) else f"the rule {content!r}"
-    optional = ("shows", "compares")
+    optional = ("shows", "compares", "may_be_overruled", "alert")
     fields = _fields(content, where, ("name", "evidence", "fails_when", "severity", "says"), optional)
     if fields["severity"] not in SEVERITIES:
         raise ValueError(f"{where}: severity is {fields['severity']!r}, and must be {' or '.join(SEVERITIES)}")
+    may_be_overruled, alert = _flag(fields, "may_be_overruled", where), _flag(fields, "alert", where)
+    structs = _structs(fields, where)
+    if may_be_overruled and fields["severity"] != "critical":
+        raise ValueError(f"{where}: a warning blocks nothing, so there is nothing that may_be_overruled could allow")
+    if may_be_overruled and structs:
+        raise ValueError(f"{where}: it compares rows with what they must be, and nobody may overrule that")
+    if alert and fields["severity"] != "warning":
+        raise ValueError(f"{where}: people are told of every critical finding: alert is for warnings")
     return Rule(
         _name(fields["name"], where),
         _text(fields, "evidence", where),
@@ -263,7 +272,9 @@ def _rule(content: Any) -> Rule:
         fields["severity"],
         _text(fields, "says", where),
         _columns(fields, "shows", where),
-        _structs(fields, where),
+        structs,
+        may_be_overruled,
+        alert,
     )
 
 
@@ -284,6 +295,13 @@ def _fields(content: Any, where: str, needed: Sequence[str], optional: Sequence[
     if unknown := sorted(str(name) for name in content if name not in (*needed, *optional)):
         raise ValueError(f"{where} has {', '.join(unknown)}, which is not known")
     return content
+
+
+def _flag(fields: Mapping[str, Any], name: str, where: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"{where}: {name} is true or false")
+    return value
 
 
 def _name(value: Any, where: str) -> str:

@@ -65,6 +65,10 @@ class GateRejected(LakehouseError):
     """There is no successful verdict for exactly what is about to be published."""
 
 
+class DecisionRefused(LakehouseError):
+    """A person's decision about a rejected build that cannot be taken: by whom, about what, or when."""
+
+
 class PublicationConflict(LakehouseError):
     """Other runs kept publishing the layer first, or its tables are not what a publication describes."""
 

@@ -152,6 +152,31 @@ class GateParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
+class DecideParameters(TaskParameters):
+    """Parameters of the task `decide`: what a person decided about a build that its gate rejected."""
+
+    layer: str
+    build_id: str
+    fingerprint: str
+    decision: str
+    """publish (anyway) or reject."""
+    reason: str
+    decided_by: str
+    deciders: str
+    """The people who may decide, parted by commas. The bundle sets it; it is no parameter of the job."""
+    confirmed_incident: bool
+    """Whether something was wrong indeed on the landing dates that failed."""
+    decided_at: str
+    """When the person decided; nothing for now. UTC where the text names no zone."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_layer(self.layer)
+        if self.decision not in ("publish", "reject"):
+            raise ParameterRefused(f"decision is {self.decision!r}: publish or reject")
+
+
+@dataclass(frozen=True)
 class DatesParameters(TaskParameters):
     """Parameters of the task `dates`: the landing dates of a run, or nothing for those that have changed."""
 

@@ -54,6 +54,9 @@ VERDICTS = TableSpec(
     statistics_columns=("layer", "build_id"),
 )
 
+MAINTAINED = "publication_"
+"""How the ids begin under which maintenance audits whole published tables."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -68,6 +71,10 @@ class Finding:
     landing_date: str | None = None
     bad_rows: int | None = None
     samples: tuple[str, ...] = ()
+    may_be_overruled: bool = False
+    """Whether a person may decide to publish all the same."""
+    alert: bool = False
+    """Whether people are told of it, although it is a warning."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +141,21 @@ class Verdict:
     unreadable: bool = False
     """Whether it is a failure that a version of a table cannot be read any more."""
 
+    @property
+    def may_be_overruled(self) -> bool:
+        """Whether a person may decide to publish all the same: if the verdict rejects, and all that failed is of that
+        kind."""
+        failed = {(failure.table, failure.rule) for failure in self.failures}
+        return (
+            not self.success
+            and len(failed) == self.statistics.failed > 0
+            and all(failure.may_be_overruled for failure in self.failures)
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the content of the JSON file."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return content | {"explanation": self.explanation()}
+        return content | {"explanation": self.explanation(), "may_be_overruled": self.may_be_overruled}
 
     def explanation(self) -> list[str]:
         """Explain a rejection on one screen: each rule that failed once, and why lines are in quarantine."""
@@ -166,6 +184,19 @@ class Verdict:
             *(f"warning: {finding.message}" for finding in self.warnings),
             *(f"note: {note}" for note in self.notes),
         ]
+
+
+@dataclass(frozen=True)
+class JudgedBuild:
+    """A verdict as its row has it, and what came after it."""
+
+    verdict: dict[str, Any]
+    newer_build: str | None
+    """Id of the newest build that took its place since; None for none."""
+
+    @property
+    def may_be_overruled(self) -> bool:
+        return self.verdict.get("may_be_overruled") is True and self.verdict["success"] is False
 
 
 class Verdicts:
@@ -206,6 +237,36 @@ class Verdicts:
         self._spark.sql(
             f"DELETE FROM {self._name} WHERE audited_at < TIMESTAMP'{moment}' AND build_id NOT IN ({listed})"  # noqa: S608
         ).collect()
+
+    def on_build(self, layer: str, build_id: str, fingerprint: str) -> JudgedBuild | None:
+        """Return the newest verdict on exactly this, and whether the same was built again since.
+
+        That is a build of the same layer, for bronze one of the same landing dates, which was audited later. What
+        maintenance audits is no build.
+        """
+        try:
+            rows = self._on_build(layer, build_id, fingerprint).collect()
+        except PySparkException as error:
+            if is_missing(error):
+                return None
+            raise
+        return JudgedBuild(json.loads(rows[0]["verdict"]), rows[0]["newer_build"]) if rows else None
+
+    def _on_build(self, layer: str, build_id: str, fingerprint: str) -> DataFrame:
+        layers = self._spark.table(self._name).where(F.col("layer") == layer)
+        about = (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint)
+        judged = layers.where(about).orderBy(F.desc("audited_at")).limit(1).alias("judged")
+        is_newer = F.col("other.audited_at") > F.col("judged.audited_at")
+        if layer == "bronze":
+            is_newer = (
+                is_newer
+                & (F.col("other.interval_start") < F.col("judged.interval_end"))
+                & (F.col("other.interval_end") > F.col("judged.interval_start"))
+            )
+        is_build = (F.col("build_id") != build_id) & ~F.col("build_id").startswith(MAINTAINED)
+        others = layers.where(is_build).alias("other")
+        newest_other = F.max_by("other.build_id", "other.audited_at").alias("newer_build")
+        return judged.join(others, is_newer, "left").groupBy("judged.verdict").agg(newest_other)
 
     def newest(self, layer: str, build_id: str, fingerprint: str) -> DataFrame:
         """Return one row with `allowed_by`: the newest verdict on exactly this, as JSON, where it is a success."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.storage.decisions import PUBLISH
 from spark_jobs.storage.ops_volume import OpsVolume, verdict_file
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 def build_to_publish(ops: OpsVolume, parameters: GateParameters) -> dict[str, str]:
     """Return the job parameters of publish: build_job_run_id, build_id and fingerprint.
 
-    Raises GateRejected where the verdict forbids publication or is missing. Publish looks at the verdict again.
+    Raises GateRejected where the verdict forbids publication, and no person has overruled it, or is missing. Publish
+    looks at verdict and decision again.
     """
     layer = parameters.layer
     verdict = ops.read_json(verdict_file(layer, parameters.job_run_id))
@@ -30,13 +32,30 @@ def build_to_publish(ops: OpsVolume, parameters: GateParameters) -> dict[str, st
         log.warning("Warning: %s", warning["message"])
     for note in verdict["notes"]:
         log.info("Note: %s", note)
-    if verdict["success"] is not True:
+    decision = verdict.get("decision") or {}
+    if verdict["success"] is not True and decision.get("decision") != PUBLISH:
+        lines = [*verdict["explanation"], *_decision(verdict, decision)]
         raise GateRejected(
             f"The audit of {layer} (build {verdict['build_id']}) forbids publishing; published tables are untouched.\n"
-            + "\n".join(f"  {line}" for line in verdict["explanation"])
+            + "\n".join(f"  {line}" for line in lines)
         )
+    if decision:
+        log.warning("%s", decision["text"])
     return {
         "build_job_run_id": str(verdict["job_run_id"]),
         "build_id": str(verdict["build_id"]),
         "fingerprint": str(verdict["fingerprint"]),
     }
+
+
+def _decision(verdict: dict[str, Any], decision: dict[str, Any]) -> list[str]:
+    """Say what a person has decided about a rejected build, or how one can."""
+    if decision:
+        return [decision["text"]]
+    if not verdict.get("may_be_overruled"):
+        return []
+    about = f"layer={verdict['layer']}, build_id={verdict['build_id']}, fingerprint={verdict['fingerprint']}"
+    return [
+        "All that failed may be overruled by a person: run the job decide with decision=publish (or reject), reason,"
+        f" decided_by, {about}; then repair this job run."
+    ]

@@ -8,6 +8,7 @@ from spark_jobs.layers.registry import TABLES
 from spark_jobs.runtime.job_parameters import (
     BuildParameters,
     DatesParameters,
+    DecideParameters,
     GateParameters,
     MaintenanceParameters,
     PublishParameters,
@@ -23,6 +24,7 @@ from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
 from spark_jobs.tasks.build_to_publish import build_to_publish
 from spark_jobs.tasks.dates_to_run import dates_to_run
+from spark_jobs.tasks.decide import decide_about_build
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
 
@@ -49,6 +51,11 @@ def gate() -> None:
     """Run the task `gate` of the job ecommerce_medallion. Unlike an audit, it fails where the verdict rejects."""
     parameters = GateParameters.parse(_arguments())
     set_task_values(build_to_publish(OpsVolume(parameters.ops_root), parameters))
+
+
+def decide() -> None:
+    parameters = DecideParameters.parse(_arguments())
+    decide_about_build(_lakehouse(parameters), parameters)
 
 
 def publish() -> None:

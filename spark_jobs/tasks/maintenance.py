@@ -20,10 +20,11 @@ from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
 from spark_jobs.storage.build_record import Build, PinnedPublication
+from spark_jobs.storage.decisions import DECISIONS, Decisions, broken_rules
 from spark_jobs.storage.other_writers import LAYOUT_OPERATIONS, METADATA_OPERATIONS, TableLost, readable, restore_tables
 from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
-from spark_jobs.storage.verdicts import VERDICTS, Verdicts
+from spark_jobs.storage.verdicts import MAINTAINED, VERDICTS, Verdicts
 from spark_jobs.tasks.audit import audit_build
 
 if TYPE_CHECKING:
@@ -92,10 +93,11 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
     log.info("%d files on the ops volume removed: they were written before %s", removed, f"{before:%Y-%m-%d}")
     verdicts = Verdicts(lakehouse)
     verdicts.create()
+    Decisions(lakehouse).create()
     try:
         publications.remove(before)
         verdicts.remove(before, build_ids)
-        for spec in (PUBLICATIONS, VERDICTS):
+        for spec in (PUBLICATIONS, VERDICTS, DECISIONS):
             name = lakehouse.name(spec.name)
             delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
             lakehouse.spark.sql(f"OPTIMIZE {name}").collect()
@@ -109,11 +111,19 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
 def _maintain_if_sound(
     lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
 ) -> list[str] | None:
-    """Return what the audit of a layer rejects, which is left then; None where it cannot be read to be judged."""
+    """Return what the audit of a layer rejects, which is left then; None where it cannot be read to be judged.
+
+    What people have decided to publish anyway is not rejected again.
+    """
     verdict = audit_build(lakehouse, _whole_tables(lakehouse, newest, publications, parameters))
-    if verdict.success:
+    is_sound, failures = verdict.success, verdict.failures
+    if verdict.may_be_overruled:
+        overruled = Decisions(lakehouse).overruled()
+        failures = tuple(one for one in failures if not set(broken_rules([one])) <= overruled)
+        is_sound = not failures
+    if is_sound:
         _maintain_layer(lakehouse, publications, newest, parameters)
-    return None if verdict.unreadable else [failure.message for failure in verdict.failures]
+    return None if verdict.unreadable else [failure.message for failure in failures]
 
 
 def _whole_tables(
@@ -133,7 +143,7 @@ def _whole_tables(
     limits = ("max_quarantined_percent", "max_quarantined_lines")
     return Build(
         layer=publication.layer,
-        build_id=f"publication_{publication.seq}",
+        build_id=f"{MAINTAINED}{publication.seq}",
         parameters=BuildParameters(
             **{name: getattr(parameters, name) for name in (*common, *limits)},
             layer=publication.layer,

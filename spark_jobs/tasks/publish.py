@@ -20,6 +20,7 @@ from spark_jobs.runtime.session import expect_rows
 from spark_jobs.storage import staging
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.commit import Committed, commit
+from spark_jobs.storage.decisions import PUBLISH, Decisions
 from spark_jobs.storage.ops_volume import publication_file
 from spark_jobs.storage.other_writers import ConcurrentCommit, TableLost, restore_tables
 from spark_jobs.storage.publications import LayerState, Publication, Publications
@@ -94,7 +95,7 @@ def _publish(
 
 
 def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[str, Any] | None) -> _Audited:
-    """Return the build, if there is a successful verdict on exactly what is staged now.
+    """Return the build, if exactly what is staged now has a successful verdict, or one that a person has overruled.
 
     Raises GateRejected, BuildMissing.
     """
@@ -108,11 +109,7 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[s
         raise GateRejected(
             f"{name} is not what job run {parameters.build_job_run_id} built last ({build.build_id}): publish that one"
         )
-    if verdict is None:
-        raise GateRejected(
-            f"{name} has no successful verdict for fingerprint {parameters.fingerprint[:12]} in ops.verdicts."
-            " Run the layer's build again"
-        )
+    verdict = verdict or _overruled(lakehouse, parameters, name)
     code_changed = (verdict.get("rules"), verdict.get("code_version")) != (rules_hash(build.layer), code_version())
     # Other code makes other fingerprints: what it staged can still be compared.
     unchanged = (
@@ -124,6 +121,30 @@ def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[s
             " record changed since. Run the layer's build again"
         )
     return _Audited(build, parameters.fingerprint, (build.build_id,), code_changed)
+
+
+def _overruled(lakehouse: Lakehouse, parameters: PublishParameters, name: str) -> dict[str, Any]:
+    """Return the verdict that rejects a build, where a person has decided to publish it anyway. Raises GateRejected."""
+    about = (parameters.layer, parameters.build_id, parameters.fingerprint)
+    decision, rejection = Decisions(lakehouse).about(*about), None
+    if decision:
+        rejection = Verdicts(lakehouse).on_build(*about)
+    if decision is None or rejection is None:
+        raise GateRejected(
+            f"{name} has no successful verdict for fingerprint {parameters.fingerprint[:12]} in ops.verdicts."
+            " Run the layer's build again"
+        )
+    if decision.decision != PUBLISH:
+        raise GateRejected(f"{name}: {decision.text}")
+    if not rejection.may_be_overruled:
+        raise GateRejected(f"{name} broke rules that nobody may overrule, whatever ops.decisions says")
+    if rejection.newer_build:
+        raise GateRejected(
+            f"{name} was decided about ({decision.text}), but build {rejection.newer_build} came after it. A decision"
+            " holds for one build only: run the layer's build again"
+        )
+    log.info("%s: published although its gate rejects it: %s", name, decision.text)
+    return rejection.verdict
 
 
 def _restore(

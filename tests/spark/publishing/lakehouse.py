@@ -18,10 +18,16 @@ from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.quality.fingerprint import fingerprint
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.job_parameters import BuildParameters, MaintenanceParameters, PublishParameters
+from spark_jobs.runtime.job_parameters import (
+    BuildParameters,
+    DecideParameters,
+    MaintenanceParameters,
+    PublishParameters,
+)
 from spark_jobs.runtime.table_names import LAYERS, TableNames
 from spark_jobs.storage import delta
 from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.decisions import Decision
 from spark_jobs.storage.lakehouse import Lakehouse as JobLakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
 from spark_jobs.storage.publications import Publication, Publications
@@ -29,6 +35,7 @@ from spark_jobs.storage.verdicts import Statistics, Verdict, Verdicts
 from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
+from spark_jobs.tasks.decide import decide_about_build
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
 
@@ -181,6 +188,21 @@ class Lakehouse:
         }
         parameters = PublishParameters.from_texts(texts | ({"job_run_id": job_run_id} if job_run_id else {}))
         return publish_build(replace(self.jobs, spark=spark or self.spark), parameters)
+
+    def decide(self, verdict: Verdict, decision: str = "publish", **changes: str) -> Decision:
+        """By a new job run, for ann, who may."""
+        texts = self._task() | {
+            "layer": verdict.layer,
+            "build_id": verdict.build_id,
+            "fingerprint": verdict.fingerprint,
+            "decision": decision,
+            "reason": "the partner confirmed it",
+            "decided_by": "ann",
+            "deciders": "ann, bob",
+            "confirmed_incident": "false",
+            "decided_at": "",
+        }
+        return decide_about_build(self.jobs, DecideParameters.from_texts(texts | changes))
 
     def run(
         self, start: str, end: str, layers: tuple[str, ...] = LAYERS, *, audited: bool = True, **changes: str

@@ -91,6 +91,11 @@ def evidence(**changes: Any) -> Callable[[dict[str, Any]], Any]:
         (rule(shows="n"), "list of columns"),
         (rule(fails_when="n > :least"), "parameters has no least"),
         (rule(mostly=0.9), "has mostly, which is not known"),
+        (rule(may_be_overruled="yes"), "may_be_overruled is true or false"),
+        (rule(may_be_overruled=True, severity="warning"), "a warning blocks nothing"),
+        (rule(may_be_overruled=True, compares=["expected", "stored"]), "nobody may overrule that"),
+        (rule(alert="yes"), "alert is true or false"),
+        (rule(alert=True), "alert is for warnings"),
         (evidence(samples=["line"]), "private"),
         (evidence(judges_empty_change="yes"), "true or false"),
         (evidence(sql=""), "sql must be a text"),
@@ -160,6 +165,16 @@ def test_every_table_of_the_project_has_its_rules(layer: str) -> None:
         for one in file.rules:
             assert one.says[0].isupper(), one
             assert one.says.endswith("."), one
+
+
+def test_people_may_overrule_shares_and_volumes_and_nothing_else() -> None:
+    """Never conservation, keys, schema or money between layers: add a rule here only if a person can know better."""
+    files = [file for layer in LAYERS for file in layer_rules(layer, [spec.name for spec in tables_of(layer)]).files]
+    assert {rule.name for file in files for rule in file.rules if rule.may_be_overruled} == {
+        "few_lines_are_quarantined",
+        "few_lines_of_a_small_date_are_quarantined",
+        "a_date_lands_again_with_enough_lines",
+    }
 
 
 def test_the_schema_that_the_rule_names_is_that_of_bronze() -> None:

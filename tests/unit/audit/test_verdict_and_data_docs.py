@@ -33,6 +33,21 @@ VERDICT = Verdict(
 )
 
 
+def test_a_verdict_may_be_overruled_only_if_all_that_failed_may_be() -> None:
+    soft = replace(FOUND, rule="a_share", may_be_overruled=True)
+    other_day = replace(soft, landing_date="2018-01-04")
+    assert replace(VERDICT, failures=(soft, other_day)).may_be_overruled
+    assert replace(VERDICT, failures=(soft,)).as_dict()["may_be_overruled"] is True
+    for verdict in (
+        VERDICT,
+        replace(VERDICT, failures=()),
+        replace(VERDICT, failures=(soft,), success=True),
+        replace(VERDICT, failures=(soft, FOUND), statistics=Statistics(57, 55, 2, 0)),
+        replace(VERDICT, failures=(soft,), statistics=Statistics(57, 55, 2, 0)),  # a failure without a finding
+    ):
+        assert not verdict.may_be_overruled
+
+
 def test_a_verdict_as_json_and_as_lines() -> None:
     content = json.loads(json.dumps(VERDICT.as_dict()))
     assert content["success"] is False
@@ -46,6 +61,8 @@ def test_a_verdict_as_json_and_as_lines() -> None:
             "message": "m",
             "bad_rows": 1,
             "samples": ["s"],
+            "may_be_overruled": False,
+            "alert": False,
         }
     ]
     assert content["warnings"] == []
