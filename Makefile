@@ -21,7 +21,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test prove lint up down status run medallion pipeline airflow replay feed query rejected bench docs generate env lock clean
+.PHONY: help setup demo test prove lint up down status run medallion pipeline airflow replay feed query rejected alert bench docs generate env lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-10s%s\n", $$1, $$2}' Makefile
@@ -74,6 +74,10 @@ query: ## print the result of SQL="select ..." (FORMAT=table, csv or json), whet
 rejected: ## why the newest build of bronze was rejected, and its quarantined lines (FORMAT=csv, json; SQL over "rejected")
 	@$(SETUP) >&2
 	@$(WORKSPACE) -m laptop.rejected
+
+alert: ## send a test message to those who are told of runs (LAKEHOUSE_ALERTS_CONNECTION, LAKEHOUSE_ALERTS_FILE)
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.alert
 
 bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives
 	@$(SETUP) $(if $(SCALES)$(ARGS),--dev)

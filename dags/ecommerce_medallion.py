@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
+from include.alerts import run_alerts
 from include.check_landing import CheckLanding
 from include.defaults import default_args
 from include.layer_group import layer_group
@@ -42,6 +43,7 @@ with DAG(
     catchup=False,
     max_active_runs=SETTINGS.max_active_runs,
     default_args=default_args(),
+    **run_alerts(has_deadline=True),
     tags=["ecommerce", "lakehouse", "medallion"],
     doc_md=DOC,
 ):

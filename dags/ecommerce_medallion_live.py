@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from airflow.sdk import DAG
 from airflow.timetables.trigger import CronTriggerTimetable
 
+from include.alerts import run_alerts
 from include.defaults import default_args
 from include.look_at_landing import LookAtLanding
 from include.operators import JobRunOperator
@@ -32,6 +33,7 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=True,
     default_args=default_args(),
+    **run_alerts(),
     tags=["ecommerce", "lakehouse", "medallion", "live"],
     doc_md=DOC,
 ):

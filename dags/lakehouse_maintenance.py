@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
+from include.alerts import run_alerts
 from include.defaults import default_args
 from include.operators import JobRunOperator
 from include.settings import SETTINGS
@@ -28,6 +29,7 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,
     default_args=default_args(),
+    **run_alerts(),
     tags=["lakehouse", "maintenance"],
     doc_md=DOC,
 ):

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.module_loading import import_string
 
+from include.alerts import remember_failure
 from include.failures import RETRY_POLICY
 from include.settings import SETTINGS, Settings
 
@@ -21,7 +22,7 @@ def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
         "retry_exponential_backoff": 2,
         "max_retry_delay": settings.max_retry_delay,
         "execution_timeout": timedelta(minutes=15),
-        "on_failure_callback": import_string(settings.notifier)(),
+        "on_failure_callback": [import_string(settings.notifier)(), *([remember_failure] if settings.tells else [])],
         # When a pool is full, prefer tasks near the end of their run: a gate and a publish before the next build.
         # Otherwise ten concurrent runs build ten times on a publication that is stale when their turn to publish comes.
         "weight_rule": "upstream",

@@ -2,43 +2,154 @@
 
 A verdict that allows publication passes build id and fingerprint to publish. A verdict that forbids it fails the task
 for good, and so does a missing one: a retry changes neither. A foreign or unreadable verdict is retried.
+
+Where all that failed is of the kind that a person may overrule, the gate can wait for one (`LAKEHOUSE_DECISION_WAIT`).
+The answer goes to the job `decide`, which checks it and records it; publish looks at that record again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Param
+from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk.execution_time.hitl import HITLUser, upsert_hitl_detail
 
-from include import verdict_file
-from include.failures import BuildMissing, FileMissing, PublicationForbidden, VerdictMissing
-from include.intervals import landing_dates
+from include import alerts, verdict_file
+from include.failures import BuildMissing, FileMissing, JobRefused, PublicationForbidden, VerdictMissing
+from include.intervals import date_ranges, days, landing_dates
 from include.links import DATA_DOCS_URL, VERDICT_URL, DataDocsLink, VerdictLink
+from include.operators import JobRunOperator
 from include.settings import SETTINGS, Settings
 from include.verdict_file import Verdict
 from include.workspace import Workspace
 
+PUBLISH, REJECT = "Publish anyway", "Reject"
+REASON, INCIDENT = "reason", "confirmed_incident"
+ANSWER_KEY = "answer"
+"""The key in the task's state store: an answer that is not recorded yet survives the retry of its job."""
 
-class AuditGate(BaseOperator):
-    """Allow or forbid the publication of a layer's build."""
+
+class AuditGate(JobRunOperator):
+    """Allow or forbid the publication of a layer's build. Its job, `decide`, runs only where a person has decided."""
 
     template_fields: Sequence[str] = ("build_job_run_id",)
     operator_extra_links = (VerdictLink(), DataDocsLink())
     ui_color = "#f5e9d9"
 
     def __init__(self, *, layer: str, build_job_run_id: str, settings: Settings = SETTINGS, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(job="decide", settings=settings, **kwargs)
         self.layer = layer
         self.build_job_run_id = build_job_run_id
-        self.settings = settings
 
-    def execute(self, context: Any) -> dict[str, str]:
+    def execute(self, context: Any) -> Any:
         """Return the job parameters of publish: build_job_run_id, build_id and fingerprint.
 
         Raises `PublicationForbidden`, `BuildMissing` or `VerdictMissing` for good; `FileUnreadable` or
         `VerdictUnusable`, which Airflow retries.
         """
+        verdict = self._verdict(context)
+        waits = verdict.may_be_overruled and not verdict.success and not verdict.decision
+        if not (waits and self.settings.decision_wait):
+            return decide(verdict)
+        answer = context["task_state_store"].get(ANSWER_KEY) or {}
+        if answer.get("fingerprint") == verdict.fingerprint:
+            return self._record(context, answer)
+        self._ask(context, verdict)
+        raise TaskAwaitingInput(method_name="answered", timeout=self.settings.decision_wait)
+
+    def answered(self, context: Any, event: dict[str, Any]) -> Any:
+        """Take up a person's answer, or the end of the wait: let the job `decide` record it, and decide by it."""
+        verdict = self._verdict(context)
+        if verdict.decision:  # meanwhile, without Airflow
+            return decide(verdict)
+        if "error" in event:
+            raise PublicationForbidden(
+                f"Nobody decided about {self.layer} (build {verdict.build_id}) within {self.settings.decision_wait}, so"
+                f" it is rejected. Clear this task to be asked again. {event['error']}"
+            )
+        user, given = event.get("responded_by_user") or {}, event.get("params_input") or {}
+        reason = str(given.get(REASON) or "").strip()
+        if not reason:
+            raise PublicationForbidden(
+                f"{user.get('name') or 'Somebody'} decided about {self.layer} (build {verdict.build_id}) without a"
+                " reason, so it is rejected. Clear this task to be asked again."
+            )
+        answer = {
+            "layer": self.layer,
+            "build_id": verdict.build_id,
+            "fingerprint": verdict.fingerprint,
+            "decision": "publish" if event["chosen_options"] == [PUBLISH] else "reject",
+            "reason": reason,
+            "decided_by": str(user.get("name") or user.get("id") or ""),
+            "confirmed_incident": str(given.get(INCIDENT) is True).lower(),
+            "decided_at": datetime.fromisoformat(str(event["responded_at"])).astimezone(UTC).isoformat(),
+        }
+        context["task_state_store"].set(ANSWER_KEY, answer)
+        return self._record(context, answer)
+
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
+        """Decide by what the job `decide` has recorded. What it refuses is not asked again by a retry."""
+        try:
+            super().execute_complete(context, event)
+        except JobRefused:
+            context["task_state_store"].set(ANSWER_KEY, {})
+            raise
+        return decide(self._verdict(context))
+
+    def _record(self, context: Any, answer: dict[str, str]) -> Any:
+        self.job_parameters = dict(answer)
+        return self.run_job(context)
+
+    def _ask(self, context: Any, verdict: Verdict) -> None:
+        """Put the question into Airflow's required actions, and tell people of it."""
+        dates = date_ranges(days(*landing_dates(context["dag_run"])))
+        until = datetime.now(UTC) + self.settings.decision_wait
+        subject = f"{self.layer}, landing dates {dates}: publish although the gate says no?"
+        form = {
+            REASON: Param("", type="string", minLength=1, title="Reason", description="Stays on the record."),
+            INCIDENT: Param(
+                False,
+                type="boolean",
+                title="Confirmed incident",
+                description="Something was wrong indeed: leave these dates out of the bands of anomalies.",
+            ),
+        }
+        deciders = [name.strip() for name in self.settings.deciders.split(",") if name.strip()]
+        pages = " ".join(f"[{name}]({url})" for name, url in self._pages(verdict).items())
+        until_text = f"{until:%Y-%m-%d %H:%M} UTC"
+        body = [
+            *(f"- {line}" for line in verdict.explanation),
+            "",
+            f"Build {verdict.build_id}, fingerprint {verdict.fingerprint}. Without an answer until {until_text} it is"
+            f" rejected. {pages}",
+        ]
+        upsert_hitl_detail(
+            ti_id=context["ti"].id,
+            options=[PUBLISH, REJECT],
+            subject=subject,
+            body="\n".join(body),
+            params={name: param.serialize() for name, param in form.items()},
+            assigned_users=[HITLUser(id=name, name=name) for name in deciders],
+        )
+        self.log.warning("%s Waiting for a decision until %s.", subject, until_text)
+        alerts.tell_of_question(context, self.settings, subject, [*verdict.explanation, f"Answer until {until_text}."])
+
+    def _pages(self, verdict: Verdict) -> dict[str, str]:
+        """Return the addresses of what people read about a verdict, by name."""
+        workspace = Workspace(self.settings, "AuditGate")
+        pages = {"Verdict": workspace.page_url(self._path())}
+        if verdict.data_docs:
+            pages["Data Docs"] = workspace.page_url(f"{self.settings.ops_volume}/{verdict.data_docs}")
+        return pages
+
+    def _path(self) -> str:
+        return f"{self.settings.ops_volume}/verdicts/{self.layer}/{self.build_job_run_id}.json"
+
+    def _verdict(self, context: Any) -> Verdict:
+        """Read the verdict, log it, and push its links and its summary."""
         ti = context["ti"]
         first, after = landing_dates(context["dag_run"])
         job_run_id = str(self.build_job_run_id)
@@ -47,7 +158,7 @@ class AuditGate(BaseOperator):
                 f"The build of {self.layer} left no job run id; marking it as success does not build. {self._remedy()}"
             )
         workspace = Workspace(self.settings, "AuditGate")
-        path = f"{self.settings.ops_volume}/verdicts/{self.layer}/{job_run_id}.json"
+        path = self._path()
         try:
             raw = workspace.read_json(path)
         except FileMissing as error:
@@ -57,13 +168,12 @@ class AuditGate(BaseOperator):
             ) from error
         ti.xcom_push(VERDICT_URL, workspace.page_url(path))
         verdict = verdict_file.read(raw, path=path, layer=self.layer, job_run_id=job_run_id, first=first, after=after)
-        data_docs = None
-        if verdict.data_docs:
-            data_docs = workspace.page_url(f"{self.settings.ops_volume}/{verdict.data_docs}")
+        data_docs = self._pages(verdict).get("Data Docs")
+        if data_docs:
             ti.xcom_push(DATA_DOCS_URL, data_docs)
         ti.xcom_push("verdict", summary(verdict, data_docs))
         self._log(verdict, data_docs)
-        return decide(verdict)
+        return verdict
 
     def _remedy(self) -> str:
         return f"Clear the task {self.layer}.build with its downstream tasks."
@@ -89,18 +199,21 @@ class AuditGate(BaseOperator):
         if not verdict.success:
             for line in verdict.explanation:
                 self.log.error("%s", line)
+        if verdict.decision:
+            self.log.warning("Decision: %s", verdict.decision["text"])
         if data_docs:
             self.log.info("Data Docs: %s", data_docs)
 
 
 def decide(verdict: Verdict) -> dict[str, str]:
     """Return the job parameters of publish, or raise `PublicationForbidden`."""
-    if not verdict.success:
+    if not verdict.success and not verdict.is_overruled:
         reasons = verdict.explanation or ["the verdict lists no failed rule"]
+        decided = [verdict.decision["text"]] if verdict.decision else []
         raise PublicationForbidden(
             f"The audit of {verdict.layer} (build {verdict.build_id}) forbids publishing; published tables are "
             f"untouched. {verdict.statistics['failed']} of {verdict.statistics['evaluated']} rules failed:\n"
-            + "\n".join(f"  {line}" for line in reasons)
+            + "\n".join(f"  {line}" for line in [*reasons, *decided])
         )
     if verdict.contradictions:
         raise PublicationForbidden(
@@ -126,5 +239,7 @@ def summary(verdict: Verdict, data_docs: str | None) -> dict[str, Any]:
         "notes": verdict.notes,
         "failures": verdict.explanation,
         "warnings": verdict_file.lines(verdict.warnings),
+        "alerts": verdict_file.lines(verdict.alerts),
+        "decision": verdict.decision and verdict.decision["text"],
         "data_docs": data_docs,
     }

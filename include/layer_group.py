@@ -54,9 +54,11 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             task_id="gate",
             layer=layer,
             build_job_run_id=build_run,
+            execution_timeout=settings.task_timeout,
             pool=pool,
             settings=settings,
-            doc_md="Reads the verdict; if it forbids publishing, fails for good. Links: *Verdict*, *Data Docs*.",
+            doc_md="Reads the verdict; if it forbids publishing, fails for good, or asks a person where a setting says so."
+            " Links: *Verdict*, *Data Docs*.",
         )
         publish = PublishOperator(
             task_id="publish",

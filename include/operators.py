@@ -81,6 +81,10 @@ class JobRunOperator(DatabricksRunNowOperator):
         self._killed = False
 
     def execute(self, context: Any) -> Any:
+        """Run the job."""
+        return self.run_job(context)
+
+    def run_job(self, context: Any) -> Any:
         """Start the job run, or take up the one that this try has already, and wait for it."""
         begun = time.monotonic()
         self.job_parameters = {**(self.job_parameters or {}), **self._run_parameters(context)}

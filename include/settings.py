@@ -46,6 +46,22 @@ class Settings:
     """LAKEHOUSE_OWNER: owner of the tasks (default lakehouse)."""
     notifier: str
     """LAKEHOUSE_NOTIFIER: dotted path of the notifier of failures (default include.notifiers.LogNotifier)."""
+    alerts_connection: str
+    """LAKEHOUSE_ALERTS_CONNECTION: Airflow connection whose password holds the Apprise URLs of those who are told,
+    parted by blanks (default none)."""
+    alerts_file: str
+    """LAKEHOUSE_ALERTS_FILE: or a file with such URLs, one a line (default none)."""
+    dashboard_url: str
+    """LAKEHOUSE_DASHBOARD_URL: address of the dashboard, which alerts link to (default none)."""
+    deadline: timedelta | None
+    """LAKEHOUSE_DEADLINE: time in UTC, such as 06:00, until which a scheduled run has published gold for the day
+    before; otherwise an alert says that it is late (default none)."""
+    decision_wait: timedelta
+    """LAKEHOUSE_DECISION_WAIT: seconds for which a gate waits for a person's decision where all that failed may be
+    overruled; 0 fails at once (default 0)."""
+    deciders: str
+    """LAKEHOUSE_DECIDERS: ids of the users of Airflow who may answer, parted by commas; the bundle's variable deciders
+    must name them too (default none: Airflow lets everybody answer who may, and the job decide refuses the others)."""
     retries: int
     """LAKEHOUSE_RETRIES: retries of a task after an infrastructure error (default 2)."""
     retry_delay: timedelta
@@ -85,6 +101,11 @@ class Settings:
     scheduler runs the newest complete week at once). `make up` sets the day on which the state folder was set up."""
     max_active_runs: int
     """LAKEHOUSE_MAX_ACTIVE_RUNS: concurrent scheduled and manual runs; a backfill has its own limit (default 3)."""
+
+    @property
+    def tells(self) -> bool:
+        """Return whether somebody is told of what happens."""
+        return bool(self.alerts_connection or self.alerts_file)
 
     @property
     def landing_volume(self) -> str:
@@ -151,6 +172,16 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             raise ValueError(f"LAKEHOUSE_{name} must be a date such as 2018-02-01, not {value!r}.") from error
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
+    def time_of_day(name: str) -> timedelta | None:
+        value = text(name, "")
+        if not value:
+            return None
+        try:
+            found = datetime.strptime(value, "%H:%M")  # noqa: DTZ007 - a time of day
+        except ValueError as error:
+            raise ValueError(f"LAKEHOUSE_{name} must be a time such as 06:00, not {value!r}.") from error
+        return timedelta(hours=found.hour, minutes=found.minute)
+
     return Settings(
         connection_id=text("CONNECTION_ID", "databricks_default"),
         catalog=text("CATALOG", "spark_catalog"),
@@ -165,6 +196,12 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         api_retry_delay=number("API_RETRY_DELAY", 1),
         owner=text("OWNER", "lakehouse"),
         notifier=text("NOTIFIER", "include.notifiers.LogNotifier"),
+        alerts_connection=text("ALERTS_CONNECTION", ""),
+        alerts_file=text("ALERTS_FILE", ""),
+        dashboard_url=text("DASHBOARD_URL", ""),
+        deadline=time_of_day("DEADLINE"),
+        decision_wait=seconds("DECISION_WAIT", 0),
+        deciders=text("DECIDERS", ""),
         retries=number("RETRIES", 2),
         retry_delay=seconds("RETRY_DELAY", 30),
         max_retry_delay=seconds("MAX_RETRY_DELAY", 600),

@@ -29,6 +29,19 @@ class Verdict:
     data_docs: str | None
     explanation: list[str]
     """What people read of a rejection, as the audit words it."""
+    may_be_overruled: bool = False
+    """Whether a person may decide to publish all the same."""
+    decision: dict[str, str] | None = None
+    """What a person has decided: `decision`, which is publish or reject, and `text`, a sentence."""
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the warnings that people are told of."""
+        return [finding for finding in self.warnings if finding.get("alert") is True]
+
+    @property
+    def is_overruled(self) -> bool:
+        return bool(self.decision and self.decision["decision"] == "publish" and self.may_be_overruled)
 
     @property
     def contradictions(self) -> list[str]:
@@ -90,7 +103,17 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
         rows=raw.get("rows") or {},
         data_docs=_inside_the_volume(raw.get("data_docs")),
         explanation=[str(line) for line in raw.get("explanation") or lines(failures)],
+        may_be_overruled=raw.get("may_be_overruled") is True,
+        decision=_decision(raw.get("decision"), fingerprint),
     )
+
+
+def _decision(content: Any, fingerprint: str) -> dict[str, str] | None:
+    """Return a decision about exactly this fingerprint; None for any other."""
+    if not isinstance(content, dict) or content.get("fingerprint") != fingerprint:
+        return None
+    decision = {"decision": content.get("decision"), "text": content.get("text")}
+    return decision if all(isinstance(value, str) for value in decision.values()) else None
 
 
 def lines(findings: list[dict[str, Any]]) -> list[str]:

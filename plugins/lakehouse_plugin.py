@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from include import listeners
+from include.deadlines import LandingDateEnd
 from include.links import DataDocsLink, VerdictLink
 from include.timetables import LandingDateTimetable, MaintenanceTimetable
 
@@ -21,4 +22,5 @@ class LakehousePlugin(AirflowPlugin):
         LandingDateTimetable,
         MaintenanceTimetable,
     ]
+    deadline_references = [LandingDateEnd]  # noqa: RUF012
     listeners = [listeners]  # noqa: RUF012

@@ -30,6 +30,7 @@ INTERVAL = ("interval_start", "interval_end")
 PASSED_AT_RUN_TIME = {
     **{f"{layer}_build": INTERVAL for layer in LAYERS},
     "publish": ("build_job_run_id", "build_id", "fingerprint"),
+    "decide": ("layer", "build_id", "fingerprint", "decision", "reason", "decided_by", "decided_at"),
     "synthetic_feed": INTERVAL,
     "maintenance": (),
     "ecommerce_medallion": (),
@@ -106,7 +107,7 @@ def test_every_task_has_owner_retries_timeout_and_notifier(dags: dict[str, Any])
 
 def test_job_tasks_are_deferrable_in_their_pool_with_one_token_per_try(dags: dict[str, Any]) -> None:
     tasks = [task for dag in dags.values() for task in job_tasks(dag)]
-    assert len(tasks) == 9
+    assert len(tasks) == 12
     for task in tasks:
         assert task.deferrable
         layer = task.task_id.partition(".")[0]
@@ -169,6 +170,9 @@ def test_tolerated_missing_dates_are_passed_to_the_jobs() -> None:
         {"LAKEHOUSE_ALLOW_MISSING_DATES": "perhaps"},
         {"LAKEHOUSE_SCHEDULE_START": "soon"},
         {"LAKEHOUSE_SCHEDULE_END": "next year"},
+        {"LAKEHOUSE_DEADLINE": "6"},
+        {"LAKEHOUSE_DEADLINE": "24:00"},
+        {"LAKEHOUSE_DECISION_WAIT": "a day"},
     ],
 )
 def test_an_invalid_setting_names_its_variable(environment: dict[str, str]) -> None:

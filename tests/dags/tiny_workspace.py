@@ -20,6 +20,7 @@ PUBLISHED_TABLES: dict[str, list[str]] = json.loads(
 )
 SIGN_IN, PAGE = "/sign-in", b"<!doctype html><title>Sign in</title>"
 TASK_RUN = 5000  # The id of a job run's only task run is this much above its own.
+LAYERS = ("bronze", "silver", "gold")
 TOKEN = "tiny-secret-token"
 OPS = "/Volumes/spark_catalog/ops/files"
 LANDING = "/Volumes/spark_catalog/landing/files"
@@ -51,7 +52,7 @@ class TinyWorkspace:
         self.jobs = {
             name: n
             for n, name in enumerate(
-                ["bronze_build", "silver_build", "gold_build", "publish", "maintenance", "ecommerce_medallion"],
+                (*(f"{x}_build" for x in LAYERS), "publish", "maintenance", "ecommerce_medallion", "decide"),
                 start=11,
             )
         }
@@ -69,6 +70,7 @@ class TinyWorkspace:
         self.token = TOKEN  # the one that it accepts today
         self.duration: float | None = 0.5
         self.result = "SUCCESS"
+        self.error = "Spark died"  # of a job run that fails
         self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -118,6 +120,11 @@ class TinyWorkspace:
             verdict = self.verdict(layer, run_id, parameters)
             if verdict is not None:
                 self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
+        elif run["job"] == "decide":
+            path = f"{OPS}/verdicts/{parameters['layer']}/{parameters['build_id'].partition('_')[0]}.json"
+            said = f"{parameters['decided_by']} decided to {parameters['decision']}: {parameters['reason']}"
+            decision = {name: parameters[name] for name in ("decision", "fingerprint")} | {"text": said}
+            self.write(path, json.loads(self.files[path]) | {"decision": decision})
         elif run["job"] == "publish":
             layer = parameters["layer"]
             tables = PUBLISHED_TABLES[layer]
@@ -162,7 +169,7 @@ class TinyWorkspace:
             if run is None:
                 return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}
             if path.endswith("/get-output"):
-                return 200, {"error": "Spark died", "metadata": {}}
+                return 200, {"error": self.error, "metadata": {}}
             if path.endswith("/cancel"):
                 self.cancelled.append(run["run_id"])
                 run["result"] = run["result"] or "CANCELED"

@@ -1,0 +1,209 @@
+"""Alerts: people are told of failed runs, gates that say no, findings, lateness, and questions to them.
+
+A run is told of once, when it has ended: Airflow's DAG processor calls `RunAlert` then, so retries tell nothing, and no
+receiver that is slow or away holds a run up. Who is told, is a list of Apprise URLs (mail, Slack, Teams, webhooks and
+many more). They hold secrets, so nothing here logs one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import BaseHook, BaseNotifier, DeadlineAlert, SyncCallback
+from airflow.sdk.configuration import conf
+
+from include.deadlines import LandingDateEnd
+from include.failures import IntervalRefused
+from include.intervals import date_ranges, days, landing_dates
+from include.links import DATA_DOCS_URL, VERDICT_URL
+from include.settings import SETTINGS, Settings
+
+log = logging.getLogger(__name__)
+FAILURE_KEY = "failure"
+"""XCom key of the reason for which a task has failed for good."""
+MOST_LINES, MOST_CHARACTERS = 20, 500
+"""Of one failure in a message."""
+
+
+class AlertsUnusable(Exception):
+    """The list of those who are told cannot be read; the text holds no secret."""
+
+
+def receivers(settings: Settings = SETTINGS, password: Callable[[str], str | None] | None = None) -> list[str]:
+    """Return the Apprise URLs of those who are told, each once. Raises `AlertsUnusable`.
+
+    `password` looks up the password of a connection; by default, Airflow's way of tasks and callbacks.
+    """
+    urls: list[str] = []
+    if settings.alerts_connection:
+        try:
+            urls += ((password or _password)(settings.alerts_connection) or "").split()
+        except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises, its text may hold a secret
+            raise AlertsUnusable(
+                f"the connection {settings.alerts_connection} cannot be read ({type(error).__name__}): it needs Apprise"
+                " URLs, parted by blanks, as its password"
+            ) from None
+    if settings.alerts_file:
+        try:
+            lines = Path(settings.alerts_file).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise AlertsUnusable(
+                f"LAKEHOUSE_ALERTS_FILE, {settings.alerts_file}, cannot be read ({type(error).__name__})"
+            ) from None
+        urls += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not urls:
+        raise AlertsUnusable(
+            "nobody is named: give Apprise URLs as the password of the connection LAKEHOUSE_ALERTS_CONNECTION, or in"
+            " the file LAKEHOUSE_ALERTS_FILE"
+        )
+    return list(dict.fromkeys(urls))
+
+
+def _password(connection: str) -> str | None:
+    found: str | None = BaseHook.get_connection(connection).password
+    return found
+
+
+def send(title: str, body: str, urls: Sequence[str], *, kind: str = "warning") -> list[str]:
+    """Send a message to all; return why some did not get it, each in a sentence without its URL."""
+    import apprise
+
+    # It logs addresses, and its own warnings: what went wrong is said once, by the caller.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    failed = []
+    for number, url in enumerate(urls, start=1):
+        server = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+        if server is None:
+            failed.append(f"receiver {number} of {len(urls)} is no URL that Apprise knows")
+            continue
+        try:
+            sent = server.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others are told
+            failed.append(f"receiver {number} of {len(urls)} ({server.service_name}) failed: {type(error).__name__}")
+            continue
+        if not sent:
+            failed.append(f"receiver {number} of {len(urls)} ({server.service_name}) did not take it")
+    return failed
+
+
+def tell(title: str, lines: Sequence[str], settings: Settings = SETTINGS, *, kind: str = "warning") -> None:
+    """Tell all; log once where somebody could not be told, and go on."""
+    try:
+        failed = send(title, "\n".join(lines), receivers(settings), kind=kind)
+    except AlertsUnusable as error:
+        failed = [str(error)]
+    if failed:
+        log.error("The alert %r did not reach everybody: %s.", title, "; ".join(failed))
+    else:
+        log.info("The alert %r was sent.", title)
+
+
+class RunAlert(BaseNotifier):
+    """Tell of a run that has ended: why it failed, and what its gates found."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def notify(self, context: Any) -> None:
+        """Tell once of the run; say nothing of one that succeeded without a finding."""
+        dag_id, run_id = context["dag"].dag_id, context["run_id"]
+        pull, task_ids = _puller(context), list(context["dag"].task_ids)
+        failures = {task: reason for task in task_ids if (reason := pull(task, FAILURE_KEY))}
+        verdicts = {task: verdict for task in task_ids if (verdict := pull(task, "verdict"))}
+        found = [line for verdict in verdicts.values() for line in verdict.get("alerts") or []]
+        has_failed = context.get("reason") != "success"
+        if not (has_failed or found):
+            return
+        dates = _dates(context.get("dag_run"))
+        if has_failed:
+            title = f"{dag_id} failed, landing dates {dates}"
+            lines = [line for task, reason in failures.items() for line in _shortened(f"{task}: {reason}")]
+            lines = lines or [f"A task failed without a word ({context.get('reason')}): see its log."]
+        else:
+            title = f"{len(found)} {'finding' if len(found) == 1 else 'findings'} in {dag_id}, landing dates {dates}"
+            lines = []
+        lines += [f"Found: {line}" for line in found]
+        lines += [verdict["decision"] for verdict in verdicts.values() if verdict.get("decision")]
+        lines += ["", f"Run: {run_page(dag_id, run_id)}"]
+        for task in verdicts:
+            for name, key in (("Verdict", VERDICT_URL), ("Data Docs", DATA_DOCS_URL)):
+                if url := pull(task, key):
+                    lines.append(f"{name} of {task.partition('.')[0]}: {url}")
+        tell(title, [*lines, *_dashboard(self.settings)], self.settings, kind="failure" if has_failed else "warning")
+
+
+def remember_failure(context: Any) -> None:
+    """Keep the reason for which a task has failed for good, for the message about its run."""
+    reason = str(context.get("exception") or "no reason reported")
+    context["ti"].xcom_push(key=FAILURE_KEY, value=reason)
+
+
+def tell_of_question(context: Any, settings: Settings, subject: str, lines: Sequence[str]) -> None:
+    """Tell people that a gate waits for one of them."""
+    if not settings.tells:
+        return
+    ti = context["ti"]
+    pages = [f"Answer: {run_page(ti.dag_id, ti.run_id)}/tasks/{quote(ti.task_id)}/required_actions"]
+    tell(subject, [*lines, "", *pages, *_dashboard(settings)], settings)
+
+
+def late(context: dict[str, Any]) -> None:
+    """Tell that a run has not ended at its deadline. Airflow calls it with the run as its API has it."""
+    run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
+    moment = deadline if isinstance(deadline, datetime) else datetime.fromisoformat(str(deadline))
+    start, end = (datetime.fromisoformat(run[name]) for name in ("data_interval_start", "data_interval_end"))
+    dates = date_ranges(days(start.date(), end.date()))
+    tell(
+        f"{run['dag_id']} is late, landing dates {dates}",
+        [
+            f"Gold of {dates} is not published at {moment:%Y-%m-%d %H:%M} UTC; the run is {run['state']}.",
+            "",
+            f"Run: {run_page(run['dag_id'], run['dag_run_id'])}",
+            *_dashboard(SETTINGS),
+        ],
+    )
+
+
+def run_alerts(settings: Settings = SETTINGS, *, has_deadline: bool = False) -> dict[str, Any]:
+    """Return the arguments of a DAG whose runs people are told of; none where nobody is told."""
+    if not settings.tells:
+        return {}
+    alert = RunAlert(settings)
+    arguments: dict[str, Any] = {"on_failure_callback": alert, "on_success_callback": alert}
+    if has_deadline and settings.deadline is not None:
+        arguments["deadline"] = DeadlineAlert(LandingDateEnd(), settings.deadline, SyncCallback(late))
+    return arguments
+
+
+def run_page(dag_id: str, run_id: str) -> str:
+    """Return the address of a run in Airflow."""
+    base = conf.get("api", "base_url", fallback="http://localhost:8080")
+    return f"{str(base).rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+
+
+def _puller(context: Any) -> Callable[[str, str], Any]:
+    ti = context.get("ti")
+    return (lambda task, key: ti.xcom_pull(task_ids=task, key=key)) if ti else (lambda *_: None)
+
+
+def _dates(run: Any) -> str:
+    try:
+        return date_ranges(days(*landing_dates(run))) if run else "unknown"
+    except IntervalRefused:
+        return "none"
+
+
+def _dashboard(settings: Settings) -> list[str]:
+    return [f"Dashboard: {settings.dashboard_url}"] if settings.dashboard_url else []
+
+
+def _shortened(text: str) -> list[str]:
+    lines = [line[:MOST_CHARACTERS] for line in text.splitlines() if line.strip()]
+    more = [f"  and {len(lines) - MOST_LINES} more lines: see the log"] if len(lines) > MOST_LINES else []
+    return lines[:MOST_LINES] + more

@@ -1,0 +1,264 @@
+"""Alerts, at receivers that are real: an SMTP server and a web server on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from include import alerts
+from include.alerts import RunAlert, remember_failure, run_alerts
+from include.settings import Settings, load
+from tests.dags.conftest import FakeTask
+
+REPO = Path(__file__).resolve().parents[2]
+SECRET = "t0p-secret-token"
+
+
+class Mail:
+    """An SMTP server that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
+        self.controller.start()
+        self.url = f"mailto://127.0.0.1:{self.controller.port}?from=lake@example.com&to=ops@example.com&mode=insecure"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        self.messages.append(message_from_bytes(envelope.content, policy=default))
+        return "250 OK"
+
+
+class Webhook:
+    """A web server that keeps what is posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"json://127.0.0.1:{self.server.server_address[1]}/{SECRET}"
+
+    def handler(webhook) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                webhook.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def mail() -> Iterator[Mail]:
+    mail = Mail()
+    yield mail
+    mail.controller.stop()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    webhook = Webhook()
+    yield webhook
+    webhook.server.shutdown()
+    webhook.server.server_close()
+
+
+@pytest.fixture
+def told(mail: Mail, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Both are told, by a connection."""
+    return settings(monkeypatch, mail.url, webhook.url)
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, *urls: str) -> Settings:
+    connection = {"conn_type": "generic", "password": "\n".join(urls)}
+    monkeypatch.setenv("AIRFLOW_CONN_LAKEHOUSE_ALERTS", json.dumps(connection))
+    dashboard = "http://127.0.0.1:8765/dashboards/1"
+    return load({"LAKEHOUSE_ALERTS_CONNECTION": "lakehouse_alerts", "LAKEHOUSE_DASHBOARD_URL": dashboard})
+
+
+@pytest.fixture
+def ended(context: dict[str, Any]) -> dict[str, Any]:
+    """The context in which Airflow calls a DAG's callbacks, of a run whose bronze gate said no."""
+    pulled = {
+        ("bronze.gate", "failure"): "The audit of bronze (build 123_0) forbids publishing.\n  2018-01-03: 2 rows",
+        ("bronze.gate", "verdict"): {
+            "alerts": ["2018-01-14: 34 orders, expected 52 to 81 for a Sunday"],
+            "decision": None,
+        },
+        ("bronze.gate", "verdict_url"): "http://127.0.0.1:8765/verdict",
+        ("bronze.gate", "data_docs_url"): "http://127.0.0.1:8765/docs",
+    }
+    dag = SimpleNamespace(dag_id="ecommerce_medallion", task_ids=["check_landing", "bronze.build", "bronze.gate"])
+    ti = FakeTask(task_id="bronze.gate", dag_id=dag.dag_id, run_id="manual__1", pulled=pulled)
+    return context | {"dag": dag, "run_id": "manual__1", "reason": "task_failure", "ti": ti}
+
+
+def test_a_failed_run_is_told_once_to_all_with_reason_numbers_and_links(
+    told: Settings, mail: Mail, webhook: Webhook, ended: dict[str, Any]
+) -> None:
+    RunAlert(told)(ended)
+    (posted,), (message,) = webhook.posted, mail.messages
+    assert posted["title"] == "ecommerce_medallion failed, landing dates 2018-01-01 to 2018-01-07"
+    assert posted["type"] == "failure"
+    assert message["Subject"] == posted["title"]
+    assert message["To"] == "ops@example.com"
+    text = message.get_body(("plain", "html")).get_content()
+    for words in (
+        "bronze.gate: The audit of bronze (build 123_0) forbids publishing.",
+        "2018-01-03: 2 rows",
+        "Found: 2018-01-14: 34 orders, expected 52 to 81 for a Sunday",
+        "/dags/ecommerce_medallion/runs/manual__1",
+        "Verdict of bronze: http://127.0.0.1:8765/verdict",
+        "Data Docs of bronze: http://127.0.0.1:8765/docs",
+        "Dashboard: http://127.0.0.1:8765/dashboards/1",
+    ):
+        assert words in posted["message"]
+        assert words in text
+
+
+def test_a_successful_run_tells_its_findings_and_nothing_without_any(
+    told: Settings, webhook: Webhook, ended: dict[str, Any]
+) -> None:
+    ended["reason"] = "success"
+    RunAlert(told)(ended)
+    (posted,) = webhook.posted
+    assert posted["title"] == "1 finding in ecommerce_medallion, landing dates 2018-01-01 to 2018-01-07"
+    assert "forbids" not in posted["message"], "of an earlier try of the run"
+    ended["ti"].pulled["bronze.gate", "verdict"]["alerts"] = []
+    RunAlert(told)(ended)
+    assert len(webhook.posted) == 1
+
+
+def test_a_run_without_a_context_is_told_all_the_same(told: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:
+    """Airflow gives no more of a run whose last task it does not know."""
+    RunAlert(told)({"dag": ended["dag"], "run_id": "manual__1", "reason": "timed_out"})
+    (posted,) = webhook.posted
+    assert posted["title"] == "ecommerce_medallion failed, landing dates unknown"
+    assert "timed_out" in posted["message"]
+
+
+def test_a_long_reason_is_cut_short(told: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:
+    ended["ti"].pulled["bronze.gate", "failure"] = "\n".join(f"line {n} {'x' * 900}" for n in range(50))
+    RunAlert(told)(ended)
+    message = webhook.posted[0]["message"]
+    assert "and 30 more lines: see the log" in message
+    assert len(message) < 12_000
+
+
+def test_the_reason_of_a_task_is_kept_for_the_message_about_its_run(context: dict[str, Any]) -> None:
+    remember_failure(context | {"exception": ValueError("no such thing")})
+    assert context["ti"].xcom == {"failure": "no such thing"}
+
+
+def test_a_receiver_that_is_away_or_silent_holds_nobody_up_and_is_logged_once(
+    webhook: Webhook, ended: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        silent_url = f"json://127.0.0.1:{silent.getsockname()[1]}/{SECRET}?rto=1"
+        away = f"json://127.0.0.1:{free_port()}/{SECRET}"
+        mail_away = f"mailto://user:{SECRET}@127.0.0.1:{free_port()}?to=ops@example.com&mode=insecure"
+        unknown = f"carrier-pigeon://{SECRET}"
+        told = settings(monkeypatch, silent_url, away, mail_away, unknown, webhook.url)
+        begun = time.monotonic()
+        with caplog.at_level(logging.DEBUG):
+            RunAlert(told)(ended)
+    assert time.monotonic() - begun < 30
+    assert len(webhook.posted) == 1
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    for words in ("receiver 1 of 5 (JSON) did not take it", "receiver 2 of 5", "receiver 4 of 5 is no URL"):
+        assert words in record.getMessage()
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"LAKEHOUSE_ALERTS_CONNECTION": "no_such"}, "the connection no_such cannot be read"),
+        ({"LAKEHOUSE_ALERTS_FILE": "/no/such/file"}, "/no/such/file, cannot be read"),
+        ({"LAKEHOUSE_ALERTS_FILE": os.devnull}, "nobody is named"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_logged(
+    environment: dict[str, str], reason: str, ended: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    RunAlert(load(environment))(ended)
+    assert reason in caplog.text
+
+
+def test_a_file_names_receivers_too_and_each_is_told_once(
+    webhook: Webhook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: dict[str, Any]
+) -> None:
+    file = tmp_path / "receivers"
+    file.write_text(f"# the web hook\n\n{webhook.url}\n{webhook.url}\n")
+    RunAlert(load({"LAKEHOUSE_ALERTS_FILE": str(file)}))(ended)
+    assert len(webhook.posted) == 1
+
+
+def test_a_late_run_is_told(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "SETTINGS", settings(monkeypatch, webhook.url))
+    run = {
+        "dag_id": "ecommerce_medallion",
+        "dag_run_id": "scheduled__2018-01-05T00:00:00+00:00",
+        "data_interval_start": "2018-01-05T00:00:00Z",
+        "data_interval_end": "2018-01-06T00:00:00Z",
+        "state": "running",
+    }
+    alerts.late({"dag_run": run, "deadline": {"id": "1", "deadline_time": "2018-01-06T06:00:00+00:00"}})
+    (posted,) = webhook.posted
+    assert posted["title"] == "ecommerce_medallion is late, landing dates 2018-01-05"
+    assert "Gold of 2018-01-05 is not published at 2018-01-06 06:00 UTC; the run is running." in posted["message"]
+    assert "/runs/scheduled__2018-01-05T00%3A00%3A00%2B00%3A00" in posted["message"]
+
+
+def test_nobody_is_told_unless_a_setting_names_somebody(dags: dict[str, Any], told: Settings) -> None:
+    assert run_alerts(load({"LAKEHOUSE_DEADLINE": "06:00"}), has_deadline=True) == {}
+    assert not any(dag.on_failure_callback or dag.deadline for dag in dags.values())
+    assert set(run_alerts(told, has_deadline=True)) == {"on_failure_callback", "on_success_callback"}
+
+
+def test_the_command_sends_a_test_message(webhook: Webhook, tmp_path: Path) -> None:
+    def run(*urls: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "receivers").write_text("\n".join(urls))
+        environment = {
+            **os.environ,
+            "LAKEHOUSE_ALERTS_FILE": str(tmp_path / "receivers"),
+            "AIRFLOW_HOME": str(tmp_path),
+        }
+        command = [sys.executable, "-m", "include.send_test_alert"]
+        return subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=120)
+
+    done = run(webhook.url)
+    assert (done.returncode, webhook.posted[0]["title"]) == (0, "A test message of the lakehouse"), done.stderr
+    assert "1 of 1 took the message." in done.stdout
+    done = run(webhook.url, f"json://127.0.0.1:{free_port()}/{SECRET}")
+    assert done.returncode == 1
+    assert "1 of 2 took the message." in done.stdout
+    assert "receiver 2 of 2 (JSON) did not take it" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    done = run()
+    assert done.returncode == 1
+    assert "nobody is named" in done.stderr
