@@ -75,7 +75,7 @@ rejected: ## why the newest build of bronze was rejected, and its quarantined li
 	@$(SETUP) >&2
 	@$(WORKSPACE) -m laptop.rejected
 
-alert: ## send a test message to those who are told of runs (LAKEHOUSE_ALERTS_CONNECTION, LAKEHOUSE_ALERTS_FILE)
+alert: ## send a test message to the receivers of alerts (LAKEHOUSE_ALERTS_CONNECTION, LAKEHOUSE_ALERTS_FILE)
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.alert
 

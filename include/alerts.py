@@ -1,8 +1,8 @@
-"""Alerts: people are told of failed runs, gates that say no, findings, lateness, and questions to them.
+"""Alerts: messages to people about failed runs, rejected builds, findings, lateness, and questions to them.
 
-A run is told of once, when it has ended: Airflow's DAG processor calls `RunAlert` then, so retries tell nothing, and no
-receiver that is slow or away holds a run up. Who is told, is a list of Apprise URLs (mail, Slack, Teams, webhooks and
-many more). They hold secrets, so nothing here logs one.
+A run gets one message, when it has ended: Airflow's DAG processor calls `RunAlert` then, so retries send nothing, and
+no receiver that is slow or away holds a run up. Receivers are Apprise URLs (mail, Slack, Teams, webhooks and many more).
+They hold secrets, so nothing here logs one.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MOST_LINES, MOST_CHARACTERS = 20, 500
 
 
 class AlertsUnusable(Exception):
-    """The list of those who are told cannot be read; the text holds no secret."""
+    """The list of receivers cannot be read; the text holds no secret."""
 
 
 def receivers(settings: Settings = SETTINGS, password: Callable[[str], str | None] | None = None) -> list[str]:
-    """Return the Apprise URLs of those who are told, each once. Raises `AlertsUnusable`.
+    """Return the Apprise URLs of the receivers, each once. Raises `AlertsUnusable`.
 
     `password` looks up the password of a connection; by default, Airflow's way of tasks and callbacks.
     """
@@ -58,8 +58,8 @@ def receivers(settings: Settings = SETTINGS, password: Callable[[str], str | Non
         urls += [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not urls:
         raise AlertsUnusable(
-            "nobody is named: give Apprise URLs as the password of the connection LAKEHOUSE_ALERTS_CONNECTION, or in"
-            " the file LAKEHOUSE_ALERTS_FILE"
+            "no receiver is named: give Apprise URLs as the password of the connection LAKEHOUSE_ALERTS_CONNECTION, or"
+            " in the file LAKEHOUSE_ALERTS_FILE"
         )
     return list(dict.fromkeys(urls))
 
@@ -73,7 +73,7 @@ def send(title: str, body: str, urls: Sequence[str], *, kind: str = "warning") -
     """Send a message to all; return why some did not get it, each in a sentence without its URL."""
     import apprise
 
-    # It logs addresses, and its own warnings: what went wrong is said once, by the caller.
+    # It logs addresses, and warnings of its own: the caller logs once what went wrong.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     failed = []
     for number, url in enumerate(urls, start=1):
@@ -83,7 +83,7 @@ def send(title: str, body: str, urls: Sequence[str], *, kind: str = "warning") -
             continue
         try:
             sent = server.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others are told
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others get theirs
             failed.append(f"receiver {number} of {len(urls)} ({server.service_name}) failed: {type(error).__name__}")
             continue
         if not sent:
@@ -91,8 +91,8 @@ def send(title: str, body: str, urls: Sequence[str], *, kind: str = "warning") -
     return failed
 
 
-def tell(title: str, lines: Sequence[str], settings: Settings = SETTINGS, *, kind: str = "warning") -> None:
-    """Tell all; log once where somebody could not be told, and go on."""
+def alert(title: str, lines: Sequence[str], settings: Settings = SETTINGS, *, kind: str = "warning") -> None:
+    """Send a message to all receivers; log once where some did not get it, and go on."""
     try:
         failed = send(title, "\n".join(lines), receivers(settings), kind=kind)
     except AlertsUnusable as error:
@@ -104,14 +104,14 @@ def tell(title: str, lines: Sequence[str], settings: Settings = SETTINGS, *, kin
 
 
 class RunAlert(BaseNotifier):
-    """Tell of a run that has ended: why it failed, and what its gates found."""
+    """One message about a run that has ended: why it failed, and what its gates found."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         super().__init__()
         self.settings = settings
 
     def notify(self, context: Any) -> None:
-        """Tell once of the run; say nothing of one that succeeded without a finding."""
+        """Send the message; none about a run that succeeded without a finding."""
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
         pull, task_ids = _puller(context), list(context["dag"].task_ids)
         failures = {task: reason for task in task_ids if (reason := pull(task, FAILURE_KEY))}
@@ -124,7 +124,7 @@ class RunAlert(BaseNotifier):
         if has_failed:
             title = f"{dag_id} failed, landing dates {dates}"
             lines = [line for task, reason in failures.items() for line in _shortened(f"{task}: {reason}")]
-            lines = lines or [f"A task failed without a word ({context.get('reason')}): see its log."]
+            lines = lines or [f"A task failed without a reason ({context.get('reason')}): see its log."]
         else:
             title = f"{len(found)} {'finding' if len(found) == 1 else 'findings'} in {dag_id}, landing dates {dates}"
             lines = []
@@ -135,7 +135,7 @@ class RunAlert(BaseNotifier):
             for name, key in (("Verdict", VERDICT_URL), ("Data Docs", DATA_DOCS_URL)):
                 if url := pull(task, key):
                     lines.append(f"{name} of {task.partition('.')[0]}: {url}")
-        tell(title, [*lines, *_dashboard(self.settings)], self.settings, kind="failure" if has_failed else "warning")
+        alert(title, [*lines, *_dashboard(self.settings)], self.settings, kind="failure" if has_failed else "warning")
 
 
 def remember_failure(context: Any) -> None:
@@ -144,22 +144,22 @@ def remember_failure(context: Any) -> None:
     context["ti"].xcom_push(key=FAILURE_KEY, value=reason)
 
 
-def tell_of_question(context: Any, settings: Settings, subject: str, lines: Sequence[str]) -> None:
-    """Tell people that a gate waits for one of them."""
-    if not settings.tells:
+def alert_of_question(context: Any, settings: Settings, subject: str, lines: Sequence[str]) -> None:
+    """Send the question for whose answer a gate waits."""
+    if not settings.has_receivers:
         return
     ti = context["ti"]
     pages = [f"Answer: {run_page(ti.dag_id, ti.run_id)}/tasks/{quote(ti.task_id)}/required_actions"]
-    tell(subject, [*lines, "", *pages, *_dashboard(settings)], settings)
+    alert(subject, [*lines, "", *pages, *_dashboard(settings)], settings)
 
 
 def late(context: dict[str, Any]) -> None:
-    """Tell that a run has not ended at its deadline. Airflow calls it with the run as its API has it."""
+    """Send that a run has not ended at its deadline. Airflow calls this, with the run as its API has it."""
     run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
     moment = deadline if isinstance(deadline, datetime) else datetime.fromisoformat(str(deadline))
     start, end = (datetime.fromisoformat(run[name]) for name in ("data_interval_start", "data_interval_end"))
     dates = date_ranges(days(start.date(), end.date()))
-    tell(
+    alert(
         f"{run['dag_id']} is late, landing dates {dates}",
         [
             f"Gold of {dates} is not published at {moment:%Y-%m-%d %H:%M} UTC; the run is {run['state']}.",
@@ -171,11 +171,11 @@ def late(context: dict[str, Any]) -> None:
 
 
 def run_alerts(settings: Settings = SETTINGS, *, has_deadline: bool = False) -> dict[str, Any]:
-    """Return the arguments of a DAG whose runs people are told of; none where nobody is told."""
-    if not settings.tells:
+    """Return the arguments of a DAG that sends alerts; none without a receiver."""
+    if not settings.has_receivers:
         return {}
-    alert = RunAlert(settings)
-    arguments: dict[str, Any] = {"on_failure_callback": alert, "on_success_callback": alert}
+    notifier = RunAlert(settings)
+    arguments: dict[str, Any] = {"on_failure_callback": notifier, "on_success_callback": notifier}
     if has_deadline and settings.deadline is not None:
         arguments["deadline"] = DeadlineAlert(LandingDateEnd(), settings.deadline, SyncCallback(late))
     return arguments

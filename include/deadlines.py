@@ -1,4 +1,4 @@
-"""When a run of the daily DAG is late: Airflow asks as the run begins, and tells at that time if it has not ended."""
+"""When a run of the daily DAG is late: Airflow asks as the run begins, and calls `late` then if it has not ended."""
 
 from __future__ import annotations
 

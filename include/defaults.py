@@ -14,6 +14,9 @@ from include.settings import SETTINGS, Settings
 
 def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
     """Return owner, retries with exponential back-off, time-out, failure notifier and weight rule."""
+    notifiers = [import_string(settings.notifier)()]
+    if settings.has_receivers:
+        notifiers.append(remember_failure)
     return {
         "owner": settings.owner,
         "retries": settings.retries,
@@ -22,7 +25,10 @@ def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
         "retry_exponential_backoff": 2,
         "max_retry_delay": settings.max_retry_delay,
         "execution_timeout": timedelta(minutes=15),
-        "on_failure_callback": [import_string(settings.notifier)(), *([remember_failure] if settings.tells else [])],
+        "on_failure_callback": [
+            import_string(settings.notifier)(),
+            *([remember_failure] if settings.has_receivers else []),
+        ],
         # When a pool is full, prefer tasks near the end of their run: a gate and a publish before the next build.
         # Otherwise ten concurrent runs build ten times on a publication that is stale when their turn to publish comes.
         "weight_rule": "upstream",

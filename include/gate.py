@@ -104,7 +104,7 @@ class AuditGate(JobRunOperator):
         return self.run_job(context)
 
     def _ask(self, context: Any, verdict: Verdict) -> None:
-        """Put the question into Airflow's required actions, and tell people of it."""
+        """Put the question into Airflow's required actions, and send it to people."""
         dates = date_ranges(days(*landing_dates(context["dag_run"])))
         until = datetime.now(UTC) + self.settings.decision_wait
         subject = f"{self.layer}, landing dates {dates}: publish although the gate says no?"
@@ -135,7 +135,7 @@ class AuditGate(JobRunOperator):
             assigned_users=[HITLUser(id=name, name=name) for name in deciders],
         )
         self.log.warning("%s Waiting for a decision until %s.", subject, until_text)
-        alerts.tell_of_question(context, self.settings, subject, [*verdict.explanation, f"Answer until {until_text}."])
+        alerts.alert_of_question(context, self.settings, subject, [*verdict.explanation, f"Answer until {until_text}."])
 
     def _pages(self, verdict: Verdict) -> dict[str, str]:
         """Return the addresses of what people read about a verdict, by name."""

@@ -57,8 +57,8 @@ def layer_group(layer: str, settings: Settings = SETTINGS) -> TaskGroup:
             execution_timeout=settings.task_timeout,
             pool=pool,
             settings=settings,
-            doc_md="Reads the verdict; if it forbids publishing, fails for good, or asks a person where a setting says so."
-            " Links: *Verdict*, *Data Docs*.",
+            doc_md="Reads the verdict; if it forbids publishing, fails for good, or asks a person where a setting says"
+            " so. Links: *Verdict*, *Data Docs*.",
         )
         publish = PublishOperator(
             task_id="publish",

@@ -1,4 +1,4 @@
-"""`python -m include.send_test_alert`: send a test message to those who are told, in Airflow's environment."""
+"""`python -m include.send_test_alert`: send a test message to the receivers of alerts, in Airflow's environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main() -> int:
     try:
         urls = receivers(load(), _password)
     except AlertsUnusable as error:
-        print(f"Nobody was told: {error}.", file=sys.stderr)
+        print(f"No message was sent: {error}.", file=sys.stderr)
         return 1
     title = "A test message of the lakehouse"
     failed = send(title, "If you read this, alerts about its runs reach you.", urls, kind="info")

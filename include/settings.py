@@ -47,8 +47,8 @@ class Settings:
     notifier: str
     """LAKEHOUSE_NOTIFIER: dotted path of the notifier of failures (default include.notifiers.LogNotifier)."""
     alerts_connection: str
-    """LAKEHOUSE_ALERTS_CONNECTION: Airflow connection whose password holds the Apprise URLs of those who are told,
-    parted by blanks (default none)."""
+    """LAKEHOUSE_ALERTS_CONNECTION: Airflow connection whose password holds the Apprise URLs of the receivers of
+    alerts, parted by blanks (default none)."""
     alerts_file: str
     """LAKEHOUSE_ALERTS_FILE: or a file with such URLs, one a line (default none)."""
     dashboard_url: str
@@ -103,8 +103,8 @@ class Settings:
     """LAKEHOUSE_MAX_ACTIVE_RUNS: concurrent scheduled and manual runs; a backfill has its own limit (default 3)."""
 
     @property
-    def tells(self) -> bool:
-        """Return whether somebody is told of what happens."""
+    def has_receivers(self) -> bool:
+        """Return whether alerts go to anybody."""
         return bool(self.alerts_connection or self.alerts_file)
 
     @property

@@ -36,7 +36,7 @@ class Verdict:
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the warnings that people are told of."""
+        """Return the warnings that are sent to people."""
         return [finding for finding in self.warnings if finding.get("alert") is True]
 
     @property

@@ -1,4 +1,4 @@
-"""`make alert`: send a test message to those who are told of runs, with the Airflow of this state folder."""
+"""`make alert`: send a test message to the receivers of alerts, with the Airflow of this state folder."""
 
 from __future__ import annotations
 

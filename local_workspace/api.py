@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from local_workspace.alerts import Alerts
+from local_workspace.alerts_api import alerts_router
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
 from local_workspace.files_api import files_router
@@ -101,6 +103,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
 
     app.include_router(jobs_router(jobs, store, runner), prefix="/api")
     app.include_router(pipelines_router(Pipelines(state, store, jobs, runner)), prefix="/api")
+    app.include_router(alerts_router(Alerts(state)), prefix="/api")
     app.include_router(files_router(state), prefix="/api")
     app.include_router(workspace_router(state), prefix="/api")
     app.include_router(pages_router(state, store, runner, redactor, auth))

@@ -73,7 +73,7 @@ class Rule:
     may_be_overruled: bool = False
     """Whether a person may publish a build all the same where this critical rule is broken."""
     alert: bool = False
-    """Whether people are told of a finding, although it is a warning. They are told of every critical one."""
+    """Whether a finding is sent to people, although it is a warning. Every critical one is."""
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _rule(content: Any) -> Rule:
     if may_be_overruled and structs:
         raise ValueError(f"{where}: it compares rows with what they must be, and nobody may overrule that")
     if alert and fields["severity"] != "warning":
-        raise ValueError(f"{where}: people are told of every critical finding: alert is for warnings")
+        raise ValueError(f"{where}: every critical finding is sent to people: alert is for warnings")
     return Rule(
         _name(fields["name"], where),
         _text(fields, "evidence", where),

@@ -74,7 +74,7 @@ class Finding:
     may_be_overruled: bool = False
     """Whether a person may decide to publish all the same."""
     alert: bool = False
-    """Whether people are told of it, although it is a warning."""
+    """Whether it is sent to people, although it is a warning."""
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def told(mail: Mail, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Both are told, by a connection."""
+def alerting(mail: Mail, webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """With both as receivers, by a connection."""
     return settings(monkeypatch, mail.url, webhook.url)
 
 
@@ -117,10 +117,10 @@ def ended(context: dict[str, Any]) -> dict[str, Any]:
     return context | {"dag": dag, "run_id": "manual__1", "reason": "task_failure", "ti": ti}
 
 
-def test_a_failed_run_is_told_once_to_all_with_reason_numbers_and_links(
-    told: Settings, mail: Mail, webhook: Webhook, ended: dict[str, Any]
+def test_all_receivers_get_one_message_about_a_failed_run_with_reason_numbers_and_links(
+    alerting: Settings, mail: Mail, webhook: Webhook, ended: dict[str, Any]
 ) -> None:
-    RunAlert(told)(ended)
+    RunAlert(alerting)(ended)
     (posted,), (message,) = webhook.posted, mail.messages
     assert posted["title"] == "ecommerce_medallion failed, landing dates 2018-01-01 to 2018-01-07"
     assert posted["type"] == "failure"
@@ -140,30 +140,30 @@ def test_a_failed_run_is_told_once_to_all_with_reason_numbers_and_links(
         assert words in text
 
 
-def test_a_successful_run_tells_its_findings_and_nothing_without_any(
-    told: Settings, webhook: Webhook, ended: dict[str, Any]
+def test_a_successful_run_sends_its_findings_and_nothing_without_any(
+    alerting: Settings, webhook: Webhook, ended: dict[str, Any]
 ) -> None:
     ended["reason"] = "success"
-    RunAlert(told)(ended)
+    RunAlert(alerting)(ended)
     (posted,) = webhook.posted
     assert posted["title"] == "1 finding in ecommerce_medallion, landing dates 2018-01-01 to 2018-01-07"
     assert "forbids" not in posted["message"], "of an earlier try of the run"
     ended["ti"].pulled["bronze.gate", "verdict"]["alerts"] = []
-    RunAlert(told)(ended)
+    RunAlert(alerting)(ended)
     assert len(webhook.posted) == 1
 
 
-def test_a_run_without_a_context_is_told_all_the_same(told: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:
+def test_a_run_without_context_sends_what_is_known(alerting: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:
     """Airflow gives no more of a run whose last task it does not know."""
-    RunAlert(told)({"dag": ended["dag"], "run_id": "manual__1", "reason": "timed_out"})
+    RunAlert(alerting)({"dag": ended["dag"], "run_id": "manual__1", "reason": "timed_out"})
     (posted,) = webhook.posted
     assert posted["title"] == "ecommerce_medallion failed, landing dates unknown"
     assert "timed_out" in posted["message"]
 
 
-def test_a_long_reason_is_cut_short(told: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:
+def test_a_long_reason_is_cut_short(alerting: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:
     ended["ti"].pulled["bronze.gate", "failure"] = "\n".join(f"line {n} {'x' * 900}" for n in range(50))
-    RunAlert(told)(ended)
+    RunAlert(alerting)(ended)
     message = webhook.posted[0]["message"]
     assert "and 30 more lines: see the log" in message
     assert len(message) < 12_000
@@ -182,10 +182,10 @@ def test_a_receiver_that_is_away_or_silent_holds_nobody_up_and_is_logged_once(
         away = f"json://127.0.0.1:{free_port()}/{SECRET}"
         mail_away = f"mailto://user:{SECRET}@127.0.0.1:{free_port()}?to=ops@example.com&mode=insecure"
         unknown = f"carrier-pigeon://{SECRET}"
-        told = settings(monkeypatch, silent_url, away, mail_away, unknown, webhook.url)
+        alerting = settings(monkeypatch, silent_url, away, mail_away, unknown, webhook.url)
         begun = time.monotonic()
         with caplog.at_level(logging.DEBUG):
-            RunAlert(told)(ended)
+            RunAlert(alerting)(ended)
     assert time.monotonic() - begun < 30
     assert len(webhook.posted) == 1
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -199,7 +199,7 @@ def test_a_receiver_that_is_away_or_silent_holds_nobody_up_and_is_logged_once(
     [
         ({"LAKEHOUSE_ALERTS_CONNECTION": "no_such"}, "the connection no_such cannot be read"),
         ({"LAKEHOUSE_ALERTS_FILE": "/no/such/file"}, "/no/such/file, cannot be read"),
-        ({"LAKEHOUSE_ALERTS_FILE": os.devnull}, "nobody is named"),
+        ({"LAKEHOUSE_ALERTS_FILE": os.devnull}, "no receiver is named"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_logged(
@@ -209,7 +209,7 @@ def test_a_list_that_cannot_be_read_is_logged(
     assert reason in caplog.text
 
 
-def test_a_file_names_receivers_too_and_each_is_told_once(
+def test_a_file_names_receivers_too_and_each_gets_one_message(
     webhook: Webhook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ended: dict[str, Any]
 ) -> None:
     file = tmp_path / "receivers"
@@ -218,7 +218,7 @@ def test_a_file_names_receivers_too_and_each_is_told_once(
     assert len(webhook.posted) == 1
 
 
-def test_a_late_run_is_told(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_run_sends_a_message(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alerts, "SETTINGS", settings(monkeypatch, webhook.url))
     run = {
         "dag_id": "ecommerce_medallion",
@@ -234,10 +234,10 @@ def test_a_late_run_is_told(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -
     assert "/runs/scheduled__2018-01-05T00%3A00%3A00%2B00%3A00" in posted["message"]
 
 
-def test_nobody_is_told_unless_a_setting_names_somebody(dags: dict[str, Any], told: Settings) -> None:
+def test_nothing_is_sent_unless_a_setting_names_receivers(dags: dict[str, Any], alerting: Settings) -> None:
     assert run_alerts(load({"LAKEHOUSE_DEADLINE": "06:00"}), has_deadline=True) == {}
     assert not any(dag.on_failure_callback or dag.deadline for dag in dags.values())
-    assert set(run_alerts(told, has_deadline=True)) == {"on_failure_callback", "on_success_callback"}
+    assert set(run_alerts(alerting, has_deadline=True)) == {"on_failure_callback", "on_success_callback"}
 
 
 def test_the_command_sends_a_test_message(webhook: Webhook, tmp_path: Path) -> None:
@@ -261,4 +261,4 @@ def test_the_command_sends_a_test_message(webhook: Webhook, tmp_path: Path) -> N
     assert SECRET not in done.stdout + done.stderr
     done = run()
     assert done.returncode == 1
-    assert "nobody is named" in done.stderr
+    assert "no receiver is named" in done.stderr

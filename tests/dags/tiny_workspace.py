@@ -122,8 +122,8 @@ class TinyWorkspace:
                 self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
         elif run["job"] == "decide":
             path = f"{OPS}/verdicts/{parameters['layer']}/{parameters['build_id'].partition('_')[0]}.json"
-            said = f"{parameters['decided_by']} decided to {parameters['decision']}: {parameters['reason']}"
-            decision = {name: parameters[name] for name in ("decision", "fingerprint")} | {"text": said}
+            text = f"{parameters['decided_by']} decided to {parameters['decision']}: {parameters['reason']}"
+            decision = {name: parameters[name] for name in ("decision", "fingerprint")} | {"text": text}
             self.write(path, json.loads(self.files[path]) | {"decision": decision})
         elif run["job"] == "publish":
             layer = parameters["layer"]

@@ -117,13 +117,13 @@ def test_a_person_publishes_what_the_gate_rejects(lakehouse: Lakehouse, day: Day
         ],
         "confirmed_incidents": [],
     }
-    said = "ann decided to publish anyway on 2018-02-01 at 10:00 UTC: <b>known</b> outage"
+    text = "ann decided to publish anyway on 2018-02-01 at 10:00 UTC: <b>known</b> outage"
     for job_run_id in (verdict.job_run_id, "777"):
         file = lakehouse.ops.read_json(verdict_file("bronze", job_run_id)) or {}
-        assert file["decision"]["text"] == said
+        assert file["decision"]["text"] == text
         assert file["success"] is False
     page = (lakehouse.ops.root / verdict.data_docs).read_text(encoding="utf-8")
-    assert said.replace("<b>", "&lt;b&gt;").replace("</b>", "&lt;/b&gt;") in page
+    assert text.replace("<b>", "&lt;b&gt;").replace("</b>", "&lt;/b&gt;") in page
     assert f"<code>{verdict.fingerprint}</code>" in page
     assert gate(lakehouse, verdict)["fingerprint"] == verdict.fingerprint
 
@@ -185,9 +185,7 @@ def test_a_second_decision_is_refused_and_the_retry_of_a_caller_is_not(lakehouse
     first = lakehouse.decide(verdict, "reject", decided_at=at)
     assert lakehouse.decide(verdict, "reject", decided_at=at) == first
     for changes in ({"decided_at": ""}, {"decided_at": at, "decided_by": "bob"}, {"decided_at": at, "reason": "no"}):
-        with pytest.raises(
-            DecisionRefused, match="already: ann decided to reject it on 2018-02-01 at 08:00"
-        ):
+        with pytest.raises(DecisionRefused, match="already: ann decided to reject it on 2018-02-01 at 08:00"):
             lakehouse.decide(verdict, "reject", **changes)
     with pytest.raises(DecisionRefused, match="decided about already"):
         lakehouse.decide(verdict, "publish", decided_at=at)
