@@ -1,8 +1,8 @@
 """Alerts: messages to people about failed runs, rejected builds, findings, lateness, and questions to them.
 
 A run gets one message, when it has ended: Airflow's DAG processor calls `RunAlert` then, so retries send nothing, and
-no receiver that is slow or away holds a run up. Receivers are Apprise URLs (mail, Slack, Teams, webhooks and many more).
-They hold secrets, so nothing here logs one.
+no receiver that is slow or away holds a run up. Receivers are Apprise URLs (mail, Slack, Teams, webhooks and more),
+which hold secrets: nothing here logs one.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def run_alerts(settings: Settings = SETTINGS, *, has_deadline: bool = False) -> 
 def run_page(dag_id: str, run_id: str) -> str:
     """Return the address of a run in Airflow."""
     base = conf.get("api", "base_url", fallback="http://localhost:8080")
-    return f"{str(base).rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+    return f"{str(base).rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
 def _puller(context: Any) -> Callable[[str, str], Any]:

@@ -25,10 +25,7 @@ def default_args(settings: Settings = SETTINGS) -> dict[str, Any]:
         "retry_exponential_backoff": 2,
         "max_retry_delay": settings.max_retry_delay,
         "execution_timeout": timedelta(minutes=15),
-        "on_failure_callback": [
-            import_string(settings.notifier)(),
-            *([remember_failure] if settings.has_receivers else []),
-        ],
+        "on_failure_callback": notifiers,
         # When a pool is full, prefer tasks near the end of their run: a gate and a publish before the next build.
         # Otherwise ten concurrent runs build ten times on a publication that is stale when their turn to publish comes.
         "weight_rule": "upstream",

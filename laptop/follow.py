@@ -32,6 +32,7 @@ STATE_LABELS = {
     "queued": ("queued", "yellow"),
     "running": ("running", "cyan"),
     "deferred": ("job running", "cyan"),
+    "awaiting_input": ("waits for a decision", "yellow"),
     "success": ("done", "green"),
     "failed": ("FAILED", "bold red"),
     "upstream_failed": ("not run", "red"),

@@ -24,6 +24,9 @@ def waiting_reason(client: AirflowClient, run: dict[str, Any], instances: list[d
         return f"Airflow begins no task before the logical date of the run, {logical_date:%Y-%m-%d %H:%M:%S} UTC"
     if run["state"] == "queued":
         return _why_queued(client, run, dag)
+    if asking := sorted({task["task_id"] for task in instances if task["state"] == "awaiting_input"}):
+        page = client.run_page(dag_id, run["dag_run_id"])
+        return f"{', '.join(asking)} waits for a person's decision: {page}/required_actions"
     waiting = sorted({task["task_id"] for task in instances if task["state"] == "scheduled"})
     reasons = (_why_scheduled(client, dag_id, task_id) for task_id in waiting)
     return next((reason for reason in reasons if reason), None)

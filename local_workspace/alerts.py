@@ -22,14 +22,14 @@ class Alerts:
 
     def create(self, settings: Json) -> Json:
         """Make an alert, and return it."""
-        given: Json = {"parent_path": f"/Users/{USER_NAME}", "run_as": {"user_name": USER_NAME}} | settings
+        given: Json = {"parent_path": f"/Users/{USER_NAME}"} | settings
         fixed = {"id": str(uuid.uuid4()), "lifecycle_state": "ACTIVE", "owner_user_name": USER_NAME}
-        return self._write(given | fixed | {"create_time": _now()})
+        return self._write(given | fixed | {"effective_run_as": {"user_name": USER_NAME}, "create_time": _now()})
 
     def update(self, alert_id: str, settings: Json) -> Json:
         """Replace an alert's settings, and return it. Its folder stays."""
         alert = self._active(alert_id)
-        fixed = ("id", "lifecycle_state", "owner_user_name", "create_time", "parent_path", "run_as")
+        fixed = ("id", "lifecycle_state", "owner_user_name", "create_time", "parent_path", "effective_run_as")
         return self._write(settings | {name: alert[name] for name in fixed})
 
     def get(self, alert_id: str) -> Json:

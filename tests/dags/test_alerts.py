@@ -8,12 +8,10 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,9 +23,10 @@ from include import alerts
 from include.alerts import RunAlert, remember_failure, run_alerts
 from include.settings import Settings, load
 from tests.dags.conftest import FakeTask
+from tests.webhook import SECRET, Webhook
+from tests.webhook import webhook as running_webhook
 
 REPO = Path(__file__).resolve().parents[2]
-SECRET = "t0p-secret-token"
 
 
 class Mail:
@@ -42,28 +41,6 @@ class Mail:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         self.messages.append(message_from_bytes(envelope.content, policy=default))
         return "250 OK"
-
-
-class Webhook:
-    """A web server that keeps what is posted."""
-
-    def __init__(self) -> None:
-        self.posted: list[dict[str, Any]] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"json://127.0.0.1:{self.server.server_address[1]}/{SECRET}"
-
-    def handler(webhook) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                webhook.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        return Handler
 
 
 def free_port() -> int:
@@ -81,10 +58,8 @@ def mail() -> Iterator[Mail]:
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
-    webhook = Webhook()
-    yield webhook
-    webhook.server.shutdown()
-    webhook.server.server_close()
+    with running_webhook() as webhook:
+        yield webhook
 
 
 @pytest.fixture

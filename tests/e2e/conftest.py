@@ -22,7 +22,9 @@ from laptop.follow import RunResult, failure_reasons
 from laptop.services import DAG
 from laptop.summary import LayerReport, layer_reports
 from machine.ports import port_is_free
+from machine.state_folder import private_folder, write_private
 from tests.e2e.lake import SERVICES, TABLES, Day, Lake, days_of, line_total, running_lake
+from tests.webhook import Webhook, webhook
 
 FIRST, DAYS = date(2018, 1, 1), 3
 FOURTH = FIRST + timedelta(days=DAYS)
@@ -120,6 +122,10 @@ class RejectedRun(Ended):
     """What Airflow's log says to a person."""
     verdicts: list[tuple[Any, ...]]
     """The rejections in ops.verdicts."""
+    decisions: list[tuple[Any, ...]]
+    """Of ops.decisions."""
+    messages: list[dict[str, Any]]
+    """The alerts that the receiver got."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +144,25 @@ def source(dataco: Path) -> Source:
 
 
 @pytest.fixture(scope="session")
-def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+def receiver() -> Iterator[Webhook]:
+    with webhook() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def lake(source: Source, receiver: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     landed = source.header + b"".join(line for day in source.landed for line in day.lines)
-    waits = {"LAKEHOUSE_LANDING_RETRIES": "60", "LAKEHOUSE_LANDING_RETRY_DELAY": "3"}
-    with running_lake(tmp_path_factory.mktemp("e2e"), landed, waits) as lake:
+    folder = tmp_path_factory.mktemp("e2e")
+    secret = folder / "state" / "secrets" / "receivers"
+    private_folder(secret.parent)
+    write_private(secret, receiver.url)
+    settings = {
+        "LAKEHOUSE_LANDING_RETRIES": "60",
+        "LAKEHOUSE_LANDING_RETRY_DELAY": "3",
+        "LAKEHOUSE_ALERTS_FILE": str(secret),
+        "LAKEHOUSE_DECISION_WAIT": "600",
+    }
+    with running_lake(folder, landed, settings) as lake:
         lake.client.unpause(DAG)
         yield lake
 
@@ -154,15 +175,21 @@ def first_run(lake: Lake) -> FirstRun:
 
 
 @pytest.fixture(scope="session")
-def spoiled_run(lake: Lake, source: Source, first_run: FirstRun) -> RejectedRun:
-    """A fourth day of which every tenth line is broken."""
+def spoiled_run(lake: Lake, source: Source, first_run: FirstRun, receiver: Webhook) -> RejectedRun:
+    """A fourth day of which every tenth line is broken; the gate asks, and a person rejects it."""
     lines = source.days[FOURTH].lines
     spoiled = [b"spoiled," + line if number % 10 == 0 else line for number, line in enumerate(lines)]
     lake.land(FOURTH, source.header, spoiled)
-    result = lake.run(FOURTH, FOURTH + timedelta(days=1))
-    rejections = lake.sql("SELECT layer, success FROM ops.verdicts WHERE NOT success")
+    run_id = lake.trigger(FOURTH, FOURTH + timedelta(days=1))
+    lake.wait_for(run_id, "bronze.gate", "awaiting_input")
+    lake.decide(run_id, "bronze.gate", "Reject", "half of it was cut off")
+    result = lake.follow(run_id)
     return RejectedRun(
-        **vars(Ended.look(lake, result)), reasons="\n".join(failure_reasons(lake.client, result)), verdicts=rejections
+        **vars(Ended.look(lake, result)),
+        reasons="\n".join(failure_reasons(lake.client, result)),
+        verdicts=lake.sql("SELECT layer, success FROM ops.verdicts WHERE NOT success"),
+        decisions=lake.sql("SELECT layer, decision, decided_by, reason, confirmed_incidents FROM ops.decisions"),
+        messages=receiver.wait_for(2),
     )
 
 

@@ -127,6 +127,12 @@ class Lake:
         assert result.succeeded, "\n".join(failure_reasons(self.client, result))
         return result
 
+    def decide(self, run_id: str, task_id: str, choice: str, reason: str) -> None:
+        """Answer the question of a gate, as a person does in Airflow's required actions."""
+        path = f"/dags/{DAG}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/-1/hitlDetails"
+        answer = {"chosen_options": [choice], "params_input": {"reason": reason, "confirmed_incident": True}}
+        self.client.call("PATCH", path, answer)
+
     def clear(self, run_id: str) -> None:
         """Clear a finished run, so that all its tasks run again."""
         self.client.call("POST", f"/dags/{DAG}/dagRuns/{quote(run_id, safe='')}/clear", {"dry_run": False})

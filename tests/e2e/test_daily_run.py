@@ -34,6 +34,24 @@ def test_the_gate_stops_a_spoiled_day(first_run: FirstRun, spoiled_run: Rejected
     assert spoiled_run.verdicts == [("bronze", False)]
 
 
+def test_a_persons_word_is_asked_for_recorded_and_counts(spoiled_run: RejectedRun) -> None:
+    assert spoiled_run.decisions == [("bronze", "reject", "admin", "half of it was cut off", [FOURTH])]
+    assert "admin decided to reject it" in spoiled_run.reasons
+
+
+def test_people_get_the_question_and_one_message_about_the_failed_run(spoiled_run: RejectedRun) -> None:
+    question, failure = spoiled_run.messages
+    assert question["title"] == f"bronze, landing dates {FOURTH}: publish although the gate says no?"
+    assert failure["title"] == f"ecommerce_medallion failed, landing dates {FOURTH}"
+    for words in (
+        "found 54 instead of 53",
+        "admin decided to reject it",
+        "Data Docs of bronze: http://",
+        "Run: http://",
+    ):
+        assert words in failure["message"]
+
+
 def test_a_cleared_run_runs_again_and_ends_in_the_same_tables_whatever_is_killed(
     first_run: FirstRun, cleared_run: ClearedRun
 ) -> None:
