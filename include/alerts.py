@@ -153,7 +153,7 @@ def alert_of_question(context: Any, settings: Settings, subject: str, lines: Seq
     alert(subject, [*lines, "", *pages, *_dashboard(settings)], settings)
 
 
-def late(context: dict[str, Any]) -> None:
+def late(context: dict[str, Any], settings: Settings = SETTINGS) -> None:
     """Send that a run has not ended at its deadline. Airflow calls this, with the run as its API has it."""
     run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
     moment = deadline if isinstance(deadline, datetime) else datetime.fromisoformat(str(deadline))
@@ -165,8 +165,9 @@ def late(context: dict[str, Any]) -> None:
             f"Gold of {dates} is not published at {moment:%Y-%m-%d %H:%M} UTC; the run is {run['state']}.",
             "",
             f"Run: {run_page(run['dag_id'], run['dag_run_id'])}",
-            *_dashboard(SETTINGS),
+            *_dashboard(settings),
         ],
+        settings,
     )
 
 

@@ -21,6 +21,7 @@ from local_workspace.bundle import Bundle, BundleError
 from spark_jobs.runtime.job_parameters import (
     BuildParameters,
     DatesParameters,
+    DecideParameters,
     GateParameters,
     MaintenanceParameters,
     PublishParameters,
@@ -30,7 +31,7 @@ from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
 
 MEDALLION = {"ecommerce_medallion", "ecommerce_medallion_live", "declarative_refresh"}
 """They run the other jobs, and the pipeline."""
-JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance", "synthetic_feed"} | MEDALLION
+JOBS = {"bronze_build", "silver_build", "gold_build", "decide", "publish", "maintenance", "synthetic_feed"} | MEDALLION
 TARGETS = ("dev", "prod", "local")
 WHEEL = "./dist/*.whl"
 
@@ -197,6 +198,7 @@ def test_of_a_secret_only_the_name_is_a_parameter(target: str) -> None:
 TASK_PARAMETERS = {
     "build": BuildParameters,
     "audit": BuildParameters,
+    "decide": DecideParameters,
     "publish": PublishParameters,
     "maintenance": MaintenanceParameters,
     "dates": DatesParameters,
@@ -212,6 +214,9 @@ def test_each_task_gets_the_parameters_that_it_reads(job: str) -> None:
         names = [option.removeprefix("--").replace("-", "_") for option in options]
         assert sorted(names) == sorted(field.name for field in fields(TASK_PARAMETERS[wheel_task["entry_point"]]))
         for name, value in zip(names, values, strict=True):
+            if name == "deciders":
+                assert value == "", "nobody may, unless the bundle names somebody; a parameter could be set by anybody"
+                continue
             if (wheel_task["entry_point"], name) == ("gate", "layer"):
                 assert task["task_key"] == f"{value}_gate"
                 continue

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -19,8 +20,7 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from include import alerts
-from include.alerts import RunAlert, remember_failure, run_alerts
+from include.alerts import RunAlert, late, remember_failure, run_alerts
 from include.settings import Settings, load
 from tests.dags.conftest import FakeTask
 from tests.webhook import SECRET, Webhook
@@ -194,7 +194,6 @@ def test_a_file_names_receivers_too_and_each_gets_one_message(
 
 
 def test_a_late_run_sends_a_message(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "SETTINGS", settings(monkeypatch, webhook.url))
     run = {
         "dag_id": "ecommerce_medallion",
         "dag_run_id": "scheduled__2018-01-05T00:00:00+00:00",
@@ -202,11 +201,47 @@ def test_a_late_run_sends_a_message(webhook: Webhook, monkeypatch: pytest.Monkey
         "data_interval_end": "2018-01-06T00:00:00Z",
         "state": "running",
     }
-    alerts.late({"dag_run": run, "deadline": {"id": "1", "deadline_time": "2018-01-06T06:00:00+00:00"}})
+    context = {"dag_run": run, "deadline": {"id": "1", "deadline_time": "2018-01-06T06:00:00+00:00"}}
+    late(context, settings(monkeypatch, webhook.url))
     (posted,) = webhook.posted
     assert posted["title"] == "ecommerce_medallion is late, landing dates 2018-01-05"
     assert "Gold of 2018-01-05 is not published at 2018-01-06 06:00 UTC; the run is running." in posted["message"]
     assert "/runs/scheduled__2018-01-05T00%3A00%3A00%2B00%3A00" in posted["message"]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "begun_before", "end", "deadline"),
+    [
+        ("scheduled", timedelta(0), "00:00", "06:30"),
+        ("scheduled", timedelta(0), "02:30", "06:30"),  # of a schedule that does not run at midnight
+        ("scheduled", timedelta(days=2), "00:00", None),  # the schedule catches up
+        ("manual", timedelta(0), "00:00", None),
+        ("backfill", timedelta(0), "00:00", None),
+    ],
+)
+def test_the_scheduler_counts_the_deadline_from_the_end_of_the_landing_dates(
+    run_type: str, begun_before: timedelta, end: str, deadline: str | None
+) -> None:
+    from airflow.models import DagRun
+    from airflow.models.tasklog import LogTemplate
+    from airflow.serialization.decoders import decode_deadline_alert
+    from airflow.serialization.encoders import encode_deadline_alert
+    from sqlalchemy import create_engine, insert
+    from sqlalchemy.orm import Session
+
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    last = midnight + timedelta(hours=int(end[:2]), minutes=int(end[3:])) - begun_before
+    settings = load({"LAKEHOUSE_ALERTS_CONNECTION": "alerts", "LAKEHOUSE_DEADLINE": "06:30"})
+    alert = run_alerts(settings, has_deadline=True)["deadline"]
+    restored = decode_deadline_alert(encode_deadline_alert(alert))
+    engine = create_engine("sqlite://")
+    LogTemplate.metadata.create_all(engine, tables=[LogTemplate.__table__, DagRun.__table__])
+    with Session(engine) as session:
+        row = {"dag_id": "d", "run_id": "r", "run_type": run_type, "run_after": last, "span_status": "not_started"}
+        interval = {"data_interval_start": last - timedelta(days=1), "data_interval_end": last}
+        session.execute(insert(DagRun.__table__).values(row | interval))
+        found = restored.reference.evaluate_with(session=session, interval=restored.interval, dag_id="d", run_id="r")
+    assert found == (midnight + timedelta(hours=6, minutes=30) if deadline else None)
 
 
 def test_nothing_is_sent_unless_a_setting_names_receivers(dags: dict[str, Any], alerting: Settings) -> None:
