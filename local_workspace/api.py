@@ -12,8 +12,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from local_workspace.alerts import Alerts
-from local_workspace.alerts_api import alerts_router
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
 from local_workspace.files_api import files_router
@@ -24,6 +22,8 @@ from local_workspace.pipelines import Pipelines
 from local_workspace.pipelines_api import pipelines_router
 from local_workspace.redaction import Redactor
 from local_workspace.runner import Runner
+from local_workspace.sql_alerts import Alerts
+from local_workspace.sql_alerts_api import alerts_router
 from local_workspace.store import Store
 from local_workspace.workspace_api import workspace_router
 from machine.state_folder import StateFolder

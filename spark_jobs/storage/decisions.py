@@ -26,7 +26,7 @@ BrokenRule = tuple[str, str, date | None]
 _BROKEN_RULE = StructType().add("table", StringType()).add("rule", StringType()).add("landing_date", DateType())
 DECISIONS = TableSpec(
     name="ops.decisions",
-    comment="What people decided where a gate said no: one row per build about which somebody has decided",
+    comment="What people decided where a gate verb no: one row per build about which somebody has decided",
     grain="one row per build about which somebody has decided",
     schema=StructType(
         [
@@ -76,8 +76,8 @@ class Decision:
     @property
     def text(self) -> str:
         """One sentence for people."""
-        said = "to publish anyway" if self.decision == PUBLISH else "to reject it"
-        return f"{self.decided_by} decided {said} on {self.decided_at:%Y-%m-%d at %H:%M} UTC: {self.reason}"
+        verb = "to publish anyway" if self.decision == PUBLISH else "to reject it"
+        return f"{self.decided_by} decided {verb} on {self.decided_at:%Y-%m-%d at %H:%M} UTC: {self.reason}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the verdict file shows."""

@@ -13,6 +13,7 @@ from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.job_parameters import (
     BuildParameters,
     DatesParameters,
+    DecideParameters,
     GateParameters,
     MaintenanceParameters,
     PublishParameters,
@@ -76,6 +77,7 @@ def test_every_task_of_the_bundle_gives_exactly_what_its_entry_point_needs() -> 
         "maintenance": MaintenanceParameters,
         "dates": DatesParameters,
         "gate": GateParameters,
+        "decide": DecideParameters,
     }
     seen = 0
     for file in sorted((REPO / "resources").glob("*.job.yml")):
@@ -93,4 +95,4 @@ def test_every_task_of_the_bundle_gives_exactly_what_its_entry_point_needs() -> 
                 if entry_point != "synthetic_feed":  # no TaskParameters: it is a command for people, too
                     assert options == {field.name for field in fields(kinds.get(entry_point, BuildParameters))}
                 seen += 1
-    assert seen == 13
+    assert seen == 14

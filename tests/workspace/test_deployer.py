@@ -147,6 +147,6 @@ def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: 
     make_wheel(tmp_path / "dist")
     lines = deployed(workspace, tmp_path / "databricks.yml", "volumes_root=/tmp/v")
     names = {line.split()[1] for line in lines}
-    layers = {"bronze_build", "silver_build", "gold_build", "publish"}
+    layers = {"bronze_build", "silver_build", "gold_build", "decide", "publish"}
     whole = {"ecommerce_medallion", "ecommerce_medallion_live", "declarative", "declarative_refresh"}
     assert names == layers | whole | {"maintenance", "synthetic_feed"}

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from local_workspace.alerts import Alerts
 from local_workspace.arguments import Arguments, Flag, Number, page_of
+from local_workspace.sql_alerts import Alerts
 from local_workspace.views import Json
 
 Text = Annotated[str, Field(min_length=1)]
