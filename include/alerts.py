@@ -8,7 +8,8 @@ which hold secrets: nothing here logs one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,24 +72,36 @@ def _password(connection: str) -> str | None:
 
 def send(title: str, body: str, urls: Sequence[str], *, kind: str = "warning") -> list[str]:
     """Send a message to all; return why some did not get it, each in a sentence without its URL."""
+    with _silent("apprise", "urllib3"):
+        faults = [_sent_to(url, title, body, kind) for url in urls]
+    return [f"receiver {number} of {len(urls)} {fault}" for number, fault in enumerate(faults, start=1) if fault]
+
+
+def _sent_to(url: str, title: str, body: str, kind: str) -> str | None:
+    """Send a message to one receiver; return what went wrong, without its URL."""
     import apprise
 
-    # It logs addresses, and warnings of its own: the caller logs once what went wrong.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    failed = []
-    for number, url in enumerate(urls, start=1):
-        server = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-        if server is None:
-            failed.append(f"receiver {number} of {len(urls)} is no URL that Apprise knows")
-            continue
-        try:
-            sent = server.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others get theirs
-            failed.append(f"receiver {number} of {len(urls)} ({server.service_name}) failed: {type(error).__name__}")
-            continue
-        if not sent:
-            failed.append(f"receiver {number} of {len(urls)} ({server.service_name}) did not take it")
-    return failed
+    server = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    if server is None:
+        return "is no URL that Apprise knows"
+    try:
+        sent = server.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the others get theirs
+        return f"({server.service_name}) failed: {type(error).__name__}"
+    return None if sent else f"({server.service_name}) did not take it"
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keep loggers silent: they log addresses, which hold secrets. The caller logs what went wrong."""
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def alert(title: str, lines: Sequence[str], settings: Settings = SETTINGS, *, kind: str = "warning") -> None:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,7 +75,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, *urls: str) -> Settings:
 
 
 @pytest.fixture
-def ended(context: dict[str, Any]) -> dict[str, Any]:
+def ended(context: dict[str, Any], dags: dict[str, Any]) -> dict[str, Any]:
     """The context in which Airflow calls a DAG's callbacks, of a run whose bronze gate said no."""
     pulled = {
         ("bronze.gate", "failure"): "The audit of bronze (build 123_0) forbids publishing.\n  2018-01-03: 2 rows",
@@ -87,7 +86,7 @@ def ended(context: dict[str, Any]) -> dict[str, Any]:
         ("bronze.gate", "verdict_url"): "http://127.0.0.1:8765/verdict",
         ("bronze.gate", "data_docs_url"): "http://127.0.0.1:8765/docs",
     }
-    dag = SimpleNamespace(dag_id="ecommerce_medallion", task_ids=["check_landing", "bronze.build", "bronze.gate"])
+    dag = dags["ecommerce_medallion"]
     ti = FakeTask(task_id="bronze.gate", dag_id=dag.dag_id, run_id="manual__1", pulled=pulled)
     return context | {"dag": dag, "run_id": "manual__1", "reason": "task_failure", "ti": ti}
 
@@ -155,7 +154,8 @@ def test_a_receiver_that_is_away_or_silent_holds_nobody_up_and_is_logged_once(
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         silent_url = f"json://127.0.0.1:{silent.getsockname()[1]}/{SECRET}?rto=1"
         away = f"json://127.0.0.1:{free_port()}/{SECRET}"
-        mail_away = f"mailto://user:{SECRET}@127.0.0.1:{free_port()}?to=ops@example.com&mode=insecure"
+        login = f"user=lake&pass={SECRET}&from=lake@example.com&to=ops@example.com"
+        mail_away = f"mailto://127.0.0.1:{free_port()}?{login}&mode=insecure"
         unknown = f"carrier-pigeon://{SECRET}"
         alerting = settings(monkeypatch, silent_url, away, mail_away, unknown, webhook.url)
         begun = time.monotonic()
@@ -164,7 +164,7 @@ def test_a_receiver_that_is_away_or_silent_holds_nobody_up_and_is_logged_once(
     assert time.monotonic() - begun < 30
     assert len(webhook.posted) == 1
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    for words in ("receiver 1 of 5 (JSON) did not take it", "receiver 2 of 5", "receiver 4 of 5 is no URL"):
+    for words in ("receiver 1 of 5 (JSON) did not take it", "receiver 3 of 5 (E-Mail)", "receiver 4 of 5 is no URL"):
         assert words in record.getMessage()
     assert SECRET not in caplog.text
 
