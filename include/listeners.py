@@ -18,13 +18,12 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-from include.gate import AuditGate
 from include.hook import LakehouseHook
 from include.operators import JobRunOperator, PublishOperator
 from include.settings import SETTINGS
 
 log = logging.getLogger(__name__)
-JOB_OPERATORS = {JobRunOperator.__name__, PublishOperator.__name__, AuditGate.__name__}
+JOB_OPERATORS = {JobRunOperator.__name__, PublishOperator.__name__}
 
 
 @hookimpl
