@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import wraps
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from pyspark.errors import PySparkException
 from pyspark.sql import Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, LongType, MapType, StringType, StructType, TimestampType
+from pyspark.sql.types import ArrayType, DateType, LongType, MapType, StringType, StructType, TimestampType
 
 from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
@@ -48,6 +48,7 @@ PUBLICATIONS = TableSpec(
             column("build_id", StringType(), "Build that was published", nullable=False),
             column("job_run_id", StringType(), "Job run that published", nullable=False),
             column("code_version", StringType(), "Version of the code that published", nullable=False),
+            column("open_dates", ArrayType(DateType()), "Published landing dates that were still being delivered"),
             column("published_at", TimestampType(), "When the row was inserted", nullable=False),
         ]
     ),
@@ -74,6 +75,8 @@ class Publication:
     build_id: str
     job_run_id: str
     code_version: str
+    open_dates: Sequence[date] = ()
+    """Of bronze: the published landing dates that were still being delivered when they were built."""
 
     @property
     def interval(self) -> Interval | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
@@ -34,7 +35,7 @@ class PublishedChanges:
     """
 
     def __init__(self, spark: SparkSession, names: TableNames, spec: TableSpec) -> None:
-        """Reads need nothing but SELECT on the table and on ops.publications. `spec` is of the registry."""
+        """Take the table's specification from the registry. It needs SELECT on the table and on ops.publications."""
         self._spark, self._names, self._spec = spark, names, spec
         self.table_schema = spec.schema
         self.schema = StructType([*spec.schema.fields, *CHANGE_COLUMNS])
@@ -63,7 +64,7 @@ class PublishedChanges:
         versions = self._versions(first, until)
         if after == 0:
             versions = [None, *versions]
-        pairs = zip(versions, versions[1:], strict=False)
+        pairs = pairwise(versions)
         changes = [
             self._changes(before, now, seq) for seq, (before, now) in enumerate(pairs, after + 1) if before != now
         ]
@@ -89,7 +90,10 @@ class PublishedChanges:
         return rows.select(*self._spec.columns)  # others may have added columns
 
     def _versions(self, first: int, last: int) -> list[int | None]:
-        """Return the table's version in each of these publications; None before its first. Raises PublicationMissing."""
+        """Return the table's version in each of these publications, None where it has none.
+
+        Raises PublicationMissing.
+        """
         name, layer = self._names.table(PUBLICATIONS.name), self._spec.layer
         rows = (
             self._spark.table(name)

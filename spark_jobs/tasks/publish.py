@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
@@ -230,7 +231,18 @@ def _publication(
         build_id=build.build_id,
         job_run_id=parameters.job_run_id,
         code_version=code_version(),
+        open_dates=_open_dates(build, newest),
     )
+
+
+def _open_dates(build: Build, newest: Publication | None) -> list[date]:
+    """Return the published dates that were open when they were built, by this build or, where it has none, before."""
+    if build.layer != "bronze":
+        return []
+    built = {day for day in build.parameters.landing_dates if str(day) not in build.missing_dates}
+    first = build.parameters.first_open_date
+    before = set(newest.open_dates if newest else ()) - built
+    return sorted(before | {day for day in built if first and day >= first})
 
 
 def _back_off(job_run_id: str, attempt: int) -> None:

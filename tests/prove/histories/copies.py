@@ -24,7 +24,7 @@ class StreamedCopies:
     def _start(self, table: str, checkpoint: str) -> Any:
         code = _documented(table, self._copies[table], self._lakehouse.names.schema_prefix)
         scope: dict[str, Any] = {}
-        exec(code, scope)  # noqa: S102 - of the documentation
+        exec(code, scope)
         scope["keep_copy"] = _with_wheel(code, str(REPO))
         return scope["start"](self._lakehouse.spark, checkpoint)
 
@@ -34,7 +34,9 @@ class StreamedCopies:
             query.processAllAvailable()
         for table, copy in self._copies.items():
             ours, theirs = self._lakehouse.published(table), self._lakehouse.spark.table(copy)
-            assert sorted(theirs.collect(), key=repr) == sorted(ours.collect(), key=repr), f"the copy of {table} differs"
+            assert sorted(theirs.collect(), key=repr) == sorted(ours.collect(), key=repr), (
+                f"the copy of {table} differs"
+            )
 
     def stop(self) -> None:
         for query in self._queries:
@@ -64,7 +66,7 @@ def _with_wheel(code: str, repo: str) -> Callable[[Any, int], None]:
         if repo not in sys.path:
             sys.path.insert(0, repo)
         scope: dict[str, Any] = {}
-        exec(code, scope)  # noqa: S102
+        exec(code, scope)
         scope["keep_copy"](batch, batch_id)
 
     return keep_copy
