@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from spark_jobs.runtime.job_parameters import ReportParameters
     from spark_jobs.storage.lakehouse import Lakehouse
 
-log = logging.getLogger(__name__)
 _SECONDS = DecimalType(12, 3)
 RUNS = TableSpec(
     name="ops.runs",
@@ -75,8 +73,10 @@ class RunReport:
     published_at: datetime
 
     def texts(self) -> dict[str, str]:
-        """Return the numbers as texts by name, which the page of the run shows."""
-        return {field.name: str(value) for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        """Return a sentence and the numbers as texts by name, which the page of the run shows."""
+        return {"summary": self.sentence()} | {
+            field.name: str(value) for field in fields(self) if (value := getattr(self, field.name)) is not None
+        }
 
     def sentence(self) -> str:
         lag = "" if self.lag_seconds is None else f"; gold {self.lag_seconds:.1f} s after the newest file was written"
@@ -114,7 +114,6 @@ def report_run(lakehouse: Lakehouse, parameters: ReportParameters) -> RunReport:
         published_at=moments[-1],
     )
     _append(lakehouse, report)
-    log.info("%s", report.sentence())
     return report
 
 

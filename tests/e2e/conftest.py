@@ -22,15 +22,16 @@ from laptop.follow import RunResult, failure_reasons
 from laptop.services import DAG
 from laptop.summary import LayerReport, layer_reports
 from machine.ports import port_is_free
-from tests.e2e.lake import SERVICES, TABLES, Day, Lake, days_of, line_total, running_lake
+from tests.e2e.lake import LIVE_DAG, SERVICES, TABLES, Day, Lake, days_of, line_total, running_lake
 
 FIRST, DAYS = date(2018, 1, 1), 3
 FOURTH = FIRST + timedelta(days=DAYS)
+FIFTH = FOURTH + timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The slice of the real data set: the days of the first run, and one more."""
+    """The slice of the real data set: the days of the first run, and two more."""
 
     header: bytes
     days: dict[date, Day]
@@ -134,13 +135,14 @@ class ClearedRun(Ended):
 
 @pytest.fixture(scope="session")
 def source(dataco: Path) -> Source:
-    return Source(*days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS + 1)}))
+    return Source(*days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS + 2)}))
 
 
 @pytest.fixture(scope="session")
 def lake(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     landed = source.header + b"".join(line for day in source.landed for line in day.lines)
     waits = {"LAKEHOUSE_LANDING_RETRIES": "60", "LAKEHOUSE_LANDING_RETRY_DELAY": "3"}
+    waits["LAKEHOUSE_LIVE_SCHEDULE"] = "0 0 1 1 *"  # looks come when a test asks for one
     with running_lake(tmp_path_factory.mktemp("e2e"), landed, waits) as lake:
         lake.client.unpause(DAG)
         yield lake
@@ -199,6 +201,34 @@ def late_run(lake: Lake, source: Source, cleared_run: ClearedRun) -> Ended:
 
 
 @dataclass(frozen=True)
+class LiveRun(Ended):
+    """A run of the live DAG, with a daily run of the same date beside it."""
+
+    looked_again: RunResult
+    """A second look, after nothing has changed."""
+    rebuilt: set[date]
+    """The landing dates whose rows another build has made since."""
+    reported: list[tuple[Any, ...]]
+    """From ops.runs: interval, files, landed lines."""
+
+
+@pytest.fixture(scope="session")
+def live_run(lake: Lake, source: Source, late_run: Ended) -> LiveRun:
+    """The fifth day lands; the live DAG finds it, while a daily run has been asked for it."""
+    builds = "SELECT landing_date, collect_set(build_id) FROM bronze.order_items GROUP BY landing_date"
+    before = dict(lake.sql(builds))
+    lake.land(FIFTH, source.header, source.days[FIFTH].lines)
+    lake.client.unpause(LIVE_DAG)
+    live, daily = lake.look(), lake.trigger(FIFTH, FIFTH + timedelta(days=1))
+    lake.follow_to_success(live, LIVE_DAG)
+    ended = Ended.look(lake, lake.follow_to_success(daily))
+    rebuilt = {day for day, found in lake.sql(builds) if found != before.get(day)}
+    reported = lake.sql("SELECT interval_start, interval_end, files, lines FROM ops.runs")
+    looked_again = lake.follow_to_success(lake.look(), LIVE_DAG)
+    return LiveRun(**vars(ended), looked_again=looked_again, rebuilt=rebuilt, reported=reported)
+
+
+@dataclass(frozen=True)
 class StartedAgain:
     """The processes of the services before and after `up` has started what was dead."""
 
@@ -207,7 +237,7 @@ class StartedAgain:
 
 
 @pytest.fixture(scope="session")
-def started_again(lake: Lake, late_run: Ended) -> StartedAgain:
+def started_again(lake: Lake, live_run: LiveRun) -> StartedAgain:
     """The supervisor and a service are killed, so that nobody starts them again but `up`."""
     before = lake.pids()
     lake.kill("supervisor", "airflow-dag-processor")
