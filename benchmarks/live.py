@@ -1,10 +1,10 @@
 """Minutes instead of a day: from the arrival of a small file to gold, and a file a minute by the live DAG.
 
-- **to gold**: a file of 50 lines lands upon the whole real data set, and the job `ecommerce_medallion` is started at once;
-  the seconds from the file's arrival to the end of the job run, 30 times. A file-arrival trigger or the live DAG adds its
-  own wait.
-- **a file a minute**: the live DAG looks every minute, for as many minutes. The lag of each run is that of its newest file;
-  the footprints say whether anything grows.
+- **to gold**: a file of 50 lines lands upon the whole real data set, and the job `ecommerce_medallion` is started at
+  once; the seconds from the file's arrival to the end of the job run, 30 times. A file-arrival trigger or the live DAG
+  adds its own wait.
+- **a file a minute**: the live DAG looks every minute, for as many minutes. The lag of each run is that of its newest
+  file; the footprints say whether anything grows.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _a_file_a_minute(state: LaptopState, arrivals: Arrivals, minutes: int) -> li
         while (published := spark.sql(query).collect()[0][0]) < landed:
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"{landed - published} of {landed} files are not published three minutes after the last."
+                    f"three minutes after the last one {landed - published} of {landed} files are not published."
                 )
             time.sleep(5)
     return samples

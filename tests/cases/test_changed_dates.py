@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.runtime.errors import GateRejected
-from spark_jobs.runtime.job_parameters import DatesParameters, GateParameters
+from spark_jobs.runtime.job_parameters import GateParameters
 from spark_jobs.tasks.build_to_publish import build_to_publish
 from spark_jobs.tasks.changed_dates import changed_dates
-from spark_jobs.tasks.dates_to_run import dates_to_run
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 TODAY = date(2018, 1, 9)
@@ -151,20 +150,6 @@ def test_the_gate_fails_where_the_verdict_rejects(published: Lakehouse) -> None:
     ],
 )
 def test_the_dates_of_a_run(published: Lakehouse, given: tuple[str, str], expected: tuple[str, ...]) -> None:
-    parameters = DatesParameters(
-        catalog="spark_catalog",
-        schema_prefix=published.names.schema_prefix,
-        ops_root=published.ops.root,
-        staging_root=published.staging_root,
-        job_run_id="77",
-        repair_count=0,
-        landing_root=published.landing,
-        interval_start=given[0],
-        interval_end=given[1],
-        allow_missing_dates=False,
-        open_from="",
-        run_date=TODAY,
-    )
-    values = dates_to_run(published.jobs, parameters)
+    values = published.look(TODAY, *given)
     assert tuple(values[name] for name in ("interval_start", "interval_end", "dates", "changed")) == expected
     assert (values["allow_missing_dates"], values["open_from"]) == ("false", str(TODAY))

@@ -7,9 +7,7 @@ from datetime import date
 import pytest
 
 from spark_jobs.runtime.errors import LakehouseError
-from spark_jobs.runtime.job_parameters import DatesParameters
 from spark_jobs.storage.verdicts import Verdict
-from spark_jobs.tasks.dates_to_run import dates_to_run
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 OPEN = date(2018, 1, 5)
@@ -17,28 +15,9 @@ BROKEN = ["no order item"] * 6
 """One more than may be in quarantine of a small date."""
 
 
-def look(lakehouse: Lakehouse, today: date) -> dict[str, str]:
-    """What the job ecommerce_medallion finds to be done on a day."""
-    parameters = DatesParameters(
-        catalog="spark_catalog",
-        schema_prefix=lakehouse.names.schema_prefix,
-        ops_root=lakehouse.ops.root,
-        staging_root=lakehouse.staging_root,
-        job_run_id="77",
-        repair_count=0,
-        landing_root=lakehouse.landing,
-        interval_start="",
-        interval_end="",
-        allow_missing_dates=False,
-        open_from="",
-        run_date=today,
-    )
-    return dates_to_run(lakehouse.jobs, parameters)
-
-
 def run(lakehouse: Lakehouse, today: date) -> Verdict:
     """Build bronze for what is to be done, and publish it where its gate allows it."""
-    found = look(lakehouse, today)
+    found = lakehouse.look(today)
     assert found.pop("changed") == "true"
     build = lakehouse.build("bronze", found.pop("interval_start"), found.pop("interval_end"), **found)
     verdict = lakehouse.audit(build)
@@ -76,13 +55,13 @@ def test_an_open_date_is_published_as_it_grows_and_judged_when_it_has_ended(lake
 
     lakehouse.deliver("2018-01-01", {"orders.csv": [order_item(10, day=1), order_item(99, day=1)]})
     lakehouse.deliver(str(OPEN), pieces | {"b.csv": [order_item(52, day=5)]})
-    assert look(lakehouse, OPEN)["dates"] == "2018-01-01,2018-01-05"
+    assert lakehouse.look(OPEN)["dates"] == "2018-01-01,2018-01-05"
     run(lakehouse, OPEN)
     after = builds(lakehouse)
     assert before[date(2018, 1, 3)] == after[date(2018, 1, 3)], "a date between them that has not changed is left"
     assert before[OPEN] != after[OPEN]
     assert lakehouse.published("bronze.order_items").count() == 7
-    assert look(lakehouse, OPEN)["changed"] == "false"
+    assert lakehouse.look(OPEN)["changed"] == "false"
 
     tomorrow = date(2018, 1, 6)
     rejected = run(lakehouse, tomorrow)
@@ -92,16 +71,16 @@ def test_an_open_date_is_published_as_it_grows_and_judged_when_it_has_ended(lake
     lakehouse.deliver(str(OPEN), {"a.csv": [order_item(51, day=5)], "b.csv": [order_item(52, day=5)]})
     assert run(lakehouse, tomorrow).success
     assert open_dates(lakehouse) == []
-    assert look(lakehouse, tomorrow)["changed"] == "false"
+    assert lakehouse.look(tomorrow)["changed"] == "false"
 
 
 def test_a_date_that_ends_without_a_change_is_judged_once_more(lakehouse: Lakehouse) -> None:
     last = date(2018, 1, 7)
     lakehouse.land(str(last), order_item(71, day=7))
     run(lakehouse, last)
-    assert look(lakehouse, last)["changed"] == "false"
+    assert lakehouse.look(last)["changed"] == "false"
     assert run(lakehouse, date(2018, 1, 8)).success
-    assert look(lakehouse, date(2018, 1, 8))["changed"] == "false"
+    assert lakehouse.look(date(2018, 1, 8))["changed"] == "false"
 
 
 def test_a_file_that_vanishes_after_the_look_leaves_what_is_published(lakehouse: Lakehouse) -> None:
@@ -109,7 +88,7 @@ def test_a_file_that_vanishes_after_the_look_leaves_what_is_published(lakehouse:
     lakehouse.land(str(day), order_item(91, day=9))
     run(lakehouse, date(2018, 1, 10))
     lakehouse.land(str(day), order_item(91, day=9), order_item(92, day=9))
-    found = look(lakehouse, date(2018, 1, 10))
+    found = lakehouse.look(date(2018, 1, 10))
     assert found.pop("changed") == "true"
     (lakehouse.landing / f"dt={day}" / "orders.csv").unlink()
     build = lakehouse.build("bronze", found.pop("interval_start"), found.pop("interval_end"), **found)
