@@ -1,8 +1,8 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
 `make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
-grows with the days. `make bench ARGS=live MINUTES=60` measures how long a small file takes to gold. All run in a separate
-state folder below the main one, with other ports, so they touch nobody's data.
+grows with the days. `make bench ARGS=live MINUTES=60` measures how long a small file takes to gold. All run in a
+separate state folder below the main one, with other ports, so they touch nobody's data.
 """
 
 from __future__ import annotations

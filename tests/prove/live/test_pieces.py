@@ -30,18 +30,18 @@ DAY, BEFORE, AFTER = date(2018, 1, 5), "2018-01-04", date(2018, 1, 6)
 PIECES = 60
 
 
-def lines(piece: int, of: Random) -> list[dict[str, str] | str]:
+def lines(piece: int, random: Random) -> list[dict[str, str] | str]:
     """Items of the day, new ones and such that came before, and now and then a broken line."""
     items = [
         order_item(
-            of.randint(1, 200),
-            customer=of.randint(1, 20),
-            product=of.randint(1, 6),
-            segment=of.choice(["Consumer", "Corporate"]),
-            status=of.choice(["COMPLETE", "CANCELED"]),
-            day=of.randint(3, 5),
+            random.randint(1, 200),
+            customer=random.randint(1, 20),
+            product=random.randint(1, 6),
+            segment=random.choice(["Consumer", "Corporate"]),
+            status=random.choice(["COMPLETE", "CANCELED"]),
+            day=random.randint(3, 5),
         )
-        for _ in range(of.randint(1, 4))
+        for _ in range(random.randint(1, 4))
     ]
     unique = {item["Order Item Id"]: item for item in items}
     return [*unique.values(), *(["no order item"] if piece % 30 == 0 else [])]
@@ -60,18 +60,18 @@ class Stream:
             self._lakehouse.run(found.pop("interval_start"), found.pop("interval_end"), audited=True, **found)
             self._tried["live runs"] += 1
 
-    def run_that_dies(self, today: date, of: Random) -> None:
+    def run_that_dies(self, today: date, random: Random) -> None:
         """One look, and a run that dies in one of the layers; nobody tries it again."""
         found = self._lakehouse.look(today)
         if found.pop("changed") != "true":
             return
-        start, end, killed = found.pop("interval_start"), found.pop("interval_end"), of.randrange(len(LAYERS))
+        start, end, killed = found.pop("interval_start"), found.pop("interval_end"), random.randrange(len(LAYERS))
         self._lakehouse.run(start, end, layers=LAYERS[:killed], audited=False, **found)
-        self._die(self._lakehouse.parameters(LAYERS[killed], start, end, **found), of.randint(1, 12), of)
+        self._die(self._lakehouse.parameters(LAYERS[killed], start, end, **found), random.randint(1, 12), random)
 
-    def _die(self, parameters: BuildParameters, number: int, of: Random) -> None:
+    def _die(self, parameters: BuildParameters, number: int, random: Random) -> None:
         session = str(uuid.uuid4())
-        moment = of.choice(["before", "after"])
+        moment = random.choice(["before", "after"])
         done = subprocess.run(
             [sys.executable, "-m", "tests.prove.crashes.dying_run", json.dumps(parameters.as_texts()),
              f"{number} {moment}"],
@@ -93,27 +93,27 @@ def test_a_day_in_sixty_pieces_is_the_day_in_one(
     """With files that are replaced, removed and withdrawn, runs that die, and daily runs of the same date between."""
     tried: Counter[str] = Counter()
     for round_ in rounds():
-        of, lakehouse, single = Random(round_), new_lakehouse(), new_lakehouse()
+        random, lakehouse, single = Random(round_), new_lakehouse(), new_lakehouse()
         stream = Stream(lakehouse, spark_remote, tried)
         lakehouse.land(BEFORE, *(order_item(n, customer=n, day=4) for n in range(1, 9)))
         pieces: dict[str, list[dict[str, str] | str]] = {}
         for piece in range(PIECES):
-            pieces[f"{piece:02}.csv"] = lines(piece, of)
+            pieces[f"{piece:02}.csv"] = lines(piece, random)
             lakehouse.deliver(str(DAY), pieces)
-            chance = of.random()
+            chance = random.random()
             if chance < 0.2:
                 stream.run(DAY)
             elif chance < 0.25:
-                stream.run_that_dies(DAY, of)
+                stream.run_that_dies(DAY, random)
             elif chance < 0.3:
                 lakehouse.run(str(DAY), str(AFTER), audited=False)
                 tried["daily runs"] += 1
             elif chance < 0.35:
-                pieces.pop(of.choice(list(pieces)))
+                pieces.pop(random.choice(list(pieces)))
                 lakehouse.deliver(str(DAY), pieces)
                 tried["removed files"] += 1
             elif chance < 0.4:
-                pieces[of.choice(list(pieces))] = lines(1, of)
+                pieces[random.choice(list(pieces))] = lines(1, random)
                 lakehouse.deliver(str(DAY), pieces)
                 tried["replaced files"] += 1
         stream.run(AFTER)
