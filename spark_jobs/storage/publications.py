@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import wraps
@@ -75,7 +75,7 @@ class Publication:
     build_id: str
     job_run_id: str
     code_version: str
-    open_dates: Sequence[date] = ()
+    open_dates: tuple[date, ...] = ()
     """Of bronze: the published landing dates that were still being delivered when they were built."""
 
     @property
@@ -238,15 +238,17 @@ class Publications:
         """Insert a publication. Return whether it was inserted: not if another run took its number first."""
         columns = [name for name in PUBLICATIONS.columns if name != "published_at"]
         schema = StructType([PUBLICATIONS.schema[name] for name in columns])
-        row = self._spark.createDataFrame([vars(publication)], schema)
+        values = vars(publication) | {"open_dates": list(publication.open_dates)}
+        row = self._spark.createDataFrame([values], schema)
         listed = ", ".join(columns)
-        values = ", ".join(f"next.{name}" for name in columns)
+        inserted = ", ".join(f"next.{name}" for name in columns)
         try:
             result = query(
                 self._spark,
-                f"MERGE INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608 - a checked name
+                # A table of an earlier version lacks the newest columns.
+                f"MERGE WITH SCHEMA EVOLUTION INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608
                 " ON published.layer = next.layer AND published.seq = next.seq"
-                f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({values}, current_timestamp())",
+                f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({inserted}, current_timestamp())",
                 row=row,
             ).collect()
         except PySparkException as error:
@@ -313,4 +315,6 @@ def _with_newest_seq(rows: DataFrame) -> DataFrame:
 
 
 def _publication(row: Row) -> Publication:
-    return Publication(**{field.name: row[field.name] for field in fields(Publication)})
+    values = row.asDict()
+    values["open_dates"] = tuple(values.get("open_dates") or ())  # rows of earlier versions have none
+    return Publication(**{field.name: values[field.name] for field in fields(Publication)})

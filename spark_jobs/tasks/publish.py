@@ -235,14 +235,14 @@ def _publication(
     )
 
 
-def _open_dates(build: Build, newest: Publication | None) -> list[date]:
+def _open_dates(build: Build, newest: Publication | None) -> tuple[date, ...]:
     """Return the published dates that were open when they were built, by this build or, where it has none, before."""
     if build.layer != "bronze":
-        return []
+        return ()
     built = {day for day in build.parameters.landing_dates if str(day) not in build.missing_dates}
     first = build.parameters.first_open_date
     before = set(newest.open_dates if newest else ()) - built
-    return sorted(before | {day for day in built if first and day >= first})
+    return tuple(sorted(before | {day for day in built if first and day >= first}))
 
 
 def _back_off(job_run_id: str, attempt: int) -> None:
