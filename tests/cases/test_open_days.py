@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import pytest
+from pyspark.sql.types import StructType
 
 from spark_jobs.runtime.errors import LakehouseError
+from spark_jobs.storage.delta import create_table
+from spark_jobs.storage.publications import PUBLICATIONS
 from spark_jobs.storage.verdicts import Verdict
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -30,6 +35,18 @@ def open_dates(lakehouse: Lakehouse) -> list[date]:
     newest = lakehouse.publications.newest("bronze")
     assert newest is not None
     return list(newest.open_dates)
+
+
+def test_publications_of_an_earlier_version_get_the_column(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    lakehouse = new_lakehouse()
+    name = lakehouse.names.table("ops.publications")
+    lakehouse.spark.sql(f"DROP TABLE {name}")
+    earlier = StructType([field for field in PUBLICATIONS.schema.fields if field.name != "open_dates"])
+    create_table(lakehouse.spark, name, replace(PUBLICATIONS, schema=earlier))
+    for day in (OPEN, date(2018, 1, 6)):
+        lakehouse.land(str(day), order_item(day.day, day=5))
+        run(lakehouse, day)
+    assert open_dates(lakehouse) == [date(2018, 1, 6)]
 
 
 def builds(lakehouse: Lakehouse) -> dict[date, set[str]]:

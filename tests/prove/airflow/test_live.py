@@ -38,9 +38,8 @@ def live_runs(lake: Lake) -> list[str]:
 
 def wait_until_all_is_published(lake: Lake, files: int, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
-    while lake.sql("SELECT count(*) FROM bronze.landed_files")[0][0] < files or "running" in (
-        states := live_runs(lake)
-    ):
+    published = "SELECT count(*) FROM bronze.landed_files"
+    while lake.sql(published)[0][0] < files or "running" in (states := live_runs(lake)):
         assert time.monotonic() < deadline, f"not published within {seconds:.0f} s"
         time.sleep(5)
     assert "success" in states
