@@ -236,13 +236,11 @@ def _publication(
 
 
 def _open_dates(build: Build, newest: Publication | None) -> tuple[date, ...]:
-    """Return the published dates that were open when they were built, by this build or, where it has none, before."""
+    """Return the published dates that were open when they were built: by this build, or by one before."""
     if build.layer != "bronze":
         return ()
-    built = {day for day in build.parameters.landing_dates if str(day) not in build.missing_dates}
-    first = build.parameters.first_open_date
-    before = set(newest.open_dates if newest else ()) - built
-    return tuple(sorted(before | {day for day in built if first and day >= first}))
+    before = set(newest.open_dates if newest else ()).difference(build.built_dates)
+    return tuple(sorted(before.union(build.open_dates)))
 
 
 def _back_off(job_run_id: str, attempt: int) -> None:

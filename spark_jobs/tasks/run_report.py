@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, DecimalType, LongType, StringType, StructType, TimestampType
+from pyspark.sql.types import ArrayType, DateType, DecimalType, LongType, StringType, StructType, TimestampType
 
 from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.storage.build_record import Build
@@ -33,6 +33,7 @@ RUNS = TableSpec(
             column("interval_start", DateType(), "First landing date of the run", nullable=False),
             column("interval_end", DateType(), "First landing date after the run", nullable=False),
             column("landed_dates", LongType(), "Landing dates that were built", nullable=False),
+            column("open_dates", ArrayType(DateType()), "Those of them that were still being delivered"),
             column("files", LongType(), "Files of these dates", nullable=False),
             column("lines", LongType(), "Landed lines of these files", nullable=False),
             column("bytes", LongType(), "Bytes of these files", nullable=False),
@@ -60,6 +61,7 @@ class RunReport:
     interval_start: date
     interval_end: date
     landed_dates: int
+    open_dates: list[date]
     files: int
     lines: int
     bytes: int
@@ -74,16 +76,16 @@ class RunReport:
 
     def texts(self) -> dict[str, str]:
         """Return a sentence and the numbers as texts by name, which the page of the run shows."""
-        return {"summary": self.sentence()} | {
-            field.name: str(value) for field in fields(self) if (value := getattr(self, field.name)) is not None
-        }
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "open_dates"}
+        return {"summary": self.sentence()} | {name: str(value) for name, value in numbers.items() if value is not None}
 
     def sentence(self) -> str:
         lag = "" if self.lag_seconds is None else f"; gold {self.lag_seconds:.1f} s after the newest file was written"
+        still_open = f"; still being delivered: {', '.join(map(str, self.open_dates))}" if self.open_dates else ""
         return (
             f"{self.files:,} files, {self.lines:,} lines, {self.bytes:,} bytes: bronze {self.bronze_seconds:.1f} s,"
             f" silver {self.silver_seconds:.1f} s, gold {self.gold_seconds:.1f} s,"
-            f" {self.bytes_per_second:,.0f} bytes and {self.lines_per_second:,.1f} lines per second{lag}"
+            f" {self.bytes_per_second:,.0f} bytes and {self.lines_per_second:,.1f} lines per second{lag}{still_open}"
         )
 
 
@@ -100,7 +102,8 @@ def report_run(lakehouse: Lakehouse, parameters: ReportParameters) -> RunReport:
         job_run_id=parameters.job_run_id,
         interval_start=build.interval.start,
         interval_end=build.interval.end,
-        landed_dates=len(build.parameters.landing_dates) - len(build.missing_dates),
+        landed_dates=len(build.built_dates),
+        open_dates=build.open_dates,
         files=build.rows["files"],
         lines=build.rows["landed"],
         bytes=build.rows["bytes"],
