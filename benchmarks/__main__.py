@@ -1,8 +1,8 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
 `make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
-grows with the days. All run in a separate state folder below the main one, with other ports, so
-they touch nobody's data.
+grows with the days. `make bench ARGS=live MINUTES=60` measures how long a small file takes to gold. All run in a
+separate state folder below the main one, with other ports, so they touch nobody's data.
 """
 
 from __future__ import annotations
@@ -37,12 +37,18 @@ def main() -> int:
             print(f"Written to {_write(bench_day(state, _source())).relative_to(REPO)}.")
             return 0
         case ["days"]:
-            results = bench_many_days(state, _source(), _days("200"))
+            results = bench_many_days(state, _source(), _number("DAYS", "200", 1))
             print(f"Written to {_write(results).relative_to(REPO)}.")
             print("\n".join(["Grown:", *results["grew"]]) if results["grew"] else "Nothing has grown.")
             return 1 if results["grew"] else 0
+        case ["live"]:
+            from benchmarks.live import bench_live
+
+            results = bench_live(state, _source(), _number("MINUTES", "60"))
+            print(f"Written to {_write(results).relative_to(REPO)}.")
+            return 1 if results["grew"] else 0
         case [_, *_]:
-            raise UserError("give ARGS=day or ARGS=days, or neither.")
+            raise UserError("give ARGS=day, ARGS=days or ARGS=live, or none.")
     print(f"Written to {_write(bench_full_run(state, _source())).relative_to(REPO)}.")
     return 0
 
@@ -53,7 +59,7 @@ def _bench_scales(state: LaptopState, scales: list[str]) -> int:
     from benchmarks.plot import plot
     from benchmarks.scales import bench_scales
 
-    days = _days(DATACO_DAYS)
+    days = _number("DAYS", DATACO_DAYS, 1)
     failed = False
     for results in bench_scales(state, scales, days, os.environ.get("SEED") or "7"):
         path = _write(results)
@@ -63,11 +69,11 @@ def _bench_scales(state: LaptopState, scales: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _days(default: str) -> int:
-    days = os.environ.get("DAYS") or default
-    if not days.isascii() or not days.isdigit() or int(days) < 1:
-        raise UserError(f"DAYS={days} is not a number of days.")
-    return int(days)
+def _number(name: str, default: str, least: int = 0) -> int:
+    text = os.environ.get(name) or default
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise UserError(f"{name}={text} is not a number of {name.lower()}.")
+    return int(text)
 
 
 def _source() -> Path:

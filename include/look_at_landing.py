@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -25,7 +26,8 @@ class LookAtLanding(BaseOperator):
     """Skip what comes after it where the landing folders are as the last look found them.
 
     The names of all folders are compared, and the files of the newest `live_days` folders by name, size and time. What
-    was found is remembered when it is found: a run that failed is not repeated until something else changes.
+    was found is remembered when it is found: a run that failed is not repeated until something else changes. The first
+    look of a day in UTC goes on too, since a landing date that has ended is to be judged as a whole.
     """
 
     ui_color = "#d9e8f5"
@@ -36,13 +38,14 @@ class LookAtLanding(BaseOperator):
 
     def execute(self, context: Any) -> str:
         """Return what stands for all that was found. Raises AirflowSkipException where nothing has changed."""
-        found = self._found(Workspace(self.settings, "LookAtLanding"))
+        day = context["dag_run"].run_after.astimezone(UTC).date()
+        found = self._found(Workspace(self.settings, "LookAtLanding"), day)
         before = context["ti"].xcom_pull(task_ids=self.task_id, key="return_value", include_prior_dates=True)
         if found == before:
             raise AirflowSkipException(f"Nothing has changed in {self.settings.landing_volume} since the last look.")
         return found
 
-    def _found(self, workspace: Workspace) -> str:
+    def _found(self, workspace: Workspace, day: date) -> str:
         root = self.settings.landing_volume
         try:
             folders = sorted(name for entry in workspace.entries(root) if date_of_folder(name := str(entry["name"])))
@@ -59,5 +62,5 @@ class LookAtLanding(BaseOperator):
 
         newest = folders[-self.settings.live_days :]
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            content = [folders, list(zip(newest, pool.map(files, newest), strict=True))]
+            content = [str(day), folders, list(zip(newest, pool.map(files, newest), strict=True))]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -19,6 +19,8 @@ from machine.command_line import UserError, is_set, run_command
 from machine.http_client import HttpClient
 
 JOB = "ecommerce_medallion"
+SUMMARY = "summary = "
+"""Before the sentence that sums up a run, in the log of its task `report`."""
 _OVER = ("TERMINATED", "SKIPPED", "INTERNAL_ERROR")
 
 
@@ -72,6 +74,10 @@ def main() -> int:
     if run["state"]["result_state"] != "SUCCESS":
         print(failures(client, run), file=sys.stderr)
         return 1
+    for task in run["tasks"]:
+        if task["task_key"] == "report" and task["state"]["result_state"] == "SUCCESS":
+            logs = client.call("GET", f"/api/2.2/jobs/runs/get-output?run_id={task['run_id']}").get("logs", "")
+            print(*(line.removeprefix(SUMMARY) for line in logs.splitlines() if line.startswith(SUMMARY)), sep="\n")
     print(f"Succeeded after {time.monotonic() - begun:.0f} s.")
     return 0
 

@@ -50,7 +50,7 @@ class UpstreamMissing(LakehouseError):
 
 
 class PublicationMissing(LakehouseError):
-    """A publication that another one names is not recorded."""
+    """A publication that is asked for, or that another one names, is not recorded."""
 
 
 class TableDropped(LakehouseError):

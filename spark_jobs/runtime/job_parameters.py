@@ -95,6 +95,11 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     """0 to 100: a landing date that lands again with under this percentage of its published lines is a warning."""
     fewer_lines_critical_percent: Decimal
     """The same, and the gate fails."""
+    dates: str = ""
+    """Landing dates of the interval, with commas: bronze leaves the others as they are. Empty for all of them."""
+    open_from: str = ""
+    """The first landing date that is still being delivered, such as 2018-01-31: rules about whole dates wait for those.
+    Empty where all dates are judged."""
     called_by: str = ""
     """The run of another job that started this one: its gate finds the verdict by it."""
 
@@ -103,11 +108,24 @@ class BuildParameters(QuarantineLimits, TaskParameters):
         _check_layer(self.layer)
         if not re.fullmatch(r"\d*", self.called_by):
             raise ParameterRefused(f"called_by is {self.called_by!r}, which is not a number")
-        _ = self.interval
+        if strangers := sorted(set(self.landing_dates) - set(self.interval.dates())):
+            raise ParameterRefused(f"dates has {strangers[0]}, which is not in the interval {self.interval}")
+        _ = self.first_open_date
 
     @property
     def interval(self) -> Interval:
         return Interval(self.interval_start, self.interval_end)
+
+    @property
+    def landing_dates(self) -> list[date]:
+        """The landing dates that bronze builds, in order."""
+        return (
+            sorted({utc_date("dates", text) for text in self.dates.split(",")}) if self.dates else self.interval.dates()
+        )
+
+    @property
+    def first_open_date(self) -> date | None:
+        return utc_date("open_from", self.open_from) if self.open_from else None
 
     @property
     def build_id(self) -> str:
@@ -184,6 +202,26 @@ class DatesParameters(TaskParameters):
     interval_start: str
     interval_end: str
     allow_missing_dates: bool
+    open_from: str
+    """The first landing date that is still being delivered; empty for the day on which the run starts."""
+    run_date: date
+    """The day on which the run starts."""
+
+    @property
+    def first_open_date(self) -> date:
+        return utc_date("open_from", self.open_from) if self.open_from else self.run_date
+
+
+@dataclass(frozen=True)
+class ReportParameters(TaskParameters):
+    """Parameters of the task `report`: what the run has published, and when it started."""
+
+    build_job_run_id: str
+    """The job run that built bronze."""
+    fingerprints: str
+    """Of the builds of bronze, silver and gold, with commas."""
+    started_at_ms: int
+    """When the run started, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.runtime.errors import BuildMissing, BuildUnreadable
@@ -75,6 +76,17 @@ class Build:
     @property
     def interval(self) -> Interval:
         return self.parameters.interval
+
+    @property
+    def built_dates(self) -> list[date]:
+        """The landing dates that it replaces, if it is of bronze, in order."""
+        return [day for day in self.parameters.landing_dates if str(day) not in self.missing_dates]
+
+    @property
+    def open_dates(self) -> list[date]:
+        """Those of the built dates that are still being delivered."""
+        first = self.parameters.first_open_date
+        return [day for day in self.built_dates if first and day >= first]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"parameters": self.parameters.as_texts()}

@@ -17,9 +17,18 @@ def changed_rows(new: DataFrame, published: DataFrame, key: str, columns: Sequen
     one row per `key`. Where only some natural keys were built, `published` must be
     limited to the rows of those keys, or the others would count as deleted.
     """
-    left = new.select(F.col(key).alias("_key"), F.struct(*columns).alias("_new"))
-    right = published.select(F.col(key).alias("_key"), F.struct(*columns).alias("_old"))
-    both = left.join(right, "_key", "full").where(~F.col("_new").eqNullSafe(F.col("_old")))
+    both = differences(new, published, key, columns)
     return both.select(F.coalesce("_new", "_old").alias("_row"), F.col("_new").isNull().alias(DELETED)).select(
         "_row.*", DELETED
     )
+
+
+def differences(new: DataFrame, old: DataFrame, key: str, columns: Sequence[str]) -> DataFrame:
+    """Return the rows in which two tables differ, side by side: `_new` and `_old`, structs of `columns`, NULL for none.
+
+    One row per key whose rows differ in any column (null-safe). Both tables hold one row per `key`.
+    """
+    left = new.select(F.col(key).alias("_key"), F.struct(*columns).alias("_new"))
+    right = old.select(F.col(key).alias("_key"), F.struct(*columns).alias("_old"))
+    both = left.join(right, "_key", "full").where(~F.col("_new").eqNullSafe(F.col("_old")))
+    return both.select("_new", "_old")

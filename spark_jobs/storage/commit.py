@@ -18,7 +18,7 @@ from spark_jobs.storage.staging import StagedTable, staged_relation, staged_rows
 from spark_jobs.tables.spec import TableSpec, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date
 
     from spark_jobs.storage.build_record import Build
@@ -96,9 +96,10 @@ def _replace_dates(
     lakehouse: Lakehouse, build: Build, spec: TableSpec, staged: StagedTable, dates_end: date | None
 ) -> int | None:
     condition = f"landing_date >= DATE'{build.interval.start}' AND landing_date < DATE'{build.interval.end}'"
+    if build.parameters.dates:
+        condition += f" AND landing_date IN ({_literals(build.parameters.landing_dates)})"
     if build.missing_dates:
-        missing = ", ".join(f"DATE'{day}'" for day in sorted(build.missing_dates))
-        condition += f" AND landing_date NOT IN ({missing})"
+        condition += f" AND landing_date NOT IN ({_literals(sorted(build.missing_dates))})"
     removed = 0
     dates_are_new = dates_end is not None and build.interval.start >= dates_end
     if build.previous.rows.get(spec.name) and not dates_are_new:
@@ -107,6 +108,10 @@ def _replace_dates(
         return None
     _insert(lakehouse, spec, staged, f"INSERT INTO {lakehouse.name(spec.name)} REPLACE WHERE {condition}")
     return staged.rows - removed
+
+
+def _literals(dates: Iterable[date | str]) -> str:
+    return ", ".join(f"DATE'{day}'" for day in dates)
 
 
 def _insert(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable, insert: str) -> None:

@@ -7,8 +7,20 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructType
 
+from spark_jobs.runtime.errors import ParameterRefused
 from spark_jobs.storage.landing import LandedFile
+
+_AUTO_LOADER = {"cloudFiles.format": "text", "cloudFiles.schemaEvolutionMode": "none"}
+DISCOVERIES = {
+    "false": ("text", {}),
+    "true": ("cloudFiles", _AUTO_LOADER),
+    "events": ("cloudFiles", {**_AUTO_LOADER, "cloudFiles.useManagedFileEvents": "true"}),
+}
+"""Setting -> source and options of a stream of files: Spark's own, Auto Loader, and Auto Loader by file events."""
+# A schema that is given as a text would be parsed by Spark, which a definition of a pipeline must not ask for.
+_TEXT = StructType().add("value", StringType())
 
 
 def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFile]) -> DataFrame:
@@ -20,6 +32,18 @@ def read_lines(spark: SparkSession, landing_root: Path, files: Sequence[LandedFi
     if not paths:
         return spark.createDataFrame([], "value STRING, source_file STRING, source_file_modified_at TIMESTAMP")
     return line_columns(spark.read.text(paths))
+
+
+def stream_lines(spark: SparkSession, landing_root: Path, discovery: str) -> DataFrame:
+    """Stream all lines of landed files, each file once, with the columns of `read_lines`.
+
+    `discovery` says how files are found: see DISCOVERIES. Raises ParameterRefused.
+    """
+    if discovery not in DISCOVERIES:
+        raise ParameterRefused(f"auto_loader is {discovery!r}: one of {', '.join(DISCOVERIES)}")
+    source, options = DISCOVERIES[discovery]
+    reader = spark.readStream.format(source).options(**options).schema(_TEXT)
+    return line_columns(reader.load(f"{landing_root.as_posix()}/dt=*/*.csv"))
 
 
 def line_columns(lines: DataFrame) -> DataFrame:

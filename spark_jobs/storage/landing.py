@@ -17,7 +17,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -75,9 +75,10 @@ def landed_files(
     *,
     source_format: SourceFormat = SourceFormat(),  # noqa: B008 - frozen
     allow_missing: bool = False,
+    only: Collection[date] = (),
     chunk: int = CHUNK,
 ) -> Landing:
-    """Read and check the order files of the interval: by path.
+    """Read and check the order files of the interval, or of `only` these dates: by path.
 
     Raises NothingLanded (dates that have not landed, all listed), LandingRefused (entries that are no order files),
     LandingChanged (a file that is being written), HeaderRefused (files with a wrong header, all listed) and
@@ -87,7 +88,8 @@ def landed_files(
     paths: list[tuple[Path, date]] = []
     refused: list[str] = []
     notes: list[str] = []
-    for day in interval.dates():
+    days = sorted(only) or interval.dates()
+    for day in days:
         folder = landing_root / folder_name(day)
         try:
             entries = sorted(folder.iterdir(), key=lambda path: path.name) if folder.exists() else None
@@ -120,7 +122,7 @@ def landed_files(
         _require(landing_root, missing)
     files = [file for file in files if file.landing_date not in missing]
     _check_headers(files)
-    dates = [day for day in interval.dates() if day not in missing]
+    dates = [day for day in days if day not in missing]
     _check_manifests(landing_root, dates, files)
     notes += [f"{file.path} is empty" for file in files if file.header is None]
     cut_off = [file.path for file in files if file.lines and _is_cut_off(landing_root / file.path)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from pyspark.errors import PySparkException
 from pyspark.sql import Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, LongType, MapType, StringType, StructType, TimestampType
+from pyspark.sql.types import ArrayType, DateType, LongType, MapType, StringType, StructType, TimestampType
 
 from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
@@ -48,6 +48,7 @@ PUBLICATIONS = TableSpec(
             column("build_id", StringType(), "Build that was published", nullable=False),
             column("job_run_id", StringType(), "Job run that published", nullable=False),
             column("code_version", StringType(), "Version of the code that published", nullable=False),
+            column("open_dates", ArrayType(DateType()), "Published landing dates that were still being delivered"),
             column("published_at", TimestampType(), "When the row was inserted", nullable=False),
         ]
     ),
@@ -74,6 +75,8 @@ class Publication:
     build_id: str
     job_run_id: str
     code_version: str
+    open_dates: tuple[date, ...] = ()
+    """Of bronze: the published landing dates that were still being delivered when they were built."""
 
     @property
     def interval(self) -> Interval | None:
@@ -235,15 +238,17 @@ class Publications:
         """Insert a publication. Return whether it was inserted: not if another run took its number first."""
         columns = [name for name in PUBLICATIONS.columns if name != "published_at"]
         schema = StructType([PUBLICATIONS.schema[name] for name in columns])
-        row = self._spark.createDataFrame([vars(publication)], schema)
+        values = vars(publication) | {"open_dates": list(publication.open_dates)}
+        row = self._spark.createDataFrame([values], schema)
         listed = ", ".join(columns)
-        values = ", ".join(f"next.{name}" for name in columns)
+        inserted = ", ".join(f"next.{name}" for name in columns)
         try:
             result = query(
                 self._spark,
-                f"MERGE INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608 - a checked name
+                # A table of an earlier version lacks the newest columns.
+                f"MERGE WITH SCHEMA EVOLUTION INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608
                 " ON published.layer = next.layer AND published.seq = next.seq"
-                f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({values}, current_timestamp())",
+                f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({inserted}, current_timestamp())",
                 row=row,
             ).collect()
         except PySparkException as error:
@@ -310,4 +315,6 @@ def _with_newest_seq(rows: DataFrame) -> DataFrame:
 
 
 def _publication(row: Row) -> Publication:
-    return Publication(**{field.name: row[field.name] for field in fields(Publication)})
+    values = row.asDict()
+    values["open_dates"] = tuple(values.get("open_dates") or ())  # rows of earlier versions have none
+    return Publication(**{field.name: values[field.name] for field in fields(Publication)})

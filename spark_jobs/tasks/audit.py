@@ -115,6 +115,7 @@ def _parameters(build: Build) -> dict[str, Any]:
         "max_order_days_ahead": build.parameters.max_order_days_ahead,
         "interval_start": build.interval.start,
         "interval_end": build.interval.end,
+        "open_from": build.parameters.first_open_date or build.interval.end,
     }
 
 

@@ -34,6 +34,7 @@ from spark_jobs.storage.changes import DELETED, changed_rows
 from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
+from spark_jobs.storage.landing_names import listed
 from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
@@ -105,6 +106,7 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
         parameters.interval,
         source_format=source_format,
         allow_missing=parameters.allow_missing_dates,
+        only=parameters.landing_dates,
     )
     expect_rows(lakehouse.spark, landing.lines)
     previous = PinnedPublication.pin(Publications(lakehouse).newest("bronze"))
@@ -136,9 +138,11 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
             "valid": staged[ORDER_ITEMS.name].rows,
             "quarantined": staged[QUARANTINE.name].rows,
             "files": len(landing.files),
+            "bytes": sum(file.size for file in landing.files),
+            "newest_file": _newest(landing.files),
             "blank": sum(file.blank for file in landing.files),
         },
-        notes=(*landing.notes, *_ignored(landing.files)),
+        notes=(*landing.notes, *_ignored(landing.files), *_open(landing.dates, parameters.first_open_date)),
         missing_dates={str(day): reason for day, reason in landing.missing.items()},
     )
 
@@ -152,6 +156,18 @@ def _ignored(files: Sequence[LandedFile]) -> Iterator[str]:
         found = [path for path, number in numbers.items() if number]
         if found:
             yield f"{sum(numbers.values())} {what} ignored in {len(found)} files, the first is {found[0]}"
+
+
+def _newest(files: Sequence[LandedFile]) -> str:
+    """Return when the newest file was last written, as ISO text; "" without any."""
+    written = max((file.modified_ns for file in files), default=0)
+    return datetime.fromtimestamp(written / 1e9, UTC).isoformat() if written else ""
+
+
+def _open(dates: Sequence[date], first: date | None) -> Iterator[str]:
+    """Yield a sentence where dates are still being delivered."""
+    if found := [str(day) for day in dates if first and day >= first]:
+        yield f"still being delivered: {listed(found)}. What holds for whole dates is judged when they have ended"
 
 
 # --- silver and gold: what the difference between two upstream publications changes ---

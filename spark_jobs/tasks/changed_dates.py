@@ -20,7 +20,7 @@ from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QU
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.landing_names import Entry, date_of_folder, is_hidden, is_ignored, why_not_landed
 from spark_jobs.storage.pinned_tables import read_pinned
-from spark_jobs.storage.publications import Publications
+from spark_jobs.storage.publications import Publication, Publications
 
 if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
@@ -30,12 +30,18 @@ State = tuple[int, int | None]
 """Of a file: bytes, and milliseconds since 1970 of its last change; None where no line of it was published."""
 
 
-def changed_dates(lakehouse: Lakehouse, landing_root: Path) -> dict[date, str]:
-    """Return each landing date to be run, by date, with what changed."""
-    published = _published(lakehouse)
+def changed_dates(lakehouse: Lakehouse, landing_root: Path, open_from: date) -> dict[date, str]:
+    """Return each landing date to be run, by date, with what changed.
+
+    `open_from` is the first landing date that is still being delivered. One that was published as such and has ended
+    since is to be run once more: its gate then judges the whole date.
+    """
+    newest = Publications(lakehouse).newest("bronze")
+    published = _published(lakehouse, newest)
+    ended = {day for day in newest.open_dates if day < open_from} if newest else set()
     changes: dict[date, str] = {}
     for day, landed in sorted(_landed(landing_root)):
-        if reason := _difference(landed, published.pop(day, None)):
+        if reason := _difference(landed, published.pop(day, None)) or ("has ended" if day in ended else ""):
             changes[day] = reason
     for day in sorted(published):
         log.warning("%s is published, and its folder is gone or empty: what is published stays", day)
@@ -64,9 +70,9 @@ def _landed(landing_root: Path) -> Iterator[tuple[date, dict[str, State]]]:
                 yield day, {name: state for name, state in files.items() if not is_ignored(name)}
 
 
-def _published(lakehouse: Lakehouse) -> dict[date, dict[str, State]]:
+def _published(lakehouse: Lakehouse, newest: Publication | None) -> dict[date, dict[str, State]]:
     """Return the files that the newest publication of bronze counted, by landing date and name."""
-    pinned = PinnedPublication.pin(Publications(lakehouse).newest("bronze"))
+    pinned = PinnedPublication.pin(newest)
     columns = ("landing_date", "source_file", "source_file_modified_at")
     items, quarantined = (
         read_pinned(lakehouse, pinned, table).select(*columns) for table in (ORDER_ITEMS.name, QUARANTINE.name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from spark_jobs.runtime.interval import Interval
@@ -14,31 +15,37 @@ if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
 
 log = logging.getLogger(__name__)
+MOST_NAMED = 500
+"""Dates that are named one by one; among more, those that have not changed are built as well, and stay as they are."""
 
 
 def dates_to_run(lakehouse: Lakehouse, parameters: DatesParameters) -> dict[str, str]:
-    """Return interval_start, interval_end, allow_missing_dates, and whether there is anything to run (`changed`).
+    """Return the job parameters of the builds that say which dates to run, and whether there are any (`changed`).
 
-    Without a given interval it spans the landing dates that changed since bronze was published: the dates between
-    them that have not landed are no fault then. Raises IntervalRefused.
+    Without a given interval these are the landing dates that changed since bronze was published: one of them that
+    vanishes before it is built is no fault then. Raises IntervalRefused.
     """
-    missing = str(parameters.allow_missing_dates).lower()
+    values = {
+        "allow_missing_dates": str(parameters.allow_missing_dates).lower(),
+        "open_from": parameters.first_open_date.isoformat(),
+    }
     if parameters.interval_start or parameters.interval_end:
-        interval = Interval.parse(parameters.interval_start, parameters.interval_end)
-        return _values(interval, missing)
-    changes = changed_dates(lakehouse, parameters.landing_root)
+        return values | _interval(Interval.parse(parameters.interval_start, parameters.interval_end), ())
+    changes = changed_dates(lakehouse, parameters.landing_root, parameters.first_open_date)
     for day, reason in changes.items():
         log.info("%s: %s", day, reason)
     if not changes:
         log.info("Nothing has changed in %s since bronze was published.", parameters.landing_root)
-        return {"interval_start": "", "interval_end": "", "allow_missing_dates": missing, "changed": "false"}
-    return _values(Interval(min(changes), max(changes) + timedelta(days=1)), "true")
+        return values | {"interval_start": "", "interval_end": "", "dates": "", "changed": "false"}
+    values["allow_missing_dates"] = "true"
+    return values | _interval(Interval(min(changes), max(changes) + timedelta(days=1)), sorted(changes))
 
 
-def _values(interval: Interval, allow_missing_dates: str) -> dict[str, str]:
+def _interval(interval: Interval, dates: Sequence[date]) -> dict[str, str]:
+    is_whole = len(dates) == len(interval.dates()) or len(dates) > MOST_NAMED
     return {
         "interval_start": interval.start.isoformat(),
         "interval_end": interval.end.isoformat(),
-        "allow_missing_dates": allow_missing_dates,
+        "dates": "" if is_whole else ",".join(map(str, dates)),
         "changed": "true",
     }

@@ -13,7 +13,7 @@ from pyspark.sql.types import BooleanType, StringType, StructType
 
 from spark_jobs.layers.bronze.row_rules import RowRule
 from spark_jobs.runtime.interval import Interval
-from spark_jobs.storage.landed_text import line_columns
+from spark_jobs.storage.landed_text import stream_lines
 from spark_jobs.storage.landing import Landing, landed_files
 from spark_jobs.storage.landing_names import date_of_folder
 from spark_jobs.tables.source import SourceFormat
@@ -33,8 +33,8 @@ class PipelineSettings:
     landing_root: Path
     source_format: SourceFormat
     email_secret: str
-    auto_loader: bool
-    """Whether the platform has Auto Loader; open Spark has its file source."""
+    auto_loader: str
+    """How landed files are found: a key of DISCOVERIES (spark_jobs/storage/landed_text.py)."""
 
     @classmethod
     def of(cls, spark: SparkSession) -> PipelineSettings:
@@ -52,7 +52,7 @@ class PipelineSettings:
                 max_order_days_ahead=int(text("max_order_days_ahead")),
             ),
             email_secret=text("email_hmac"),
-            auto_loader=text("auto_loader") == "true",
+            auto_loader=text("auto_loader"),
         )
 
 
@@ -71,10 +71,7 @@ def landing_stream(spark: SparkSession, settings: PipelineSettings, landing: Lan
     A file that lands after `landing` was listed fails the update, which stores nothing of it then: a stream never reads
     a file twice, and how its columns are ordered is not known yet.
     """
-    reader = spark.readStream.format("text")
-    if settings.auto_loader:
-        reader = spark.readStream.format("cloudFiles").option("cloudFiles.format", "text")
-    lines = line_columns(reader.load(f"{settings.landing_root.as_posix()}/dt=*/*.csv"))
+    lines = stream_lines(spark, settings.landing_root, settings.auto_loader)
     listed = spark.createDataFrame([(file.path, True) for file in landing.files], _LISTED)
     unknown = F.concat(F.col("source_file"), F.lit(" landed while this update started, or is no order file: run again"))
     known = F.when(F.col("listed"), F.col("source_file")).otherwise(F.raise_error(unknown))

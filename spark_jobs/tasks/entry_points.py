@@ -12,6 +12,7 @@ from spark_jobs.runtime.job_parameters import (
     GateParameters,
     MaintenanceParameters,
     PublishParameters,
+    ReportParameters,
     TaskParameters,
 )
 from spark_jobs.runtime.session import spark_session
@@ -27,6 +28,7 @@ from spark_jobs.tasks.dates_to_run import dates_to_run
 from spark_jobs.tasks.decide import decide_about_build
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
+from spark_jobs.tasks.run_report import report_run
 
 
 def build() -> None:
@@ -61,6 +63,12 @@ def decide() -> None:
 def publish() -> None:
     parameters = PublishParameters.parse(_arguments())
     publish_build(_lakehouse(parameters), parameters)
+
+
+def report() -> None:
+    """Run the task `report` of the job ecommerce_medallion: its values are on the page of the run."""
+    parameters = ReportParameters.parse(_arguments())
+    set_task_values(report_run(_lakehouse(parameters), parameters).texts())
 
 
 def maintenance() -> None:

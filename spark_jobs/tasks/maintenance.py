@@ -26,6 +26,7 @@ from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
 from spark_jobs.storage.verdicts import MAINTAINED, VERDICTS, Verdicts
 from spark_jobs.tasks.audit import audit_build
+from spark_jobs.tasks.run_report import RUNS, remove_reports
 
 if TYPE_CHECKING:
     from spark_jobs.runtime.job_parameters import MaintenanceParameters
@@ -97,7 +98,8 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
     try:
         publications.remove(before)
         verdicts.remove(before, build_ids)
-        for spec in (PUBLICATIONS, VERDICTS, DECISIONS):
+        remove_reports(lakehouse, before)
+        for spec in (PUBLICATIONS, VERDICTS, DECISIONS, RUNS):
             name = lakehouse.name(spec.name)
             delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
             lakehouse.spark.sql(f"OPTIMIZE {name}").collect()
@@ -160,6 +162,7 @@ def _whole_tables(
             allow_missing_dates=True,
             fewer_lines_warning_percent=Decimal(0),
             fewer_lines_critical_percent=Decimal(0),
+            open_from=parameters.as_of.date().isoformat(),
         ),
         previous=readable(lakehouse, PinnedPublication.pin(publication)),
         upstream=readable(lakehouse, PinnedPublication.pin(upstream)) if upstream else None,

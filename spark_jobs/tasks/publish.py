@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.quality.fingerprint import fingerprint, is_as_staged
@@ -251,7 +252,16 @@ def _publication(
         build_id=build.build_id,
         job_run_id=parameters.job_run_id,
         code_version=code_version(),
+        open_dates=_open_dates(build, newest),
     )
+
+
+def _open_dates(build: Build, newest: Publication | None) -> tuple[date, ...]:
+    """Return the published dates that were open when they were built: by this build, or by one before."""
+    if build.layer != "bronze":
+        return ()
+    before = set(newest.open_dates if newest else ()).difference(build.built_dates)
+    return tuple(sorted(before.union(build.open_dates)))
 
 
 def _back_off(job_run_id: str, attempt: int) -> None:

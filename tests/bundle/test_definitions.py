@@ -25,6 +25,7 @@ from spark_jobs.runtime.job_parameters import (
     GateParameters,
     MaintenanceParameters,
     PublishParameters,
+    ReportParameters,
 )
 from spark_jobs.runtime.table_names import LAYERS
 from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
@@ -203,6 +204,13 @@ TASK_PARAMETERS = {
     "maintenance": MaintenanceParameters,
     "dates": DatesParameters,
     "gate": GateParameters,
+    "report": ReportParameters,
+}
+GIVEN_BY_THE_RUN = {
+    ("dates", "run_date"): "{{job.start_time.iso_date}}",
+    ("report", "started_at_ms"): "{{job.start_time.timestamp_ms}}",
+    ("report", "build_job_run_id"): "{{tasks.bronze_gate.values.build_job_run_id}}",
+    ("report", "fingerprints"): ",".join(f"{{{{tasks.{layer}_gate.values.fingerprint}}}}" for layer in LAYERS),
 }
 
 
@@ -216,6 +224,9 @@ def test_each_task_gets_the_parameters_that_it_reads(job: str) -> None:
         for name, value in zip(names, values, strict=True):
             if name == "deciders":
                 assert value == "", "nobody may, unless the bundle names somebody; a parameter could be set by anybody"
+                continue
+            if given := GIVEN_BY_THE_RUN.get((wheel_task["entry_point"], name)):
+                assert value == given
                 continue
             if (wheel_task["entry_point"], name) == ("gate", "layer"):
                 assert task["task_key"] == f"{value}_gate"

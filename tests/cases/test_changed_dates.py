@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.runtime.errors import GateRejected
-from spark_jobs.runtime.job_parameters import DatesParameters, GateParameters
+from spark_jobs.runtime.job_parameters import GateParameters
 from spark_jobs.tasks.build_to_publish import build_to_publish
 from spark_jobs.tasks.changed_dates import changed_dates
-from spark_jobs.tasks.dates_to_run import dates_to_run
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
+TODAY = date(2018, 1, 9)
 CALLER = "77"
 """The job run that has started the build, as the job ecommerce_medallion does."""
 PUBLISHED = {
@@ -95,7 +95,9 @@ def published(lakehouse: Lakehouse) -> Lakehouse:
             lines[name] = [order_item(number + i, day=int(day[-2:])) for i in range(count)]
             number += count
         lakehouse.deliver(day, lines)
-    assert list(changed_dates(lakehouse.jobs, lakehouse.landing)) == [date.fromisoformat(day) for day in PUBLISHED]
+    assert list(changed_dates(lakehouse.jobs, lakehouse.landing, TODAY)) == [
+        date.fromisoformat(day) for day in PUBLISHED
+    ]
     lakehouse.run("2018-01-01", "2018-01-05", layers=("bronze",), allow_missing_dates="true", called_by=CALLER)
     return lakehouse
 
@@ -106,7 +108,7 @@ def test_what_changed_is_found(published: Lakehouse, case: str, tmp_path: Path) 
     landing = tmp_path / "landing"
     shutil.copytree(published.landing, landing)  # with the times of the files
     change(landing)
-    assert {str(day): reason for day, reason in changed_dates(published.jobs, landing).items()} == expected
+    assert {str(day): reason for day, reason in changed_dates(published.jobs, landing, TODAY).items()} == expected
 
 
 def gate(lakehouse: Lakehouse, job_run_id: str) -> dict[str, str]:
@@ -143,22 +145,11 @@ def test_the_gate_fails_where_the_verdict_rejects(published: Lakehouse) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (("2018-01-01", "2018-01-03"), ("2018-01-01", "2018-01-03", "false", "true")),
-        (("", ""), ("", "", "false", "false")),
+        (("2018-01-01", "2018-01-03"), ("2018-01-01", "2018-01-03", "", "true")),
+        (("", ""), ("", "", "", "false")),
     ],
 )
 def test_the_dates_of_a_run(published: Lakehouse, given: tuple[str, str], expected: tuple[str, ...]) -> None:
-    parameters = DatesParameters(
-        catalog="spark_catalog",
-        schema_prefix=published.names.schema_prefix,
-        ops_root=published.ops.root,
-        staging_root=published.staging_root,
-        job_run_id="77",
-        repair_count=0,
-        landing_root=published.landing,
-        interval_start=given[0],
-        interval_end=given[1],
-        allow_missing_dates=False,
-    )
-    values = dates_to_run(published.jobs, parameters)
-    assert tuple(values.values()) == expected
+    values = published.look(TODAY, *given)
+    assert tuple(values[name] for name in ("interval_start", "interval_end", "dates", "changed")) == expected
+    assert (values["allow_missing_dates"], values["open_from"]) == ("false", str(TODAY))

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from local_workspace.deployer import deploy
 from local_workspace.entities import LifeCycle, Run, TaskRun
@@ -30,8 +31,11 @@ from machine import airflow_cleanup
 from machine.state_folder import StateFolder
 from spark_jobs.runtime.errors import ParameterRefused
 from spark_jobs.runtime.job_parameters import MaintenanceParameters
+from spark_jobs.storage.delta import create_table
 from spark_jobs.storage.publications import PUBLICATIONS
 from spark_jobs.storage.verdicts import VERDICTS
+from spark_jobs.tables.spec import conform
+from spark_jobs.tasks.run_report import RUNS
 from tests.docs.pages import DOCS
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 from tests.workspace.conftest import Workspace, make_wheel
@@ -101,6 +105,13 @@ class Year:
                 rows = rows.withColumn("tables", tables.cast("map<string, bigint>"))
             rows = rows.withColumnRenamed("moment", moment).select(*spec.columns)
             rows.write.format("delta").mode("append").saveAsTable(name)
+        create_table(spark, names.table(RUNS.name), RUNS)
+        run = {"day": "job_run_id", "moment": "published_at"}
+        counts = {name: F.lit(1) for name in ("landed_dates", "files", "lines", "bytes")}
+        moments = dict.fromkeys(("interval_start", "interval_end", "started_at"), F.col("moment"))
+        runs = days.withColumns(counts | moments).withColumnsRenamed(run)
+        rows = conform(runs, StructType([RUNS.schema[name] for name in runs.columns]))
+        rows.write.format("delta").mode("append").saveAsTable(names.table(RUNS.name))
 
     def sizes(self) -> dict[str, int]:
         """Numbers of files and rows."""
@@ -108,7 +119,9 @@ class Year:
         kinds = {kind: ops / kind for kind in ("builds", "verdicts", "publications", "data_docs")}
         kinds["staging"] = self.lakehouse.staging_root
         found = {name: sum(1 for _ in folder.rglob("*")) for name, folder in kinds.items()}
-        found |= {spec.name: self.lakehouse.spark.table(tables(spec.name)).count() for spec in (PUBLICATIONS, VERDICTS)}
+        found |= {
+            spec.name: self.lakehouse.spark.table(tables(spec.name)).count() for spec in (PUBLICATIONS, VERDICTS, RUNS)
+        }
         return found
 
 
@@ -133,6 +146,7 @@ def test_sizes_are_flat_after_the_retention(year: tuple[Year, list[dict[str, int
     assert 7 * 9 <= after_400["staging"] <= 8 * 9
     assert 85 <= after_400["publications"] <= 100
     assert 85 <= after_400[VERDICTS.name] <= 100
+    assert 85 <= after_400[RUNS.name] <= 100
 
 
 def test_the_newest_publication_keeps_what_belongs_to_it(year: tuple[Year, list[dict[str, int]]]) -> None:

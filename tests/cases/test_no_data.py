@@ -60,7 +60,8 @@ def test_records_without_a_value_are_counted_and_ignored(
     build = lakehouse.build("bronze", source_encoding=encoding)
     assert {marked(row): reasons(row) for row in rows_of(lakehouse, build)} == {"#1": None, "#2": None}
     blank = 201 + len(empty)
-    assert build.rows == {"landed": 2, "valid": 2, "quarantined": 0, "files": 1, "blank": blank}
+    counted = {name: build.rows[name] for name in ("landed", "valid", "quarantined", "files", "blank")}
+    assert counted == {"landed": 2, "valid": 2, "quarantined": 0, "files": 1, "blank": blank}
     verdict = lakehouse.audit(build)
     assert verdict.success
     assert (

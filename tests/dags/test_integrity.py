@@ -39,10 +39,10 @@ PASSED_AT_RUN_TIME = {
 
 MAY_BE_EMPTY = {
     **{key: set[str]() for key in PASSED_AT_RUN_TIME},
-    **{f"{layer}_build": {"called_by"} for layer in LAYERS},
-    "ecommerce_medallion": set(INTERVAL),
+    **{f"{layer}_build": {"called_by", "dates", "open_from"} for layer in LAYERS},
+    "ecommerce_medallion": {*INTERVAL, "open_from"},
 }
-"""Parameters that mean something when they are empty: no job has started this one; all that has changed."""
+"""Parameters that mean something when they are empty: no job has started this one; all dates; all that has changed."""
 
 
 def job_tasks(dag: Any) -> list[Any]:

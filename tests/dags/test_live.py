@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,11 +22,12 @@ class Looks:
         self.operator = LookAtLanding(task_id="look", settings=load({"LAKEHOUSE_LIVE_DAYS": days}))
         self.returned: str | None = None
 
-    def look(self) -> bool:
-        """Return whether the run goes on."""
+    def look(self, day: int = 1) -> bool:
+        """Return whether the run goes on that a day of February begins."""
         ti = SimpleNamespace(xcom_pull=lambda **_: self.returned)
+        dag_run = SimpleNamespace(run_after=datetime(2018, 2, day, 23, tzinfo=UTC))
         try:
-            self.returned = self.operator.execute({"ti": ti})
+            self.returned = self.operator.execute({"ti": ti, "dag_run": dag_run})
         except AirflowSkipException:
             return False
         return True
@@ -80,6 +82,12 @@ def test_a_look_goes_on_where_something_changed(
     change(landing)
     assert looks.look() == goes_on
     assert not looks.look(), "what was seen is not seen again"
+
+
+def test_the_first_look_of_a_day_goes_on(landing: TinyWorkspace) -> None:
+    """The dates that were being delivered have ended."""
+    looks = Looks(days="3")
+    assert [looks.look(day) for day in (1, 1, 2, 2)] == [True, False, True, False]
 
 
 def test_a_look_starts_no_job_run(landing: TinyWorkspace) -> None:

@@ -23,16 +23,17 @@ from laptop.services import DAG
 from laptop.summary import LayerReport, layer_reports
 from machine.ports import port_is_free
 from machine.state_folder import private_folder, write_private
-from tests.e2e.lake import SERVICES, TABLES, Day, Lake, days_of, line_total, running_lake
+from tests.e2e.lake import LIVE_DAG, SERVICES, TABLES, Day, Lake, days_of, line_total, running_lake
 from tests.webhook import Webhook, webhook
 
 FIRST, DAYS = date(2018, 1, 1), 3
 FOURTH = FIRST + timedelta(days=DAYS)
+FIFTH = FOURTH + timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The slice of the real data set: the days of the first run, and one more."""
+    """The slice of the real data set: the days of the first run, and two more."""
 
     header: bytes
     days: dict[date, Day]
@@ -140,7 +141,7 @@ class ClearedRun(Ended):
 
 @pytest.fixture(scope="session")
 def source(dataco: Path) -> Source:
-    return Source(*days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS + 1)}))
+    return Source(*days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS + 2)}))
 
 
 @pytest.fixture(scope="session")
@@ -161,6 +162,7 @@ def lake(source: Source, receiver: Webhook, tmp_path_factory: pytest.TempPathFac
         "LAKEHOUSE_LANDING_RETRY_DELAY": "3",
         "LAKEHOUSE_ALERTS_FILE": str(secret),
         "LAKEHOUSE_DECISION_WAIT": "600",
+        "LAKEHOUSE_LIVE_SCHEDULE": "0 0 1 1 *",  # looks come when a test asks for one
     }
     with running_lake(folder, landed, settings) as lake:
         lake.client.unpause(DAG)
@@ -226,6 +228,34 @@ def late_run(lake: Lake, source: Source, cleared_run: ClearedRun) -> Ended:
 
 
 @dataclass(frozen=True)
+class LiveRun(Ended):
+    """A run of the live DAG, with a daily run of the same date beside it."""
+
+    looked_again: RunResult
+    """A second look, after nothing has changed."""
+    rebuilt: set[date]
+    """The landing dates whose rows another build has made since."""
+    reported: list[tuple[Any, ...]]
+    """From ops.runs: interval, files, landed lines."""
+
+
+@pytest.fixture(scope="session")
+def live_run(lake: Lake, source: Source, late_run: Ended) -> LiveRun:
+    """The fifth day lands; the live DAG finds it, while a daily run has been asked for it."""
+    builds = "SELECT landing_date, collect_set(build_id) FROM bronze.order_items GROUP BY landing_date"
+    before = dict(lake.sql(builds))
+    lake.land(FIFTH, source.header, source.days[FIFTH].lines)
+    lake.client.unpause(LIVE_DAG)
+    live, daily = lake.look(), lake.trigger(FIFTH, FIFTH + timedelta(days=1))
+    lake.follow_to_success(live, LIVE_DAG)
+    ended = Ended.look(lake, lake.follow_to_success(daily))
+    rebuilt = {day for day, found in lake.sql(builds) if found != before.get(day)}
+    reported = lake.sql("SELECT interval_start, interval_end, files, lines FROM ops.runs")
+    looked_again = lake.follow_to_success(lake.look(), LIVE_DAG)
+    return LiveRun(**vars(ended), looked_again=looked_again, rebuilt=rebuilt, reported=reported)
+
+
+@dataclass(frozen=True)
 class StartedAgain:
     """The processes of the services before and after `up` has started what was dead."""
 
@@ -234,7 +264,7 @@ class StartedAgain:
 
 
 @pytest.fixture(scope="session")
-def started_again(lake: Lake, late_run: Ended) -> StartedAgain:
+def started_again(lake: Lake, live_run: LiveRun) -> StartedAgain:
     """The supervisor and a service are killed, so that nobody starts them again but `up`."""
     before = lake.pids()
     lake.kill("supervisor", "airflow-dag-processor")

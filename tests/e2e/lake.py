@@ -36,6 +36,7 @@ from tools.build_wheel import ensure_wheel
 
 SERVICES = ("spark", *ALL_SERVICES[1:])
 """All but the supervisor, which starts them again."""
+LIVE_DAG = "ecommerce_medallion_live"
 CENT = Decimal("0.01")
 EMAIL_KEY = "6b6579206f662074657374206c616b65686f7573657320616c6f6e6521212121"
 TABLES = tuple(table for layer in LAYERS for table in [spec.name for spec in tables_of(layer)])
@@ -119,11 +120,16 @@ class Lake:
             time.sleep(0.5)
         raise AssertionError(f"{task_id} was not {state} within {seconds:.0f} s: {found}")
 
-    def follow(self, run_id: str) -> RunResult:
-        return follow(self.client, DAG, run_id, Silent(), timeout=900)
+    def look(self) -> str:
+        """Start a run of the live DAG, as its schedule does, and return its id."""
+        now = datetime.now(UTC)
+        return self.client.trigger(LIVE_DAG, now, now, "end-to-end test")
 
-    def follow_to_success(self, run_id: str) -> RunResult:
-        result = self.follow(run_id)
+    def follow(self, run_id: str, dag_id: str = DAG) -> RunResult:
+        return follow(self.client, dag_id, run_id, Silent(), timeout=900)
+
+    def follow_to_success(self, run_id: str, dag_id: str = DAG) -> RunResult:
+        result = self.follow(run_id, dag_id)
         assert result.succeeded, "\n".join(failure_reasons(self.client, result))
         return result
 

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from spark_jobs.runtime.table_names import LAYERS
-from tests.e2e.conftest import FOURTH, ClearedRun, Ended, FirstRun, RejectedRun, Source, StartedAgain, Stopped, Totals
+from tests.e2e.conftest import (
+    FIFTH,
+    FOURTH,
+    ClearedRun,
+    Ended,
+    FirstRun,
+    LiveRun,
+    RejectedRun,
+    Source,
+    StartedAgain,
+    Stopped,
+    Totals,
+)
 from tests.e2e.lake import SERVICES, Lake
 
 
@@ -78,7 +92,21 @@ def test_a_run_waits_for_a_day_that_lands_late(source: Source, late_run: Ended) 
     assert late_run.totals == Totals.of_rows(source.rows + source.days[FOURTH].rows)
 
 
-def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, late_run: Ended) -> None:
+def test_the_live_dag_runs_what_has_landed_beside_a_daily_run_of_the_same_date(
+    source: Source, late_run: Ended, live_run: LiveRun
+) -> None:
+    day = source.days[FIFTH]
+    assert live_run.totals == Totals.of_rows(source.rows + source.days[FOURTH].rows + day.rows)
+    assert live_run.rebuilt == {FIFTH}, "only the date that has changed is built"
+    assert live_run.reported == [(FIFTH, FIFTH + timedelta(days=1), 1, len(day.rows))]
+
+
+def test_a_look_without_news_starts_no_job_run(live_run: LiveRun) -> None:
+    states = {task.task_id: task.state for task in live_run.looked_again.tasks}
+    assert states == {"look": "skipped", "run": "skipped"}
+
+
+def test_nothing_private_and_no_secret_is_in_any_log(lake: Lake, live_run: LiveRun) -> None:
     secrets = {path.read_text().strip() for path in lake.state.secrets.rglob("*") if path.is_file()}
     logs = [*lake.state.logs.glob("*.log"), *(lake.state.airflow_home / "logs").rglob("*.log")]
     logs += [path for path in (lake.state.root / "workspace" / "runs").rglob("*") if path.is_file()]

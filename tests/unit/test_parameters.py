@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spark_jobs.runtime.errors import ParameterRefused
+from spark_jobs.runtime.errors import IntervalRefused, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.job_parameters import (
     BuildParameters,
@@ -17,6 +17,7 @@ from spark_jobs.runtime.job_parameters import (
     GateParameters,
     MaintenanceParameters,
     PublishParameters,
+    ReportParameters,
     TaskParameters,
 )
 
@@ -64,10 +65,13 @@ def test_values_are_parsed_once_into_their_types() -> None:
         ({"catalog": "a; drop"}, "catalog is 'a; drop'"),
         ({"schema_prefix": "a-"}, "schema_prefix is 'a-'"),
         ({"ops_root": ""}, "ops_root is empty"),
+        ({"dates": "2018-01-01,2018-01-02"}, "dates has 2018-01-02, which is not in the interval"),
+        ({"dates": "2018-01-01,soon"}, "dates is 'soon'"),
+        ({"open_from": "today"}, "open_from is 'today'"),
     ],
 )
 def test_what_is_not_known_is_refused(changes: dict[str, str | None], named: str) -> None:
-    with pytest.raises(ParameterRefused, match=named):
+    with pytest.raises((ParameterRefused, IntervalRefused), match=named):
         BuildParameters.parse(arguments(**changes))
 
 
@@ -78,6 +82,7 @@ def test_every_task_of_the_bundle_gives_exactly_what_its_entry_point_needs() -> 
         "dates": DatesParameters,
         "gate": GateParameters,
         "decide": DecideParameters,
+        "report": ReportParameters,
     }
     seen = 0
     for file in sorted((REPO / "resources").glob("*.job.yml")):

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from pyspark.sql import SparkSession
 
 from tests.prove.budget import minutes, rounds
+from tests.prove.histories.copies import StreamedCopies
 from tests.prove.histories.feeds import Convoy, convoys
 from tests.prove.histories.player import Player, comparable, expected, found, run_as_one
 from tests.spark.conftest import serverless  # noqa: F401 - the jobs run as on serverless compute
@@ -38,15 +39,18 @@ def test_any_feed_gives_the_tables_of_one_single_run_and_of_the_oracle(
         tried["convoys"] += 1
         tried["feeds"] += convoy.feeds
         lakehouse, single = new_lakehouse(), new_lakehouse()
+        copies = StreamedCopies(lakehouse, tmp_path_factory.mktemp("checkpoints"))
         try:
             player = Player(lakehouse, tried)
             player.play(convoy)
+            copies.check()
             run_as_one(single, player)
             assert lakehouse.everything() == single.everything(), "not the tables of one single run"
             tables, by_oracle = found(lakehouse), expected(player.landed)
             for table in by_oracle:
                 assert comparable(tables[table]) == comparable(by_oracle[table]), f"{table} is not what the oracle says"
         finally:
+            copies.stop()
             lakehouse.drop()
             single.drop()
 

@@ -29,7 +29,10 @@ LIMITS = {
     "max_order_days_ahead": 1,
     "interval_start": START,
     "interval_end": END,
+    "open_from": END,
 }
+
+DATES = ("interval_start", "interval_end", "open_from")
 
 Rows = list[tuple[Any, ...]]
 
@@ -167,17 +170,19 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
         *quarantined(1, 6),
         *quarantined(6, 3),
         *quarantined(5, 6),
+        *quarantined(9, 6),  # as many, of a date that is still being delivered
         row(QUARANTINE, **at(7), line="masked", reasons=[]),
         row(QUARANTINE, **at(7), line="masked", reasons=None),
         row(QUARANTINE, **at(7), line=None, reasons=["type is null"]),
     ]
-    files = landed((1, 100), (2, 10), (3, 11), (9, 1), (6, 3), (5, 99), (7, 3))
+    files = landed((1, 100), (2, 10), (3, 11), (9, 7), (6, 3), (5, 99), (7, 3))
     published = landed((2, 30), (3, 25), (5, 198), (4, 7))
     result = judged(spark, items, bad, files, [date(2018, 1, 2)], published=published)
     found = {(f.rule, f.landing_date) for f in (*result.failures, *result.warnings) if f.table != "quarantine"}
     assert found >= {
         ("few_lines_are_quarantined", "2018-01-01"),
         ("few_lines_of_a_small_date_are_quarantined", "2018-01-05"),
+        ("few_lines_of_an_open_date_are_quarantined", "2018-01-09"),
         ("landed_is_valid_and_quarantined", "2018-01-02"),
         ("an_item_occurs_once_in_a_file", "2018-01-03"),
         ("the_landing_date_lies_in_the_interval", "2018-01-09"),
@@ -193,6 +198,7 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
     assert {day for rule, day in found if rule.startswith("a_date_lands_again")} == {"2018-01-02", "2018-01-03"}
     # No date is judged by another one's lines.
     assert ("few_lines_are_quarantined", "2018-01-05") not in found
+    assert ("few_lines_of_a_small_date_are_quarantined", "2018-01-09") not in found
     assert broken(result, "quarantine") == {"every_line_has_a_reason": 2, "every_line_is_kept": 1}
     message, _ = (f.message for f in result.failures if f.landing_date == "2018-01-02")
     assert message == (
@@ -216,7 +222,7 @@ def test_the_limits_are_parameters(spark: SparkSession, limits: dict[str, Any], 
     items, bad = [*lines(1, 1, 97), *lines(2, 200, 93)], [*quarantined(1, 3), *quarantined(2, 6)]
     result = judged(spark, items, bad, landed((1, 100), (2, 99)), limits={**LIMITS, **limits})
     assert {f.rule for f in result.failures} == rejected
-    assert result.parameters == {**LIMITS, **limits, "interval_start": str(START), "interval_end": str(END)}
+    assert result.parameters == {**LIMITS, **limits, **{n: str(LIMITS[n]) for n in DATES}}
 
 
 def test_another_schema_is_refused(spark: SparkSession) -> None:

@@ -12,10 +12,11 @@ from dataclasses import replace
 import pytest
 
 from spark_jobs.layers.registry import TABLES
-from spark_jobs.runtime.errors import GateRejected
+from spark_jobs.runtime.errors import GateRejected, PublicationMissing
 from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.storage import local_relation
 from spark_jobs.storage.publications import Publication
+from spark_jobs.storage.published_changes import PublishedChanges
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
 THIRD_DAY = (
@@ -119,6 +120,7 @@ def test_maintenance_changes_no_row_and_later_builds_are_incremental(one_run: La
     one_run.run("2018-01-02", "2018-01-03", layers=("bronze",), audited=False)  # leaves a second file to compact
     before = one_run.everything()
     old = one_run.build("bronze", "2018-01-01", "2018-01-02")
+    published = newest_seq(one_run, "silver")
     one_run.maintain("2100-01-01T00:00:00+00:00")
     assert one_run.staging() == [], f"the staging of build {old.build_id} is old by then"
     newest = one_run.publications.newest("bronze")
@@ -129,11 +131,14 @@ def test_maintenance_changes_no_row_and_later_builds_are_incremental(one_run: La
         assert publication is not None
         assert one_run.heads(layer) == publication.tables
     assert one_run.everything() == before
+    changes = PublishedChanges(one_run.spark, one_run.names, TABLES["silver.orders"])
+    assert changes.between(published, newest_seq(one_run, "silver")).isEmpty()
     one_run.run("2018-01-01", "2018-01-02", audited=False)
     assert one_run.everything() == before
 
 
 def test_a_silver_build_that_another_run_overtook_is_built_again(one_run: Lakehouse) -> None:
+    """What the publications changed, and nothing that another writer did, is in the change feed of the table."""
     before = one_run.published("silver.orders").collect()
     late = one_run.build("silver", "2018-01-01", "2018-01-02")
     verdict = one_run.approve(late)
@@ -144,9 +149,25 @@ def test_a_silver_build_that_another_run_overtook_is_built_again(one_run: Lakeho
     assert publication.fingerprint != verdict.fingerprint
     assert one_run.published("silver.orders").where("order_item_id = 31").count() == 1
     one_run.land("2018-01-03", *THIRD_DAY)
+    name = one_run.names.table("silver.orders")
+    one_run.spark.sql(f"UPDATE {name} SET line_total = 0 WHERE order_item_id = 1").collect()
     one_run.run("2018-01-03", "2018-01-04", layers=("bronze", "silver"), audited=False)
     after = one_run.published("silver.orders").collect()
     assert sorted(after, key=repr) == sorted(before, key=repr), "what was withdrawn leaves no trace"
+    changes = PublishedChanges(one_run.spark, one_run.names, TABLES["silver.orders"])
+    first, newest = late.previous.seq, newest_seq(one_run, "silver")
+    found = changes.between(first, newest).orderBy("_publication").collect()
+    assert [(row["order_item_id"], row["_change_type"]) for row in found] == [(31, "insert"), (31, "delete")]
+    assert [row["_publication"] for row in found] == [publication.seq - 1, newest]
+    assert {row["customer_id"] for row in found} == {9}, "a deleted row is given as it was"
+    with pytest.raises(PublicationMissing, match=f"has not all publications of silver from {newest} to {newest + 1}"):
+        changes.between(newest, newest + 1)
+
+
+def newest_seq(lakehouse: Lakehouse, layer: str) -> int:
+    newest = lakehouse.publications.newest(layer)
+    assert newest is not None
+    return newest.seq
 
 
 def publish_changed(lakehouse: Lakehouse, publication: Publication, tables: dict[str, int]) -> Publication:

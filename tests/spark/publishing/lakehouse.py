@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.job_parameters import (
     BuildParameters,
+    DatesParameters,
     DecideParameters,
     MaintenanceParameters,
     PublishParameters,
@@ -35,6 +37,7 @@ from spark_jobs.storage.verdicts import Statistics, Verdict, Verdicts
 from spark_jobs.tables.source import SOURCE_NAMES
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
+from spark_jobs.tasks.dates_to_run import dates_to_run
 from spark_jobs.tasks.decide import decide_about_build
 from spark_jobs.tasks.maintenance import maintain
 from spark_jobs.tasks.publish import publish_build
@@ -149,6 +152,12 @@ class Lakehouse:
             "job_run_id": str(next(_run_ids)),
             "repair_count": "0",
         }
+
+    def look(self, today: date, start: str = "", end: str = "") -> dict[str, str]:
+        """What the job ecommerce_medallion finds to be run on a day, as the parameters of its builds, and `changed`."""
+        texts = {"interval_start": start, "interval_end": end, "allow_missing_dates": "false", "open_from": ""}
+        place = {"landing_root": str(self.landing), "run_date": str(today)}
+        return dates_to_run(self.jobs, DatesParameters.from_texts(self._task() | texts | place))
 
     def build(self, layer: str, start: str = "2018-01-01", end: str = "2018-01-02", **changes: str) -> Build:
         return build_layer(self.jobs, self.parameters(layer, start, end, **changes))
