@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DateType, IntegerType, LongType, StringType, StructType
 
-from spark_jobs.layers.gold.measures import MONEY, RATE, is_counted, ratio
+from spark_jobs.layers.measures import MONEY, RATE, is_counted, ratio
 from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,

@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.gold.customers360 import rfm_segment
-from spark_jobs.layers.gold.measures import is_counted, ratio
+from spark_jobs.layers.measures import is_counted, ratio
 from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,
