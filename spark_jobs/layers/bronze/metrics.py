@@ -55,7 +55,9 @@ def metrics(landed_files: DataFrame, order_items: DataFrame, quarantine: DataFra
         landed_files.groupBy("landing_date")
         .agg(F.sum("landed_lines").alias("landed_lines"))
         .join(_of(summed, is_total=True), "landing_date", "left")
-        .join(quarantine.groupBy("landing_date").agg(F.count(F.lit(1)).alias("quarantined_lines")), "landing_date", "left")
+        .join(
+            quarantine.groupBy("landing_date").agg(F.count(F.lit(1)).alias("quarantined_lines")), "landing_date", "left"
+        )
         .withColumns({name: F.coalesce(name, F.lit(0)) for name in counts})
     )
     reasons = quarantine.select("landing_date", F.explode(F.array_distinct(_kinds())).alias("dimension"))

@@ -62,10 +62,10 @@ SPOILED = [
     changed(
         "bronze.metrics",
         "a share",
-        "value = value + 0.000001",
+        "value = value + 0.5",
         "WHERE metric = 'late_share'",
         in_the_suite=True,
-        says="metric late_share, dimension , expected 0, stored 1e-06",
+        says="metric late_share, dimension , expected 0, stored 0.5",
     ),
     dropped("silver.orders", ITEM, in_the_suite=True),
     doubled("silver.orders", ITEM),

@@ -29,7 +29,7 @@ def day(number: int) -> date:
 
 def random_items(seed: int) -> list[Row]:
     """Orders of three days; an order of one item or more, each with a status of its own."""
-    draw = Random(seed)  # noqa: S311
+    draw = Random(seed)
     rows = []
     for order in range(60):
         order_row = {
