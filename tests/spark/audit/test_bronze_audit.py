@@ -41,7 +41,7 @@ def at(day: int) -> dict[str, Any]:
 
 
 def lines(day: int, first: int, count: int) -> Rows:
-    return [delivery(item, **at(day)) for item in range(first, first + count)]
+    return [delivery(item, order_id=item, **at(day)) for item in range(first, first + count)]
 
 
 def quarantined(day: int, count: int) -> Rows:
