@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.layers.bronze.landed_lines import BuildStamp, landed_lines, order_items, quarantine
+from spark_jobs.layers.bronze.metrics import metrics
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
 from spark_jobs.layers.gold.customers360 import ATTRIBUTES, MEASURES, customer_measures, scored_customers
 from spark_jobs.layers.gold.orders_enriched import changed_periods, orders_enriched, placed_within
@@ -131,6 +132,8 @@ class Floor:
             "bronze.quarantine": quarantine(lines),
             "bronze.landed_files": self._spark.createDataFrame(files, LANDED_FILES.schema),
         }
+        measured = metrics(tables["bronze.landed_files"], tables["bronze.order_items"], tables["bronze.quarantine"])
+        tables["bronze.metrics"] = local_relation(measured)
         inputs: dict[str, Input] = {table.partition(".")[2]: partial(_itself, rows) for table, rows in tables.items()}
         inputs["missing_dates"] = lambda: self._spark.createDataFrame([], "landing_date DATE, reason STRING")
         published = self.rows("bronze.landed_files").where(f"landing_date = DATE'{day}'")

@@ -1,7 +1,7 @@
 """Write what is generated from the code: `make generate`, or `python -m tools.generate --check` to only compare.
 
 - The parts of pages in docs/ between `<!-- generated: NAME -->` and `<!-- end of NAME -->`: the tables from the
-  registry, the labels from the rules in gx/, the settings from include/settings.py, and the variables from
+  registry, the metrics, the labels from the rules in gx/, the settings from include/settings.py, and the variables from
   databricks.yml.
 - include/published_tables.json, the names of the published tables: Airflow workers have no Spark, and so no registry.
 - include/landing_names.py, a copy of spark_jobs/storage/landing_names.py: nor have they the code of the jobs.
@@ -27,6 +27,7 @@ from machine.dag_settings import DAG_SETTINGS
 from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.quality.rules import read_rules
 from spark_jobs.runtime.table_names import LAYERS
+from spark_jobs.tables.metrics import METRICS
 from spark_jobs.tables.spec import TableSpec, Write
 
 REPO = Path(__file__).resolve().parent.parent
@@ -96,6 +97,11 @@ def _section(table: TableSpec) -> str:
             *(f"    {row}" for row in _rows(("column", "type", "what"), columns)),
         ]
     )
+
+
+def metrics() -> str:
+    """Return a row for each metric of a landing date."""
+    return "\n".join(_rows(("metric", "by", "what"), ((f"`{m.name}`", m.by, m.says) for m in METRICS.values())))
 
 
 def segments() -> str:
@@ -215,6 +221,7 @@ def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
 PARTS: dict[str, Callable[[], str]] = {
     "lineage": lineage,
     "tables": tables,
+    "metrics": metrics,
     "segments": segments,
     "product-labels": product_labels,
     "airflow-settings": airflow_settings,

@@ -32,8 +32,8 @@ class TableSpec:
     """One table.
 
     `derive` makes all rows of the table from a mapping of table name to DataFrame, which holds what it is
-    `staged_from`; in gold also from the as-of day. Tables of bronze and `ops` have none: files and job tasks give their
-    rows.
+    `staged_from`; in gold also from the as-of day. In bronze it makes those of the landing dates of the run. Tables
+    whose rows come from files, and those of `ops`, have none.
     """
 
     name: str

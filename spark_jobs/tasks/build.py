@@ -92,7 +92,7 @@ def build_layer(
 
 
 def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) -> Build:
-    """Stage every landed line, as an order item or in quarantine, and the number of lines of each file."""
+    """Stage every landed line, as an order item or in quarantine, the number of lines of each file, and the metrics."""
     source_format = SourceFormat.from_texts(
         parameters.null_words,
         parameters.email_columns,
@@ -124,6 +124,11 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
     files = [(file.landing_date, file.path, file.lines, file.size) for file in landing.files]
     counted = pa.Table.from_pylist([dict(zip(LANDED_FILES.columns, file, strict=True)) for file in files])
     staged[LANDED_FILES.name] = stage_file(lakehouse, LANDED_FILES.name, build_id, counted)
+    for spec in lakehouse.tables_of("bronze"):
+        if spec.derive:
+            rows = {table: staged_rows(lakehouse, table, staged[table]) for table in spec.staged_from}
+            most = max(staged[table].rows for table in spec.staged_from)
+            staged[spec.name] = stage(lakehouse, spec.name, build_id, spec.derive(rows), most)
     return Build(
         layer="bronze",
         build_id=build_id,

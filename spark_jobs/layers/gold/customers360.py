@@ -8,8 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, IntegerType, LongType, StringType, StructType
 
-from spark_jobs.layers.gold.measures import MONEY, is_counted, ratio
 from spark_jobs.layers.gold.scores import QUINTILES, Score, with_scores
+from spark_jobs.layers.measures import MONEY, is_counted, ratio
 from spark_jobs.tables.spec import TableSpec, Write, column, conform
 
 SCHEMA = StructType(

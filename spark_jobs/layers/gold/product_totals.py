@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, DecimalType, LongType, StructType
 
-from spark_jobs.layers.gold.measures import CANCELED, COMPLETED, PENDING, SUSPECTED_FRAUD, is_counted
+from spark_jobs.layers.measures import CANCELED, COMPLETED, PENDING, SUSPECTED_FRAUD, is_counted
 from spark_jobs.tables.spec import TableSpec, Write, column, conform
 
 # Sums over any number of items. A DECIMAL(12,2) added up 10^16 times would still fit.

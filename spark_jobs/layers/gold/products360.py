@@ -8,7 +8,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DateType, IntegerType, LongType, StringType, StructType
 
-from spark_jobs.layers.gold.measures import MONEY, RATE, is_counted, ratio
 from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,
@@ -17,6 +16,7 @@ from spark_jobs.layers.gold.product_rules import (
 )
 from spark_jobs.layers.gold.product_totals import ADDITIVE, AVERAGED, product_totals
 from spark_jobs.layers.gold.scores import QUARTILES, QUINTILES, Score, with_scores
+from spark_jobs.layers.measures import MONEY, RATE, is_counted, ratio
 from spark_jobs.layers.silver.dimensions import DIM_PRODUCTS
 from spark_jobs.tables.spec import TableSpec, Write, column, conform
 

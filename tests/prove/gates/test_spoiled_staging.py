@@ -58,6 +58,15 @@ SPOILED = [
     changed("bronze.order_items", "a vocabulary broken", "order_status = 'LOST'", ITEM),
     changed("bronze.order_items", "a date moved", "landing_date = DATE'2018-02-01'", ITEM, caught_by="landed_files"),
     changed("bronze.quarantine", "a reason taken away", "reasons = array()"),
+    dropped("bronze.metrics", "WHERE metric = 'orders'"),
+    changed(
+        "bronze.metrics",
+        "a share",
+        "value = value + 0.5",
+        "WHERE metric = 'late_share'",
+        in_the_suite=True,
+        says="metric late_share, dimension , expected 0, stored 0.5",
+    ),
     dropped("silver.orders", ITEM, in_the_suite=True),
     doubled("silver.orders", ITEM),
     changed(

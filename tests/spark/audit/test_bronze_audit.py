@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from spark_jobs.layers.bronze.metrics import metrics
 from spark_jobs.layers.registry import TABLES
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
 from spark_jobs.quality.rules import read_rules
@@ -42,7 +44,7 @@ def at(day: int) -> dict[str, Any]:
 
 
 def lines(day: int, first: int, count: int) -> Rows:
-    return [delivery(item, **at(day)) for item in range(first, first + count)]
+    return [delivery(item, order_id=item, **at(day)) for item in range(first, first + count)]
 
 
 def quarantined(day: int, count: int) -> Rows:
@@ -61,7 +63,9 @@ def judged(
     missing: Sequence[date] = (),
     limits: Mapping[str, Any] = LIMITS,
     published: Rows | tuple[()] = (),
+    spoil: Callable[[DataFrame], DataFrame] = lambda metrics: metrics,
 ) -> AuditResult:
+    """The metrics are those of the lines, as `spoil` changes them."""
     frames = {
         "order_items": table(spark, ORDER_ITEMS, items) if isinstance(items, list) else items,
         "quarantine": table(spark, QUARANTINE, bad),
@@ -71,6 +75,7 @@ def judged(
             [(day, "it has no folder") for day in missing], "landing_date date, reason string"
         ),
     }
+    frames["metrics"] = spoil(metrics(frames["landed_files"], frames["order_items"], frames["quarantine"]))
     return run_checkpoint(
         spark, "bronze", tables_in("bronze"), {name: given(frame) for name, frame in frames.items()}, limits
     )
@@ -155,6 +160,15 @@ def test_every_mistake_in_a_row_is_seen(spark: SparkSession) -> None:
     }, "these are tested below"
 
 
+def spoiled_metrics(rows: DataFrame) -> DataFrame:
+    """One of the fifth day more than there are, another one twice, and a third not at all."""
+    day, metric = F.col("landing_date") == date(2018, 1, 5), F.col("metric")
+    is_changed = day & (metric == "orders") & (F.col("dimension") == "Europe")
+    changed = rows.withColumn("value", F.when(is_changed, F.lit(94).cast("decimal(24,6)")).otherwise(F.col("value")))
+    kept = changed.where(~(day & (metric == "profit")))
+    return kept.unionByName(rows.where(day & (metric == "average_price")))
+
+
 def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None:
     items = [
         *lines(1, 1, 94),  # 6 of 100 in quarantine
@@ -177,7 +191,7 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
     ]
     files = landed((1, 100), (2, 10), (3, 11), (9, 7), (6, 3), (5, 99), (7, 3))
     published = landed((2, 30), (3, 25), (5, 198), (4, 7))
-    result = judged(spark, items, bad, files, [date(2018, 1, 2)], published=published)
+    result = judged(spark, items, bad, files, [date(2018, 1, 2)], published=published, spoil=spoiled_metrics)
     found = {(f.rule, f.landing_date) for f in (*result.failures, *result.warnings) if f.table != "quarantine"}
     assert found >= {
         ("few_lines_are_quarantined", "2018-01-01"),
@@ -205,6 +219,8 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
         "landed_files: Every landed line is either valid or in quarantine. Broken by 1 row on 2018-01-02,"
         " such as dt=2018-01-02/orders.csv: landed 10, valid 9, quarantined 0"
     )
+    wrong = [s for f in result.failures if f.rule == "metrics_are_those_of_the_lines" for s in f.samples]
+    assert "metric orders, dimension Europe, expected 93, stored 94" in wrong
     seen = {f"{f.table}.{f.rule}" for f in (*result.failures, *result.warnings)}
     untested = {f"{asset}.{rule}" for asset, rule in rules_about("bronze") if asset != "order_items"} - seen
     assert untested == set()
@@ -231,5 +247,5 @@ def test_another_schema_is_refused(spark: SparkSession) -> None:
     result = judged(spark, as_double, [], landed((1, 1)))
     assert {f.rule for f in result.failures} == {"the_columns_are_those_of_the_source"}
     result = judged(spark, items.drop("market"), [], landed((1, 1)))
-    assert {f.rule for f in result.failures} == {"the_columns_are_those_of_the_source", "rows"}
+    assert {f.rule for f in result.failures} == {"the_columns_are_those_of_the_source", "rows", "metrics"}
     assert any("market" in f.message and "could not be judged" in f.message for f in result.failures)

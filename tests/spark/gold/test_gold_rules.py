@@ -9,7 +9,6 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.gold.customers360 import rfm_segment
-from spark_jobs.layers.gold.measures import is_counted, ratio
 from spark_jobs.layers.gold.product_rules import (
     margin_category,
     performance_tier,
@@ -17,6 +16,7 @@ from spark_jobs.layers.gold.product_rules import (
     strategic_priority,
 )
 from spark_jobs.layers.gold.scores import QUARTILES, QUINTILES, Score, with_scores
+from spark_jobs.layers.measures import is_counted, ratio
 from tests.unit.model import oracle
 
 MONEY = "DECIMAL(18,2)"

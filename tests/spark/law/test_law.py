@@ -68,6 +68,11 @@ def test_one_interval_publishes_every_line_once(one_run: Lakehouse) -> None:
     assert [row[2:4] for row in tables["bronze.quarantine"]] == [
         ("***", ["wrong number of fields: found 1 instead of 53"])
     ]
+    assert [(str(row[0]), row[3]) for row in tables["bronze.metrics"] if row[1:3] == ("orders", "")] == [
+        ("2018-01-01", 8),
+        ("2018-01-02", 2),
+        ("2018-01-03", 2),
+    ], "the corrected second day has been measured again"
     assert len(tables["silver.orders"]) == 11
     versions = one_run.published("silver.dim_customers").where("customer_id = 1").orderBy("valid_from").collect()
     assert [row["customer_segment"] for row in versions] == ["Consumer", "Home Office", "Consumer"]

@@ -115,7 +115,7 @@ def test_a_publication_records_what_was_published_and_is_reported(lakehouse: Lak
     before = newest(lakehouse)
     build, fingerprint = day.approved()
     publication = lakehouse.publish(build, fingerprint, job_run_id="77")
-    gained = {"bronze.landed_files": 1, "bronze.order_items": 3, "bronze.quarantine": 1}
+    gained = {"bronze.landed_files": 1, "bronze.order_items": 3, "bronze.quarantine": 1, "bronze.metrics": 34}
     assert publication == Publication(
         layer="bronze",
         seq=before.seq + 1,
@@ -192,7 +192,8 @@ def test_a_first_publish_that_died_leaves_nothing_behind(new_lakehouse: Callable
     live.land(2)
     publication = live.publish()
     assert (publication.seq, publication.previous_seq) == (1, 0)
-    assert publication.row_counts == {"bronze.landed_files": 1, "bronze.order_items": 2, "bronze.quarantine": 0}
+    rows = {"bronze.landed_files": 1, "bronze.order_items": 2, "bronze.quarantine": 0, "bronze.metrics": 33}
+    assert publication.row_counts == rows
     assert (dead.published(), live.published()) == ([], [200, 201])
 
 
