@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from laptop.airflow_settings import POOLS
 from laptop.services import DAG
 from laptop.waiting import waiting_reason
 from tests.dags.tiny_workspace import good_verdict
@@ -214,18 +215,19 @@ def why(live: LiveAirflow, run_id: str) -> str | None:
 def test_a_pool_that_is_missing_is_made_when_a_run_begins(live: LiveAirflow, started: dict[str, str]) -> None:
     """The services were started without one."""
     live.wait_for_end(started["the API, a logical date alone"])
-    pool = live.client.get("/pools/databricks")
-    assert (pool["slots"], pool["include_deferred"]) == (3, True)
+    for name, slots in POOLS.items():
+        pool = live.client.get(f"/pools/{name}")
+        assert (pool["slots"], pool["include_deferred"]) == (slots, True)
 
 
 def test_a_pool_that_is_deleted_during_a_run_is_named(live: LiveAirflow) -> None:
     live.workspace.duration = None
     run_id = live.trigger(f"{YES}T00:00:00Z")
     live.until(lambda: live.client.xcom(DAG, run_id, "bronze.build", "run_id"))
-    live.client.call("DELETE", "/pools/databricks")
+    live.client.call("DELETE", "/pools/databricks_bronze")
     live.workspace.duration = 0.2
-    live.wait_for(run_id, "bronze.publish", "scheduled")
-    assert "bronze.publish runs in the pool 'databricks', which does not exist" in str(why(live, run_id))
+    live.wait_for(run_id, "bronze.gate", "scheduled")
+    assert "bronze.gate runs in the pool 'databricks_bronze', which does not exist" in str(why(live, run_id))
     live.trigger(None)  # the next run makes it again
     live.wait_for(run_id, "bronze.publish", "success")
 
