@@ -15,6 +15,7 @@ import pytest
 from laptop.airflow_settings import POOLS
 from laptop.services import DAG
 from laptop.waiting import waiting_reason
+from tests.cases.test_api_answers import ALL
 from tests.dags.tiny_workspace import good_verdict
 from tests.prove import budget
 from tests.prove.airflow.live_airflow import LiveAirflow, live_airflow
@@ -203,6 +204,27 @@ def test_two_jobs_of_one_name_fail_the_task_once_with_their_ids(live: LiveAirflo
     assert failed_once(live.wait_for(run_id, "bronze.build", "failed", "up_for_retry"))
     live.workspace.doubled_job_id = None
     assert "2 jobs named 'bronze_build', with the ids 11, 99" in live.reason(run_id, "bronze.build")
+
+
+def test_a_job_run_outlives_every_bad_answer_about_it(live: LiveAirflow) -> None:
+    """Sign-in pages, cut answers, refusals: each once, one good answer between two."""
+    bad, asked = [answer for answer, _ in ALL.values()], 0
+
+    def spoilt(_: str, path: str) -> Any:
+        nonlocal asked
+        asked += path.endswith("/runs/get")
+        if not path.endswith("/runs/get") or asked % 2 or not bad:
+            return None
+        status, content, kind, headers = bad.pop()
+        return status, content, kind, {"Location": path} if headers.get("Location") == "#" else headers
+
+    live.workspace.duration, live.workspace.spoil = 30, spoilt
+    cancelled = list(live.workspace.cancelled)
+    run_id = live.trigger("2018-01-24T00:00:00Z")
+    build = live.wait_for(run_id, "bronze.build", "success", "failed")
+    live.workspace.duration, live.workspace.spoil = 0.2, lambda *_: None
+    assert (build["state"], build["try_number"], bad) == ("success", 1, [])
+    assert live.workspace.cancelled == cancelled
 
 
 # --- what waits says why ---
