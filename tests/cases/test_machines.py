@@ -227,7 +227,7 @@ def test_spark_unpacks_its_libraries_where_programs_may_run(spark: SparkSession)
 def test_a_user_without_a_name_is_refused(tmp_path: Path) -> None:
     """As in github.com/bitnami/containers/issues/52698 and HADOOP-19401: `docker run --user 1234`."""
     check_user()
-    with pytest.raises(UserError, match=r"the id 1234567 and no name, without which Spark does not start\. .*'lakehouse:x:"):
+    with pytest.raises(UserError, match=r"the id 1234567 and no name, without which Spark .*'lakehouse:x:1234567:"):
         check_user(1234567)
 
 
