@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 
 # https://docs.databricks.com/en/delta/history.html, "Operation metrics keys"; an operation that is not known here may
 # change rows.
-LAYOUT_OPERATIONS = frozenset(
-    {"OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "AUTO COMPACTION", "COMPUTE STATS"}
-)
+LAYOUT_OPERATIONS = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "AUTO COMPACTION", "COMPUTE STATS"})
 """Commits that leave every row and all metadata as they are."""
 METADATA_OPERATIONS = frozenset(
     {
