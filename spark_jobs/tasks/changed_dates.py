@@ -80,7 +80,7 @@ def _published(lakehouse: Lakehouse) -> dict[date, dict[str, State]]:
     except PySparkException as error:
         if not delta.is_unreadable(error):
             raise
-        # A run of all that has landed makes bronze anew.
+        # A run of all that has landed makes bronze again.
         log.warning("what is published of bronze cannot be read (%s): all dates are run", delta.condition(error))
         return {}
 
