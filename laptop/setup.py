@@ -18,6 +18,7 @@ from machine.command_line import run_command
 from machine.file_lock import file_lock
 from machine.file_system import check_file_system
 from machine.state_folder import StateFolder, private_folder
+from machine.user import check_user
 from tools.build_wheel import ensure_wheel
 from tools.environments import check_python, ensure_environment
 
@@ -49,6 +50,7 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="print nothing if there was nothing to do")
     options = parser.parse_args()
     check_python()
+    check_user()
     source_from_environment()  # before minutes of set-up, not after
     state = LaptopState.from_environment()
     begun = time.monotonic()

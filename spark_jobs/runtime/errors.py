@@ -54,7 +54,7 @@ class PublicationMissing(LakehouseError):
 
 
 class TableDropped(LakehouseError):
-    """A published table is gone."""
+    """A published table is gone, or files of it are."""
 
 
 class ConstraintViolated(LakehouseError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from spark_jobs.runtime.errors import ConstraintViolated
 from spark_jobs.storage import delta
 from spark_jobs.storage.changes import DELETED
 from spark_jobs.storage.key_filter import KeyFilter
-from spark_jobs.storage.other_writers import ConcurrentCommit, head_of
+from spark_jobs.storage.other_writers import ConcurrentCommit, TableLost, head_of
 from spark_jobs.storage.spark_connect import query
 from spark_jobs.storage.staging import StagedTable, staged_relation, staged_rows
 from spark_jobs.tables.spec import TableSpec, Write
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
     from spark_jobs.storage.local_relation import Relation
 
+log = logging.getLogger(__name__)
 ROWS_PER_FILE, MOST_FILES = 25_000, 256
 """Layout of what is written in one piece: a later day then reads, or rewrites, few of the files."""
 
@@ -44,7 +46,8 @@ def commit(
 
     `dates_end` is the first landing date of which nothing can be published yet; None where that is not known.
     Raises ConcurrentCommit where a commit did not come right after its head, since the table may then hold rows of
-    another run too, and ConstraintViolated where a constraint that others added refuses the rows.
+    another run too, TableLost where published rows that it builds upon cannot be read, and ConstraintViolated where a
+    constraint that others added refuses the rows.
     """
     specs = lakehouse.tables_of(build.layer)
 
@@ -61,6 +64,10 @@ def commit(
                     f"{lakehouse.name(spec.name)} refuses what the gate has allowed: {constraint}. Others added that"
                     " constraint: drop it, or make what it says a rule in gx/rules/, and run the layer again"
                 ) from None
+            if delta.is_unreadable(error):
+                raise TableLost(
+                    f"{lakehouse.name(spec.name)} can no longer be read as published ({delta.condition(error)})"
+                ) from error
             raise
         if gained is None:
             return Committed(heads[spec.name], 0)
@@ -79,15 +86,14 @@ def _write(
 
     Return the rows gained; None where nothing comes and nothing goes, since Delta would make no commit.
     """
-    if spec.write is Write.REPLACE_DATES:
+    if spec.write is Write.REPLACE_DATES and not staged.overwrites:
         return _replace_dates(lakehouse, build, spec, staged, dates_end)
     published_rows = build.previous.rows.get(spec.name, 0)
     if not staged.rows and not (staged.overwrites and published_rows):
         return None
     # Without published rows nothing is staged as deleted. A MERGE would do the same, and leave the keys in no order.
     if staged.overwrites or not published_rows:
-        name = lakehouse.name(spec.name)
-        _insert(lakehouse, spec, staged, delta.overwrite(lakehouse.spark, name, spec.statistics_columns[0]))
+        _overwrite(lakehouse, spec, staged)
         return staged.rows - published_rows
     return _merge(lakehouse, spec, staged)
 
@@ -112,6 +118,18 @@ def _replace_dates(
 
 def _literals(dates: Iterable[date | str]) -> str:
     return ", ".join(f"DATE'{day}'" for day in dates)
+
+
+def _overwrite(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> None:
+    name = lakehouse.name(spec.name)
+    try:
+        _insert(lakehouse, spec, staged, delta.overwrite(lakehouse.spark, name, spec.statistics_columns[0]))
+    except PySparkException as error:
+        if not delta.is_unreadable(error):
+            raise
+        # A statement that reads no row, and takes clustering away.
+        log.warning("%s: files of it are gone (%s); it is clustered no more", name, delta.condition(error))
+        _insert(lakehouse, spec, staged, f"INSERT OVERWRITE {name}")
 
 
 def _insert(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable, insert: str) -> None:

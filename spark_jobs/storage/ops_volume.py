@@ -71,3 +71,7 @@ def verdict_file(layer: str, job_run_id: str) -> str:
 
 def publication_file(job_run_id: str) -> str:
     return f"publications/{job_run_id}.json"
+
+
+def lost_file(layer: str) -> str:
+    return f"lost/{layer}.json"

@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 
 # https://docs.databricks.com/en/delta/history.html, "Operation metrics keys"; an operation that is not known here may
 # change rows.
-LAYOUT_OPERATIONS = frozenset(
-    {"OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "AUTO COMPACTION", "COMPUTE STATS", "FSCK"}
-)
+LAYOUT_OPERATIONS = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "AUTO COMPACTION", "COMPUTE STATS"})
 """Commits that leave every row and all metadata as they are."""
 METADATA_OPERATIONS = frozenset(
     {
@@ -43,7 +41,7 @@ METADATA_OPERATIONS = frozenset(
 
 
 class TableLost(LakehouseError):
-    """A published version is gone, and with it rows that a commit would build upon."""
+    """A published version, or a file of it, is gone, and with it rows that a commit would build upon."""
 
 
 class ConcurrentCommit(LakehouseError):
@@ -80,12 +78,17 @@ def restore_tables(
 def readable(lakehouse: Lakehouse, pinned: PinnedPublication) -> PinnedPublication:
     """Pin a publication to the newest versions with the same rows, whose files are there if any are.
 
-    Raises PySparkException where a table is gone.
+    A table that cannot be looked at keeps its version: whatever reads it names what is wrong.
     """
 
     def newest_with_same_rows(table: str) -> int:
-        version = pinned.versions[table]
-        return _last_with_same_rows(lakehouse, lakehouse.tables[table], version, _commits(lakehouse, table, version))
+        version, spec = pinned.versions[table], lakehouse.tables[table]
+        try:
+            return _last_with_same_rows(lakehouse, spec, version, _commits(lakehouse, table, version))
+        except PySparkException as error:
+            if not delta.is_unreadable(error):
+                raise
+            return version
 
     versions = dict(zip(pinned.versions, run_each(newest_with_same_rows, pinned.versions), strict=True))
     return replace(pinned, versions=versions)

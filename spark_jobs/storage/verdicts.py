@@ -171,6 +171,8 @@ class Verdict:
             lines.append("Why lines are in quarantine:")
             lines += [f"- {reason.text}" for reason in self.quarantine]
             lines.append(f"All of them: `make rejected` on one machine, or parquet.`{self.staged_quarantine}` in SQL.")
+        if self.unreadable and lines:
+            lines += self.notes
         return lines
 
     def lines(self) -> list[str]:

@@ -21,9 +21,12 @@ from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.session import expect_rows
+from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
+from spark_jobs.storage.lost_tables import report_lost
 from spark_jobs.storage.ops_volume import verdict_file
+from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import changed_upstream, read_pinned
 from spark_jobs.storage.publications import Publications, PublishedDates
@@ -46,11 +49,8 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
     What is wrong with the data is in the verdict.
     """
     expect_rows(lakehouse.spark, build.most_rows)
-    result, notes = _judge(lakehouse, build), build.notes
-    if result.unreadable and build.previous_upstream:
-        notes = (*notes, f"whole tables are judged: what {build.layer} was built from before cannot be read any more")
-        log.warning("%s: %s", build.layer, notes[-1])
-        result = _judge(lakehouse, replace(build, previous_upstream=None, full_refresh=True))
+    result, notes = _judged(lakehouse, build)
+    notes = (*build.notes, *notes)
     docs = f"data_docs/{build.layer}/{build.build_id}"
     title = f"{build.layer} build {build.build_id}, {build.interval}"
     quarantine, staged_quarantine = _quarantine(lakehouse, build, result)
@@ -96,9 +96,38 @@ def _quarantine(lakehouse: Lakehouse, build: Build, result: AuditResult) -> tupl
     return reasons, str(lakehouse.staging_root / staged.folder)
 
 
-def _judge(lakehouse: Lakehouse, build: Build) -> AuditResult:
+def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, tuple[str, ...]]:
+    """Judge a build, and where that needs what others removed, all that is left of it; return notes on that too."""
+    result, layer = _judge(lakehouse, build), build.layer
+    if not result.unreadable:
+        return result, ()
+    note = f"whole tables are judged: what {layer} was built from before cannot be read any more"
+    left = replace(
+        build,
+        previous=readable(lakehouse, build.previous),
+        upstream=build.upstream and readable(lakehouse, build.upstream),
+        previous_upstream=None,
+        full_refresh=True,
+    )
+    result = _judge(lakehouse, left, pin=partial(readable, lakehouse))
+    if result.unreadable and layer == "bronze" and build.staged:
+        note = "nothing is compared with what is published of bronze, since that cannot be read any more"
+        result = _judge(lakehouse, replace(left, previous=PinnedPublication(build.previous.seq)))
+    elif result.unreadable and build.upstream:
+        note = f"what {layer} and {UPSTREAM_LAYER[layer]} have published cannot be read any more: run both again"
+        reason = f"the audit of {layer} build {build.build_id} could not read what is published"
+        for lost, publication in ((layer, build.previous), (UPSTREAM_LAYER[layer], build.upstream)):
+            if lost != "bronze":
+                report_lost(lakehouse, lost, publication.seq, reason)
+    log.warning("%s: %s", layer, note)
+    return result, (note,)
+
+
+def _judge(
+    lakehouse: Lakehouse, build: Build, pin: Callable[[PinnedPublication], PinnedPublication] | None = None
+) -> AuditResult:
     tables = [spec.name for spec in lakehouse.tables_of(build.layer)]
-    inputs = _Inputs(lakehouse, build).by_name()
+    inputs = _Inputs(lakehouse, build, pin).by_name()
     return run_checkpoint(lakehouse.spark, build.layer, tables, inputs, _parameters(build), empty_change=build.is_empty)
 
 
@@ -120,11 +149,17 @@ def _parameters(build: Build) -> dict[str, Any]:
 
 
 class _Inputs:
-    """Binds the inputs of the rules to what one build read and staged. Each is read at most once."""
+    """Binds the inputs of the rules to what one build read and staged. Each is read at most once.
 
-    def __init__(self, lakehouse: Lakehouse, build: Build) -> None:
+    `pin` chooses the versions at which a publication is read that the build did not read itself: its own, unless given.
+    """
+
+    def __init__(
+        self, lakehouse: Lakehouse, build: Build, pin: Callable[[PinnedPublication], PinnedPublication] | None
+    ) -> None:
         self._lakehouse = lakehouse
         self._build = build
+        self._pin = pin or (lambda publication: publication)
 
     def by_name(self) -> dict[str, Input]:
         """Return the inputs by the names that spark_jobs/quality/inputs.py lists."""
@@ -230,7 +265,7 @@ class _Inputs:
     def _bronze_of_silver(self) -> DataFrame:
         """Read bronze.order_items as the silver that a gold build read had read it."""
         bronze = Publications(self._lakehouse).upstream_of("silver", self._upstream_publication().seq)
-        return read_pinned(self._lakehouse, PinnedPublication.pin(bronze), "bronze.order_items")
+        return read_pinned(self._lakehouse, self._pin(PinnedPublication.pin(bronze)), "bronze.order_items")
 
     def _upstream(self, table: str) -> Callable[[], DataFrame]:
         return once(lambda: read_pinned(self._lakehouse, self._upstream_publication(), table))

@@ -24,7 +24,7 @@ from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS,
 from spark_jobs.layers.silver.orders import ORDERS, orders
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.concurrency import run_together
-from spark_jobs.runtime.errors import UpstreamMissing
+from spark_jobs.runtime.errors import TableDropped
 from spark_jobs.runtime.secret_store import secret
 from spark_jobs.runtime.session import expect_rows
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
@@ -36,6 +36,7 @@ from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
 from spark_jobs.storage.landing_names import listed
 from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
+from spark_jobs.storage.lost_tables import bronze_dates, report_lost, reported_lost
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import (
@@ -74,7 +75,7 @@ def build_layer(
     """Build a layer, and record the build on the ops volume.
 
     With `whole`, the reason for it, silver or gold is a full refresh that replaces whatever is published. Raises
-    NothingLanded, LandingRefused and its kinds, UpstreamMissing, SecretMissing.
+    NothingLanded, LandingRefused and its kinds, UpstreamMissing, TableDropped, SecretMissing.
     """
     build_id = build_id or parameters.build_id
     if parameters.layer == "bronze":
@@ -183,6 +184,7 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
     layer = parameters.layer
     inputs, derive = build_inputs(lakehouse, layer), {"silver": _silver, "gold": _gold}[layer]
     expect_rows(lakehouse.spark, inputs.most_rows_gained)
+    whole = whole or reported_lost(lakehouse, layer, inputs.previous.seq)
     if whole is None:
         try:
             return derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
@@ -199,13 +201,23 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
     except PySparkException as error:
         if not delta.is_unreadable(error):
             raise
-        upstream = UPSTREAM_LAYER[layer]
-        versions = ", ".join(f"{table} version {version}" for table, version in inputs.upstream.versions.items())
-        raise UpstreamMissing(
-            f"{layer} cannot be built: what {upstream} has published ({versions}) cannot be read"
-            f" ({delta.condition(error)}). Were files or tables of it removed? Run {upstream} first"
-        ) from error
+        raise _upstream_lost(lakehouse, layer, inputs.upstream, error) from error
     return replace(build, notes=(*build.notes, f"full refresh of {layer}, since {whole}"))
+
+
+def _upstream_lost(
+    lakehouse: Lakehouse, layer: str, upstream: PinnedPublication, error: PySparkException
+) -> TableDropped:
+    """Return the error that says how the rows upstream come back; for silver, its next build has been told."""
+    upstream_layer = UPSTREAM_LAYER[layer]
+    versions = ", ".join(f"{lakehouse.name(table)} version {version}" for table, version in upstream.versions.items())
+    what = f"what {upstream_layer} has published ({versions}) cannot be read: {delta.condition(error)}"
+    if upstream_layer == "bronze":
+        remedy = bronze_dates(lakehouse).remedy
+    else:
+        report_lost(lakehouse, upstream_layer, upstream.seq, f"{layer} found that {what}")
+        remedy = f"Run {upstream_layer} again, which then derives all of its rows, and {layer} after it"
+    return TableDropped(f"{layer} cannot be built: {what}. Were tables or files removed? {remedy}.")
 
 
 class _Staging:

@@ -14,11 +14,14 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QUARANTINE
+from spark_jobs.storage import delta
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.landing_names import Entry, date_of_folder, is_hidden, is_ignored, why_not_landed
+from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import Publication, Publications
 
@@ -73,6 +76,22 @@ def _landed(landing_root: Path) -> Iterator[tuple[date, dict[str, State]]]:
 def _published(lakehouse: Lakehouse, newest: Publication | None) -> dict[date, dict[str, State]]:
     """Return the files that the newest publication of bronze counted, by landing date and name."""
     pinned = PinnedPublication.pin(newest)
+    try:
+        return _counted(lakehouse, pinned)
+    except PySparkException as error:
+        if not delta.is_unreadable(error):
+            raise
+    try:
+        return _counted(lakehouse, readable(lakehouse, pinned))
+    except PySparkException as error:
+        if not delta.is_unreadable(error):
+            raise
+        # A run of all that has landed makes bronze again.
+        log.warning("what is published of bronze cannot be read (%s): all dates are run", delta.condition(error))
+        return {}
+
+
+def _counted(lakehouse: Lakehouse, pinned: PinnedPublication) -> dict[date, dict[str, State]]:
     columns = ("landing_date", "source_file", "source_file_modified_at")
     items, quarantined = (
         read_pinned(lakehouse, pinned, table).select(*columns) for table in (ORDER_ITEMS.name, QUARANTINE.name)

@@ -21,6 +21,7 @@ from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.decisions import DECISIONS, Decisions, broken_rules
+from spark_jobs.storage.lost_tables import bronze_dates, report_lost
 from spark_jobs.storage.other_writers import LAYOUT_OPERATIONS, METADATA_OPERATIONS, TableLost, readable, restore_tables
 from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
@@ -62,8 +63,10 @@ def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
         if failures is not None:
             rejected += [f"publication {newest.seq} of {failure}" for failure in failures]
         elif layer == "bronze":
-            rejected.append(f"publication {newest.seq} of bronze cannot be read any more: run all landing dates again")
+            remedy = bronze_dates(lakehouse).remedy
+            rejected.append(f"publication {newest.seq} of bronze cannot be read any more. {remedy}")
         else:
+            report_lost(lakehouse, layer, newest.seq, "maintenance could not read what is published")
             log.warning("%s: left until its next build, since what it reads was removed; that refreshes it all", layer)
     _remove_staging(lakehouse, parameters)
     _remove_records(lakehouse, publications, parameters)
@@ -175,7 +178,7 @@ def _whole_tables(
 
 def _landed_dates(lakehouse: Lakehouse, bronze: Publication, otherwise: date) -> tuple[date, date]:
     """Return the first and the last published landing date."""
-    landed = read_pinned(lakehouse, PinnedPublication.pin(bronze), LANDED_FILES.name)
+    landed = read_pinned(lakehouse, readable(lakehouse, PinnedPublication.pin(bronze)), LANDED_FILES.name)
     first, last = landed.agg(F.min("landing_date"), F.max("landing_date")).collect()[0]
     return (first, last) if first else (otherwise, otherwise)
 

@@ -19,9 +19,10 @@ from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.errors import BuildUnreadable, GateRejected, PublicationConflict, TableDropped
 from spark_jobs.runtime.session import expect_rows
 from spark_jobs.storage import staging
-from spark_jobs.storage.build_record import Build
+from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.commit import Committed, commit
 from spark_jobs.storage.decisions import PUBLISH, Decisions
+from spark_jobs.storage.lost_tables import bronze_dates
 from spark_jobs.storage.ops_volume import publication_file
 from spark_jobs.storage.other_writers import ConcurrentCommit, TableLost, restore_tables
 from spark_jobs.storage.publications import LayerState, Publication, Publications
@@ -69,14 +70,24 @@ def _publish(
     lakehouse: Lakehouse, publications: Publications, state: LayerState, parameters: PublishParameters
 ) -> Publication:
     audited = _verify(lakehouse, parameters, state.allowed_by)
+    lost: TableLost | None = None
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
             state = publications.state(parameters.layer, parameters.fingerprint)
         newest = state.newest
+        if lost:
+            audited = _without_the_lost(lakehouse, newest, audited, parameters, lost, attempt)
+        overwritten = [table for table, staged in audited.build.staged.items() if staged.overwrites]
         try:
-            audited, heads = _restore(lakehouse, newest, audited, parameters, attempt)
+            heads = restore_tables(lakehouse, parameters.layer, newest, overwritten)
             audited = _rebuild_if_stale(lakehouse, publications, newest, audited, parameters, attempt)
-            committed = commit(lakehouse, audited.build, heads, state.dates_end)
+            upon = replace(audited.build, previous=PinnedPublication.pin(newest))
+            committed = commit(lakehouse, upon, heads, state.dates_end)
+        except TableLost as error:
+            if lost and not audited.build.previous.versions:
+                raise TableDropped(f"{error}, although all rows were built again: run the layer again") from error
+            lost = error
+            continue
         except ConcurrentCommit as conflict:
             log.info("%s: another run committed to %s meanwhile; beginning again", parameters.layer, conflict)
             _back_off(parameters.job_run_id, attempt)
@@ -148,29 +159,30 @@ def _overruled(lakehouse: Lakehouse, parameters: PublishParameters, name: str) -
     return rejection.verdict
 
 
-def _restore(
-    lakehouse: Lakehouse, newest: Publication | None, audited: _Audited, parameters: PublishParameters, attempt: int
-) -> tuple[_Audited, dict[str, int]]:
-    """Restore the layer's tables; return what to commit upon them, and the versions of their heads.
+def _without_the_lost(
+    lakehouse: Lakehouse,
+    newest: Publication | None,
+    audited: _Audited,
+    parameters: PublishParameters,
+    lost: TableLost,
+    attempt: int,
+) -> _Audited:
+    """Return what replaces all rows of the layer, since published ones are lost.
 
-    Where published rows are lost, silver and gold are built again as a whole. Raises TableDropped for bronze.
+    Silver and gold are built again as a whole. Of bronze that takes a build with all landing dates; raises TableDropped
+    for any other, and GateRejected where the audit rejects what was built again.
     """
-
-    def restored(build: Build) -> dict[str, int]:
-        overwritten = [table for table, staged in build.staged.items() if staged.overwrites]
-        return restore_tables(lakehouse, build.layer, newest, overwritten)
-
-    try:
-        return audited, restored(audited.build)
-    except TableLost as lost:
-        if audited.build.layer == "bronze":
-            raise TableDropped(
-                f"{lost}: was it dropped, or were its files removed, by hand? On Databricks UNDROP TABLE brings a"
-                " dropped table back; otherwise drop the tables of all layers and of ops, and run all landing dates"
-                " again."
-            ) from lost
-        rebuilt = _rebuild(lakehouse, audited, parameters, f"whole{attempt}", str(lost), is_whole=True)
-    return rebuilt, restored(rebuilt.build)
+    build = audited.build
+    if build.layer != "bronze":
+        if not build.previous.versions and newest and build.previous.seq == newest.seq:
+            return audited  # all rows were built again already
+        return _rebuild(lakehouse, audited, parameters, f"whole{attempt}", str(lost), is_whole=True)
+    published = bronze_dates(lakehouse)
+    if not published.are_all_in(build):
+        raise TableDropped(f"{lost}: was it dropped, or were its files removed? {published.remedy}.") from lost
+    log.warning("bronze: %s; this run has all landing dates, and replaces all rows", lost)
+    overwriting = {table: replace(staged, overwrites=True) for table, staged in build.staged.items()}
+    return replace(audited, build=replace(build, staged=overwriting))
 
 
 def _is_stale(build: Build, newest: Publication | None, publications: Publications) -> bool:

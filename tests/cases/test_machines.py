@@ -27,6 +27,7 @@ from machine.file_system import check_file_system
 from machine.log_files import KEPT, begin_log, limit_log
 from machine.ports import free_ports
 from machine.process_environment import local_environment
+from machine.user import check_user
 from tests.deploy.compose import COMPOSE, OVERRIDE, instructions
 from tests.deploy.compose import services as compose_services
 from tests.deploy.test_compose import DOCKERFILES, VALUES
@@ -221,6 +222,13 @@ def test_spark_unpacks_its_libraries_where_programs_may_run(spark: SparkSession)
     """In the state folder, which is tried: `/tmp` is often mounted with noexec, and Spark's leftovers stay in it."""
     (row,) = spark.sql("SELECT java_method('java.lang.System', 'getProperty', 'java.io.tmpdir') AS folder").collect()
     assert row["folder"].endswith("/workspace/spark/scratch")
+
+
+def test_a_user_without_a_name_is_refused(tmp_path: Path) -> None:
+    """As in github.com/bitnami/containers/issues/52698 and HADOOP-19401: `docker run --user 1234`."""
+    check_user()
+    with pytest.raises(UserError, match=r"the id 1234567 and no name, without which Spark .*'lakehouse:x:1234567:"):
+        check_user(1234567)
 
 
 @pytest.mark.parametrize("name", ["PYTHONSAFEPATH", "PYTHONPATH", "PYTHONHOME", "PYTHONOPTIMIZE"])

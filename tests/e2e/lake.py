@@ -93,8 +93,13 @@ class Lake:
 
     def up(self) -> None:
         """Start the services that do not run, from a shell as unlike ours as can be."""
-        with patch.dict(os.environ, {**HOSTILE, **self.settings}):
-            up(self.state)
+        # No longer than that: the tests of other folders run in this process while the services live.
+        umask = os.umask(0o077)
+        try:
+            with patch.dict(os.environ, {**HOSTILE, **self.settings}):
+                up(self.state)
+        finally:
+            os.umask(umask)
 
     def job_processes(self) -> list[psutil.Process]:
         """The processes of job tasks."""
@@ -203,7 +208,7 @@ HOSTILE = {
     **dict.fromkeys(("all_proxy", "ALL_PROXY"), "socks5h://127.0.0.1:9"),
     **dict.fromkeys(("LANG", "LC_ALL"), "C"),
 }
-"""A shell behind proxies that lead nowhere, and without UTF-8."""
+"""A shell behind proxies that lead nowhere, and without UTF-8; its umask is 077."""
 
 
 @contextmanager
@@ -223,10 +228,8 @@ def running_lake(folder: Path, source: bytes, settings: Mapping[str, str]) -> It
     file = folder / "source.csv"
     file.write_bytes(source)
     replay(file, state.landing)
-    umask = os.umask(0o077)
     try:
         with ExitStack() as session:
             yield Lake(state, settings, session)
     finally:
-        os.umask(umask)
         down(state)

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from laptop.airflow_settings import POOLS
 from laptop.services import DAG
 from laptop.waiting import waiting_reason
+from tests.cases.test_api_answers import ALL
 from tests.dags.tiny_workspace import good_verdict
 from tests.prove import budget
 from tests.prove.airflow.live_airflow import LiveAirflow, live_airflow
@@ -204,6 +206,27 @@ def test_two_jobs_of_one_name_fail_the_task_once_with_their_ids(live: LiveAirflo
     assert "2 jobs named 'bronze_build', with the ids 11, 99" in live.reason(run_id, "bronze.build")
 
 
+def test_a_job_run_outlives_every_bad_answer_about_it(live: LiveAirflow) -> None:
+    """Sign-in pages, cut answers, refusals: each once, one good answer between two."""
+    bad, asked = [answer for answer, _ in ALL.values()], 0
+
+    def spoilt(_: str, path: str) -> Any:
+        nonlocal asked
+        asked += path.endswith("/runs/get")
+        if not path.endswith("/runs/get") or asked % 2 or not bad:
+            return None
+        status, content, kind, headers = bad.pop()
+        return status, content, kind, {"Location": path} if headers.get("Location") == "#" else headers
+
+    live.workspace.duration, live.workspace.spoil = 30, spoilt
+    cancelled = list(live.workspace.cancelled)
+    run_id = live.trigger("2018-01-24T00:00:00Z")
+    build = live.wait_for(run_id, "bronze.build", "success", "failed")
+    live.workspace.duration, live.workspace.spoil = 0.2, lambda *_: None
+    assert (build["state"], build["try_number"], bad) == ("success", 1, [])
+    assert live.workspace.cancelled == cancelled
+
+
 # --- what waits says why ---
 
 
@@ -214,18 +237,19 @@ def why(live: LiveAirflow, run_id: str) -> str | None:
 def test_a_pool_that_is_missing_is_made_when_a_run_begins(live: LiveAirflow, started: dict[str, str]) -> None:
     """The services were started without one."""
     live.wait_for_end(started["the API, a logical date alone"])
-    pool = live.client.get("/pools/databricks")
-    assert (pool["slots"], pool["include_deferred"]) == (3, True)
+    for name, slots in POOLS.items():
+        pool = live.client.get(f"/pools/{name}")
+        assert (pool["slots"], pool["include_deferred"]) == (slots, True)
 
 
 def test_a_pool_that_is_deleted_during_a_run_is_named(live: LiveAirflow) -> None:
     live.workspace.duration = None
     run_id = live.trigger(f"{YES}T00:00:00Z")
     live.until(lambda: live.client.xcom(DAG, run_id, "bronze.build", "run_id"))
-    live.client.call("DELETE", "/pools/databricks")
+    live.client.call("DELETE", "/pools/databricks_bronze")
     live.workspace.duration = 0.2
-    live.wait_for(run_id, "bronze.publish", "scheduled")
-    assert "bronze.publish runs in the pool 'databricks', which does not exist" in str(why(live, run_id))
+    live.wait_for(run_id, "bronze.gate", "scheduled")
+    assert "bronze.gate runs in the pool 'databricks_bronze', which does not exist" in str(why(live, run_id))
     live.trigger(None)  # the next run makes it again
     live.wait_for(run_id, "bronze.publish", "success")
 

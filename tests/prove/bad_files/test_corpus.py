@@ -92,7 +92,9 @@ def forbidden() -> Iterator[Path]:
         folder.mkdir()
         (folder / "a.csv").write_bytes(WHOLE)
         (folder / "_manifest.json").write_text('{"files": {"a.csv": 4}}')
-        root.chmod(0o755)
+        modes = {root: 0o755, folder: 0o755, folder / "a.csv": 0o644, folder / "_manifest.json": 0o644}
+        for path, mode in modes.items():  # whatever the umask is
+            path.chmod(mode)
         user = os.geteuid()
         yield root
         os.seteuid(user)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,8 +18,9 @@ import pytest
 
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 from spark_jobs.layers.registry import TABLES as REGISTRY
-from spark_jobs.runtime.errors import ConstraintViolated, TableDropped
+from spark_jobs.runtime.errors import ConstraintViolated, GateRejected, TableDropped
 from spark_jobs.runtime.table_names import LAYERS
+from spark_jobs.tasks.changed_dates import changed_dates
 from tests.prove.budget import minutes
 from tests.spark.conftest import _set_setting as set_setting
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
@@ -32,12 +34,16 @@ TABLES = {
 """Of each layer a table, a column with statistics, and a text."""
 
 
-def land(lakehouse: Lakehouse, days: int = 9) -> None:
+def date_of(day: int) -> str:
+    return f"2018-01-{day:02}"
+
+
+def land(lakehouse: Lakehouse, days: int = 25) -> None:
     """Land days with orders of the same customers, one of whom moves each day."""
     for day in range(1, days + 1):
         lines = [order_item(10 * day + n, customer=n, product=5 + n % 2, day=day) for n in range(1, 4)]
         moved = order_item(10 * day, customer=1, segment=("Corporate", "Consumer")[day % 2], day=day)
-        lakehouse.land(f"2018-01-0{day}", *lines, moved)
+        lakehouse.land(date_of(day), *lines, moved)
 
 
 @dataclass
@@ -60,9 +66,23 @@ class Days:
             notes[layer] = build.notes
         return notes
 
+    def again(self, start: str) -> None:
+        """Run bronze for the landing dates from `start` to the last day again."""
+        build = self.lakehouse.build("bronze", start, self.interval[1])
+        verdict = self.lakehouse.audit(build)
+        assert verdict.success, verdict.lines()
+        self.lakehouse.publish(build, verdict.fingerprint)
+
+    def lose(self, *tables: str) -> None:
+        """Remove the files of tables, and not their logs."""
+        for table in tables:
+            for file in self.files(table).rglob("*.parquet"):
+                if "_delta_log" not in file.parts:
+                    file.unlink()
+
     @property
     def interval(self) -> tuple[str, str]:
-        return f"2018-01-0{self.day}", f"2018-01-0{self.day + 1}"
+        return date_of(self.day), date_of(self.day + 1)
 
     def sql(self, statement: str, layer: str) -> None:
         table, key, text = TABLES[layer]
@@ -109,7 +129,7 @@ def untouched(new_lakehouse: Callable[[], Lakehouse]) -> Callable[[int], dict[st
     def after(days: int) -> dict[str, Any]:
         nonlocal done
         if days > done:  # by the law at once or day by day
-            lakehouse.run(f"2018-01-0{done + 1}", f"2018-01-0{days + 1}", audited=False)
+            lakehouse.run(date_of(done + 1), date_of(days + 1), audited=False)
         done = days
         return content(lakehouse)
 
@@ -271,8 +291,57 @@ def test_a_constraint_that_refuses_rows_is_named_without_them(
 
 
 @LONG
-def test_bronze_cannot_be_derived_again_and_says_so(days: Days) -> None:
+def test_files_of_gold_are_lost(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """As by a rule of the storage that removes old objects."""
+    days.next("bronze", "silver")
+    days.lose("gold.orders_enriched")
+    gold = days.next("gold", audited=True)["gold"]
+    assert is_full_refresh(gold, "gold", "FAILED_READ_FILE"), gold
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+@LONG
+@pytest.mark.parametrize("clusters", [False, True], ids=["in order", "clustered"])
+def test_files_of_silver_are_lost(days: Days, untouched: Callable[[int], dict[str, Any]], clusters: bool) -> None:
+    """Found by whoever reads them, which is gold here; then silver, and gold, go on by themselves."""
+    if clusters:
+        days.sql("ALTER TABLE {table} CLUSTER BY ({key})", "silver")
+    days.lose("silver.orders")
+    with pytest.raises(TableDropped, match=r"gold cannot be built: .*FAILED_READ_FILE.* Run silver again"):
+        days.next()
+    notes = days.next("silver", "gold", audited=True)
+    assert is_full_refresh(notes["silver"], "silver", "gold found that"), notes
+    assert is_full_refresh(notes["gold"], "gold", ""), notes
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+@LONG
+def test_bronze_comes_back_from_landing(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """Whatever needs its lost rows says which run brings them back, and that run does."""
+    days.lose("bronze.order_items", "bronze.landed_files")
+    all_dates = f"START=2018-01-01 END={days.interval[1]}"
+    with pytest.raises(GateRejected, match=f"bronze cannot be read any more.*{all_dates}"):
+        days.lakehouse.maintain("2018-02-01T00:00:00+00:00")
+    with pytest.raises(TableDropped, match=rf"order_items can no longer be read .*{all_dates}"):
+        days.again(days.interval[0])
+    assert min(changed_dates(days.lakehouse.jobs, days.lakehouse.landing)) == date(2018, 1, 1)
+    days.again("2018-01-01")
+    notes = days.next("silver", "gold", audited=True)
+    assert is_full_refresh(notes["silver"], "silver", ""), notes
+    assert content(days.lakehouse) == untouched(days.day)
+    assert days.next() == {"bronze": (), "silver": (), "gold": ()}
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+@LONG
+def test_a_dropped_table_of_bronze_comes_back_from_landing(
+    days: Days, untouched: Callable[[int], dict[str, Any]]
+) -> None:
     days.sql("DROP TABLE {table}", "bronze")
-    build = days.lakehouse.build("bronze", *days.interval)
     with pytest.raises(TableDropped, match=r"order_items was published at version .* UNDROP TABLE"):
-        days.lakehouse.publish(build, days.lakehouse.approve(build).fingerprint)
+        days.again(days.interval[0])
+    with pytest.raises(TableDropped, match=r"silver cannot be built: .*TABLE_OR_VIEW_NOT_FOUND.*START=2018-01-01"):
+        days.lakehouse.build("silver", *days.interval)
+    days.again("2018-01-01")
+    days.next("silver", "gold", audited=True)
+    assert content(days.lakehouse) == untouched(days.day)

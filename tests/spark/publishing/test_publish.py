@@ -521,14 +521,19 @@ def test_a_date_that_has_not_landed_is_named_or_left_as_published(
 
 def test_a_published_table_that_was_dropped_is_named(new_lakehouse: Callable[[], Lakehouse]) -> None:
     lakehouse = new_lakehouse()
-    day = Day(lakehouse, "2018-01-01", "2018-01-02", 1)
-    day.land(1, NOT_AN_ITEM)
-    day.publish()
-    build, fingerprint = day.approved()
+    first, second = Day(lakehouse, "2018-01-01", "2018-01-02", 1), Day(lakehouse, "2018-01-02", "2018-01-03", 10)
+    first.land(1, NOT_AN_ITEM)
+    first.publish()
+    second.land(1)
+    build, fingerprint = second.approved()
     name = lakehouse.names.table("bronze.quarantine")
     lakehouse.spark.sql(f"DROP TABLE {name}")
-    with pytest.raises(TableDropped, match=f"{name} was published at version 1 and is gone.*UNDROP TABLE"):
+    remedy = "START=2018-01-01 END=2018-01-02.*UNDROP TABLE"
+    with pytest.raises(TableDropped, match=f"{name} was published at version 1 and is gone.*{remedy}"):
         lakehouse.publish(build, fingerprint)
+    lakehouse.run("2018-01-01", "2018-01-03", layers=("bronze",), audited=False)
+    assert lakehouse.published("bronze.quarantine").count() == 1, "a run of all landing dates makes it again"
+    assert lakehouse.published("bronze.order_items").count() == 2
 
 
 def test_a_build_that_was_never_recorded_is_named(lakehouse: Lakehouse, day: Day) -> None:

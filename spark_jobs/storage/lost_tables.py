@@ -1,0 +1,83 @@
+"""Published tables, or files of them, that others removed: how each layer gets its rows back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+
+from spark_jobs.runtime.interval import Interval
+from spark_jobs.storage import delta
+from spark_jobs.storage.build_record import PinnedPublication
+from spark_jobs.storage.ops_volume import lost_file
+from spark_jobs.storage.other_writers import readable
+from spark_jobs.storage.pinned_tables import read_pinned
+from spark_jobs.storage.publications import Publications
+
+if TYPE_CHECKING:
+    from spark_jobs.storage.build_record import Build
+    from spark_jobs.storage.lakehouse import Lakehouse
+
+
+# --- silver and gold: the next build derives all rows again ---
+
+
+def report_lost(lakehouse: Lakehouse, layer: str, seq: int, reason: str) -> None:
+    """Note that what publication `seq` of silver or gold holds cannot be read: its own next build need not read it."""
+    lakehouse.ops.write_json(lost_file(layer), {"seq": seq, "reason": reason})
+
+
+def reported_lost(lakehouse: Lakehouse, layer: str, seq: int) -> str | None:
+    """Return why the newest publication, `seq`, of a layer cannot be read; None where nobody found that."""
+    found = lakehouse.ops.read_json(lost_file(layer))
+    return str(found["reason"]) if found and found["seq"] == seq else None
+
+
+# --- bronze: the landing files are all that it can be made of ---
+
+
+@dataclass(frozen=True)
+class BronzeDates:
+    """What bronze has published: an interval around all of it, and the landing dates that its tables still name."""
+
+    interval: Interval
+    dates: frozenset[date]
+
+    def are_all_in(self, build: Build) -> bool:
+        """Return whether a build of bronze has landed files for all that is published: a list of dates never tells."""
+        if build.parameters.dates:
+            return False
+        missing = {date.fromisoformat(day) for day in build.missing_dates}
+        covered, needed = build.interval, self.interval
+        return covered.start <= needed.start and needed.end <= covered.end and not missing & self.dates
+
+    @property
+    def remedy(self) -> str:
+        """What brings the rows back, in a sentence."""
+        start, end = self.interval.start, self.interval.end
+        return (
+            f"The rows of bronze come back from the landing files: run {start} up to (without) {end} in one run"
+            f" (`make run START={start} END={end}`), which writes its tables again. On Databricks, UNDROP TABLE brings a"
+            " dropped table back"
+        )
+
+
+def bronze_dates(lakehouse: Lakehouse) -> BronzeDates:
+    """Look up what bronze has published, in all that can be read. There must be a publication."""
+    history = Publications(lakehouse).since("bronze", 0)
+    pinned = readable(lakehouse, PinnedPublication.pin(history[-1]))
+    dates: set[date] = set()
+    for table in history[-1].tables:
+        try:
+            rows = read_pinned(lakehouse, pinned, table).select("landing_date").distinct().collect()
+        except PySparkException as error:
+            if not delta.is_unreadable(error):
+                raise
+            continue  # the other tables and the intervals of the publications tell
+        dates |= {row["landing_date"] for row in rows}
+    intervals = [publication.interval for publication in history if publication.interval]
+    starts = [*dates, *(interval.start for interval in intervals)]
+    ends = [*(day + timedelta(days=1) for day in dates), *(interval.end for interval in intervals)]
+    return BronzeDates(Interval(min(starts), max(ends)), frozenset(dates))
