@@ -14,6 +14,9 @@ from starlette.requests import ClientDisconnect
 
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
+from local_workspace.dashboards.lakeview import Lakeview
+from local_workspace.dashboards.lakeview_api import lakeview_router
+from local_workspace.dashboards.results import Results
 from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs
 from local_workspace.jobs_api import jobs_router
@@ -45,6 +48,8 @@ _JOBS_VERSION = re.compile(r"/api/([^/]+)/jobs/")
 def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redactor) -> FastAPI:
     auth = Auth(state.secret("workspace_token"))
     jobs = Jobs(state, store, runner)
+    results = Results(state, lambda: runner.spark)
+    lakeview = Lakeview(state, results.check)
     # The generated documentation pages load their scripts from a CDN, which is not wanted here.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -103,7 +108,8 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
     app.include_router(pipelines_router(Pipelines(state, store, jobs, runner)), prefix="/api")
     app.include_router(files_router(state), prefix="/api")
     app.include_router(workspace_router(state), prefix="/api")
-    app.include_router(pages_router(state, store, runner, redactor, auth))
+    app.include_router(lakeview_router(lakeview), prefix="/api")
+    app.include_router(pages_router(state, store, runner, redactor, auth, lakeview, results))
     return app
 
 
