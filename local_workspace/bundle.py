@@ -147,7 +147,7 @@ class Bundle:
             raise BundleError(f"{where}: ${{{name}}} refers to itself.")
         if name in self._values:
             return self._resolved(self._values[name], where, (*inside, name))
-        if name.startswith("resources."):
+        if name.startswith("resources.") or name.removeprefix("var.") in self.lookups:
             return f"${{{name}}}"
         parent, _, field = name.rpartition(".")
         if parent.startswith("var."):  # a field of a complex variable
