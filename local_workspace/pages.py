@@ -61,7 +61,13 @@ def _size(count: int) -> str:
 
 
 def pages_router(
-    state: StateFolder, store: Store, runner: Runner, redactor: Redactor, auth: Auth, lakeview: Lakeview, results: Results
+    state: StateFolder,
+    store: Store,
+    runner: Runner,
+    redactor: Redactor,
+    auth: Auth,
+    lakeview: Lakeview,
+    results: Results,
 ) -> APIRouter:
     router = APIRouter()
     templates = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)

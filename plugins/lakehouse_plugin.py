@@ -24,6 +24,6 @@ class LakehousePlugin(AirflowPlugin):
     ]
     listeners = [listeners]  # noqa: RUF012
     # Without a route of its own, it opens outside of Airflow's page.
-    external_views = (  # noqa: RUF012
+    external_views = (
         [{"name": "Lakehouse", "href": SETTINGS.dashboard_url, "destination": "nav"}] if SETTINGS.dashboard_url else []
     )

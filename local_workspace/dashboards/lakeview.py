@@ -53,7 +53,9 @@ class Lakeview:
         """Change the draft, and return it. Nothing is published by that."""
         dashboard = self._active(dashboard_id)
         if changes.get("etag") and changes["etag"] != dashboard["etag"]:
-            raise ApiError(409, "RESOURCE_CONFLICT", f"The dashboard {dashboard_id} was changed meanwhile: read it again.")
+            raise ApiError(
+                409, "RESOURCE_CONFLICT", f"The dashboard {dashboard_id} was changed meanwhile: read it again."
+            )
         return self._save(dashboard, changes, catalog, schema)
 
     def get(self, dashboard_id: str) -> Json:
@@ -138,7 +140,7 @@ def _view(dashboard: Json) -> Json:
 
 
 def _completed(serialized: str, catalog: str, schema: str) -> str:
-    """Return the content with what the real API adds: the types of pages, and the catalog and schema of the datasets."""
+    """Return the content with what the real API adds: types of pages, and catalog and schema of the datasets."""
     try:
         content = json.loads(serialized)
     except (ValueError, RecursionError) as error:

@@ -70,7 +70,7 @@ def dashboard_routes(
             text=_rendered,
             kind=_kind,
             # In a script element only "<" could end it.
-            model=Markup(json.dumps(model).replace("<", "\\u003c")),
+            model=Markup(json.dumps(model).replace("<", "\\u003c")),  # noqa: S704
         )
 
     async def rows(_: Request, dashboard_id: str, dataset: str) -> Response:
@@ -111,10 +111,11 @@ async def _news(request: Request, results: Results, schemas: list[Schemas]) -> A
         if stamp != before:
             before, quiet = stamp, 0
             try:
-                layers = [await run_in_threadpool(_layers, results, one) for one in schemas]
-                yield f"data: {json.dumps({'stamp': stamp, 'layers': [layer for found in layers for layer in found]})}\n\n"
+                found = [await run_in_threadpool(_layers, results, one) for one in schemas]
+                event: Json = {"stamp": stamp, "layers": [layer for layers in found for layer in layers]}
             except QueryFailed as error:
-                yield f"data: {json.dumps({'stamp': stamp, 'error': str(error)})}\n\n"
+                event = {"stamp": stamp, "error": str(error)}
+            yield f"data: {json.dumps(event)}\n\n"
         elif quiet >= HEARTBEAT:
             quiet = 0
             yield ": still here\n\n"
@@ -152,7 +153,9 @@ def _widget(dashboard: Dashboard, widget: Widget) -> Json:
         encodings = spec.encodings.get("columns") or [spec.encodings["value"]]
         return common | {"columns": [_column(encoding) for encoding in encodings]}
     labels = {
-        one["fieldName"]: _column(one) for one in spec.encodings.values() if isinstance(one, dict) and "fieldName" in one
+        one["fieldName"]: _column(one)
+        for one in spec.encodings.values()
+        if isinstance(one, dict) and "fieldName" in one
     }
     columns = [labels.get(field.name) or _column({"fieldName": field.name}) for field in fields]
     return common | {"columns": columns, "spec": specification(spec, fields)}

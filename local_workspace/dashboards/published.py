@@ -91,17 +91,18 @@ def _subquery(view: str, schemas: Schemas, published: Published) -> str:
         raise ValueError(f"{view} is no view of published tables")
     layer, table = found["layer"], found["table"]
     name = schemas.table(layer, table)
+    every_row = f"SELECT * FROM {name}"  # noqa: S608 - names that were checked
     if layer == "ops":
-        return f"SELECT * FROM {name}"
+        return every_row
     newest = _version(published.newest.get(layer), f"{layer}.{table}")
     if newest is None:
         raise NotPublished(f"{layer}.{table} is in no publication yet.")
     before = _version(published.previous.get(layer), f"{layer}.{table}")
     if not found["previous"]:
-        return f"SELECT * FROM {name} VERSION AS OF {newest}"
+        return f"{every_row} VERSION AS OF {newest}"
     if before is None:  # nothing was there before the first publication
-        return f"SELECT * FROM {name} VERSION AS OF {newest} WHERE false"
-    return f"SELECT * FROM {name} VERSION AS OF {before}"
+        return f"{every_row} VERSION AS OF {newest} WHERE false"
+    return f"{every_row} VERSION AS OF {before}"
 
 
 def _version(publication: Publication | None, table: str) -> int | None:

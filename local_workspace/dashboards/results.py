@@ -49,7 +49,9 @@ class QueryFailed(Exception):
 class Results:
     """Answers from the newest publications. All methods may be called from any thread, and raise QueryFailed."""
 
-    def __init__(self, state: StateFolder, spark: Callable[[], SparkSupervisor | None], seconds: float = SECONDS) -> None:
+    def __init__(
+        self, state: StateFolder, spark: Callable[[], SparkSupervisor | None], seconds: float = SECONDS
+    ) -> None:
         self._warehouse = state.root / "warehouse"
         self._spark = spark
         self._seconds = seconds
@@ -125,7 +127,7 @@ class Results:
         if is_own:
             try:
                 future.set_result(work())
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised to all who wait
                 future.set_exception(error)
                 with self._lock:
                     self._kept.pop(key, None)
@@ -212,4 +214,3 @@ def _first_line(error: Exception) -> str:
     """Return the message of an error of Spark's, without the plans and stack traces that follow it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-

@@ -1,8 +1,8 @@
 """Views of what is published, in the schema `published`: for readers who name no version, such as dashboards.
 
-`gold_customers360` shows the version that the newest publication of gold names, `gold_customers360_previous` that of the
-publication before. So nobody who reads them sees half a publication. `ops_publications` and `ops_verdicts` show these
-tables as they are.
+`gold_customers360` shows the version that the newest publication of gold names, `gold_customers360_previous` that of
+the publication before. So nobody who reads them sees half a publication. `ops_publications` and `ops_verdicts` show
+these tables as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def view_name(table: str, *, previous: bool = False) -> str:
 
 
 def replace_views(lakehouse: Lakehouse) -> list[str]:
-    """Make or replace all views, by one statement for each; return their names. Layers without publication have none."""
+    """Make or replace all views, and return their names. A layer without a publication has none."""
     publications, queries = Publications(lakehouse), {}
     for layer, newest in sorted(publications.newest_by_layer().items()):
         both = publications.since(layer, newest.seq - 2)

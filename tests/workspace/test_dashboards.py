@@ -1,4 +1,4 @@
-"""Dashboards by the requests of the Databricks CLI and the SDK: drafts, publications, the trash, and what is refused."""
+"""Dashboards by the requests of the Databricks CLI and the SDK: drafts, publications, trash, refusals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def widget(kind: str = "bar", **changes: Any) -> dict[str, Any]:
     query = {"datasetName": "orders", "fields": [field("day"), field("sum", "SUM(`revenue`)")], "disaggregated": False}
     encodings = {"x": {"fieldName": "day", "scale": {"type": "temporal"}}, "y": {"fieldName": "sum"}}
     spec = {"version": 3, "widgetType": kind, "encodings": encodings, "frame": {"title": "Revenue", "showTitle": True}}
-    return {"name": "one", "queries": [{"name": "main_query", "query": query | changes.pop("query", {})}], "spec": spec | changes}
+    return {
+        "name": "one",
+        "queries": [{"name": "main_query", "query": query | changes.pop("query", {})}],
+        "spec": spec | changes,
+    }
 
 
 def content(*widgets: dict[str, Any], datasets: Any = (DATASET,)) -> str:
@@ -45,7 +49,9 @@ def _no_dashboards(workspace: Workspace) -> Iterator[None]:
         workspace.client().lakeview.trash(str(dashboard.dashboard_id))
 
 
-def create(workspace: Workspace, serialized: str, name: str = "Lakehouse", parent: str = "/Workspace/Shared") -> dict[str, Any]:
+def create(
+    workspace: Workspace, serialized: str, name: str = "Lakehouse", parent: str = "/Workspace/Shared"
+) -> dict[str, Any]:
     body = {"display_name": name, "parent_path": parent, "serialized_dashboard": serialized, "warehouse_id": "local"}
     made: dict[str, Any] = workspace.call("POST", "/api/2.0/lakeview/dashboards", body, PLACE)
     return made
@@ -72,7 +78,12 @@ def test_the_requests_of_the_cli(workspace: Workspace) -> None:
     (dataset,) = json.loads(read["serialized_dashboard"])["datasets"]
     assert (dataset["catalog"], dataset["schema"]) == ("spark_catalog", "published")
 
-    body = {"display_name": "Renamed", "parent_path": parent, "serialized_dashboard": content(), "warehouse_id": "local"}
+    body = {
+        "display_name": "Renamed",
+        "parent_path": parent,
+        "serialized_dashboard": content(),
+        "warehouse_id": "local",
+    }
     with pytest.raises(ResourceConflict):
         workspace.call("PATCH", path, body | {"etag": "another"}, PLACE)
     changed = workspace.call("PATCH", path, body | {"etag": made["etag"]}, PLACE)
@@ -124,7 +135,8 @@ PLACED = r"pages\[0\]\.layout\[0\]\.widget \(one\)"
         (content(widget(encodings={"x": {"fieldName": "day"}, "y": {"fields": []}})), "several fields in one encoding"),
         (content(widget(query={"fields": [field("day"), field("sum", "PERCENTILE(`revenue`, 0.5)")]})),
          rf"{PLACED}\.queries\[0\].*PERCENTILE"),
-        (content(datasets=[DATASET | {"query": "SELECT day,, revenue FROM x"}]), r"datasets\[0\] \(orders\)\.query: this is no SQL"),
+        (content(datasets=[DATASET | {"query": "SELECT day FROM (SELECT 1"}]),
+         r"datasets\[0\] \(orders\)\.query: this is no SQL"),
         (content(datasets=[DATASET | {"query": "DROP TABLE gold_orders_enriched"}]), "one query that only reads"),
         (content(datasets=[DATASET | {"query": "SELECT 1; SELECT 2"}]), "one query that only reads"),
         (content(datasets=[DATASET | {"parameters": [{"keyword": "p"}]}]), r"parameters of datasets, at datasets\[0\]"),
@@ -153,7 +165,9 @@ def browser(workspace: Workspace) -> requests.Session:
     return session
 
 
-def test_its_page_loads_nothing_from_elsewhere_and_needs_the_login(workspace: Workspace, browser: requests.Session) -> None:
+def test_its_page_loads_nothing_from_elsewhere_and_needs_the_login(
+    workspace: Workspace, browser: requests.Session
+) -> None:
     nasty = {"name": "text", "multilineTextboxSpec": {"lines": ["# Title\n", "<script>alert(1)</script>"]}}
     made = create(workspace, content(widget(), nasty), name="</script><script>alert(2)")
     workspace.client().lakeview.publish(made["dashboard_id"])
@@ -178,7 +192,9 @@ def test_its_page_loads_nothing_from_elsewhere_and_needs_the_login(workspace: Wo
     assert json.loads(first.removeprefix("data: "))["layers"] == []
 
 
-def test_the_deployer_makes_replaces_and_publishes(workspace: Workspace, tmp_path: Path, browser: requests.Session) -> None:
+def test_the_deployer_makes_replaces_and_publishes(
+    workspace: Workspace, tmp_path: Path, browser: requests.Session
+) -> None:
     (tmp_path / "databricks.yml").write_text("""
 bundle: {name: shop}
 variables:
@@ -186,7 +202,12 @@ variables:
 targets: {local: {}}
 resources:
   dashboards:
-    shop: {display_name: Shop, file_path: ./shop.lvdash.json, warehouse_id: "${var.warehouse}", dataset_catalog: spark_catalog, dataset_schema: published}
+    shop:
+      display_name: Shop
+      file_path: ./shop.lvdash.json
+      warehouse_id: ${var.warehouse}
+      dataset_catalog: spark_catalog
+      dataset_schema: published
 """)
     file = tmp_path / "shop.lvdash.json"
     file.write_text(content())
@@ -201,7 +222,9 @@ resources:
     root = workspace.state / "workspace/files/Users/local@localhost/.bundle/shop/local/state/resources.json"
     recorded = json.loads(root.read_text())["state"]["resources.dashboards.shop"]
     draft = workspace.call("GET", f"/api/2.0/lakeview/dashboards/{dashboard_id}")
-    assert (recorded["__id__"], recorded["state"]["etag"]) == (dashboard_id, draft["etag"]), "the CLI finds nothing to do"
+    assert (recorded["__id__"], recorded["state"]["etag"]) == (dashboard_id, draft["etag"]), (
+        "the CLI finds nothing to do"
+    )
     assert recorded["state"]["warehouse_id"] == draft["warehouse_id"] == "local"
     file.write_text(content(widget("sankey")))
     with pytest.raises(RuntimeError, match=r"shop\.lvdash\.json.*sankey"):

@@ -1,4 +1,4 @@
-"""A small lakehouse with two publications of each layer, and a workspace that serves the project's dashboard from it."""
+"""A small lakehouse with two publications of each layer, and a workspace that serves its dashboard."""
 
 from __future__ import annotations
 

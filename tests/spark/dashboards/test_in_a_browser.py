@@ -14,7 +14,14 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from local_workspace.dashboards.definition import Dashboard
 from tests.spark.dashboards.conftest import FILE, Served, land_day
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "chromium-headless-shell")
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "chromium-headless-shell",
+)
 DASHBOARD = Dashboard.parse(FILE.read_text(encoding="utf-8"))
 SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 400, "height": 860}}
 
@@ -46,7 +53,9 @@ def opened(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, timezone_id="America/New_York")  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda one: None if one.url.startswith((served.host, "data:")) else faults.append(one.url))
         page.goto(f"{served.host}/login")
@@ -108,7 +117,7 @@ def test_the_numbers_are_those_of_gold(opened: Callable[..., Page], served: Serv
     assert number(widget(page, "orders").locator(".body").inner_text()) == sum(orders["orders"])
     average = sum(orders["revenue"]) / sum(orders["orders"])
     assert number(widget(page, "average-order").locator(".body").inner_text()) == round(average, 2)
-    days = {day: 0.0 for day in orders["day"]}
+    days = dict.fromkeys(orders["day"], 0.0)
     for day, revenue in zip(orders["day"], orders["revenue"], strict=True):
         days[day] += revenue
     shown = {row[0]: number(row[1]) for row in as_table(page, "revenue-by-day")}
@@ -134,7 +143,9 @@ def test_filters_by_keyboard_hold_on_all_pages(opened: Callable[..., Page], serv
     expect(page.get_by_label("Corporate")).to_be_checked()
     customers = served.rows("customers")["columns"]
     corporate = sum(
-        count for count, segment in zip(customers["customers"], customers["segment"], strict=True) if segment == "Corporate"
+        count
+        for count, segment in zip(customers["customers"], customers["segment"], strict=True)
+        if segment == "Corporate"
     )
     expect(widget(page, "customers").locator(".body")).to_have_text(f"{corporate}")
     page.get_by_role("button", name="Clear filters").click()

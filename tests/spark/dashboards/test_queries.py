@@ -1,4 +1,4 @@
-"""Each query of the dashboard runs on what is published, each field of a widget resolves, and the numbers are gold's."""
+"""Each query of the dashboard runs on what is published, each field resolves, and the numbers are gold's."""
 
 from __future__ import annotations
 
@@ -132,9 +132,7 @@ def test_a_query_is_answered_again_only_when_something_is_published(served: Serv
         ("SELECT day FROM gold_no_such_table", r"datasets\[0\] \(days\).*gold.no_such_table"),
     ],
 )
-def test_a_query_that_cannot_run_on_the_tables_is_refused_at_deploy(
-    workspace: Served, query: str, reason: str
-) -> None:
+def test_a_query_that_cannot_run_on_the_tables_is_refused_at_deploy(workspace: Served, query: str, reason: str) -> None:
     answer = workspace.deploy(json.dumps({"datasets": [{"name": "days", "query": query}], "pages": []}))
     assert answer.status_code == 400
     assert re.search(reason, answer.json()["message"]), answer.json()
@@ -164,6 +162,9 @@ def test_a_query_that_lasts_too_long_is_stopped(spark_remote: str, tmp_path: Pat
     with pytest.raises(QueryFailed, match="longer than 2 s"):
         results.rows(Dataset.model_validate({"name": "slow", "query": slow, **place}))
     begun = time.monotonic()
-    assert json.loads(results.rows(Dataset.model_validate({"name": "one", "query": "SELECT 1 AS n", **place})))["rows"] == 1
+    assert (
+        json.loads(results.rows(Dataset.model_validate({"name": "one", "query": "SELECT 1 AS n", **place})))["rows"]
+        == 1
+    )
     assert time.monotonic() - begun < 2, "Spark works on the stopped query no more"
     results.close()
