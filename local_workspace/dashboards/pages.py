@@ -60,7 +60,8 @@ def dashboard_routes(
         if not pages:
             raise ValueError(f"The dashboard {found['display_name']} has no page.")
         current = next((one for one in pages if one.name == name), pages[0])
-        model = _model(dashboard, current) | {"address": f"/dashboardsv3/{dashboard_id}"}
+        stamp = [results.stamp(one) for one in _schemas(dashboard)]
+        model = _model(dashboard, current) | {"address": f"/dashboardsv3/{dashboard_id}", "stamp": stamp}
         return page(
             "dashboard.html",
             name=found["display_name"],
@@ -85,8 +86,7 @@ def dashboard_routes(
 
     async def news(request: Request, dashboard_id: str) -> Response:
         dashboard = Dashboard.parse(lakeview.published(dashboard_id)["serialized_dashboard"])
-        schemas = {Schemas.of(one.catalog, one.schema_name) for one in dashboard.datasets}
-        events = _news(request, results, sorted(schemas, key=str))
+        events = _news(request, results, _schemas(dashboard))
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def vega(_: Request) -> Response:
@@ -121,6 +121,10 @@ async def _news(request: Request, results: Results, schemas: list[Schemas]) -> A
             yield ": still here\n\n"
         quiet += 1
         await asyncio.sleep(NEWS_SECONDS)
+
+
+def _schemas(dashboard: Dashboard) -> list[Schemas]:
+    return sorted({Schemas.of(one.catalog, one.schema_name) for one in dashboard.datasets}, key=str)
 
 
 def _layers(results: Results, schemas: Schemas) -> list[Json]:

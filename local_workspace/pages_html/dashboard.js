@@ -371,13 +371,14 @@ function showNews(news) {
   line.textContent = `As of ${until || "–"}, the last landing date in ${last.layer}; published ${shown(last.publishedAt)} UTC (${numbers})`;
 }
 
-function listen() {
-  let seen = null;
-  const source = new EventSource(`${model.address}/news`);
-  source.onmessage = (event) => {
+let source = null, seen = JSON.stringify(model.stamp);
+function listen() { // only while somebody looks: a hidden page asks for nothing
+  source?.close();
+  source = document.hidden ? null : new EventSource(`${model.address}/news`);
+  if (source) source.onmessage = (event) => {
     const news = JSON.parse(event.data);
     showNews(news);
-    const isNew = seen !== null && seen !== JSON.stringify(news.stamp);
+    const isNew = seen !== JSON.stringify(news.stamp);
     seen = JSON.stringify(news.stamp);
     if (isNew) reload();
   };
@@ -397,3 +398,4 @@ keepInTabs();
 showFilters();
 reload();
 listen();
+document.addEventListener("visibilitychange", listen);
