@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,8 +15,10 @@ from starlette.requests import ClientDisconnect
 
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
+from local_workspace.dashboards.definition import Dashboard
 from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.lakeview_api import lakeview_router
+from local_workspace.dashboards.pages import vega_script
 from local_workspace.dashboards.results import Results
 from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs
@@ -49,7 +52,13 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
     auth = Auth(state.secret("workspace_token"))
     jobs = Jobs(state, store, runner)
     results = Results(state, lambda: runner.spark)
-    lakeview = Lakeview(state, results.check)
+
+    def check(dashboard: Dashboard) -> None:
+        results.check(dashboard)
+        # Made while nobody waits for it.
+        threading.Thread(target=vega_script, args=(state,), daemon=True).start()
+
+    lakeview = Lakeview(state, check)
     # The generated documentation pages load their scripts from a CDN, which is not wanted here.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import sqlglot
@@ -245,6 +246,7 @@ class Dashboard(_Part):
         return {field.name for field in fields}
 
 
+@lru_cache(maxsize=256)  # takes milliseconds, and each widget asks for that of its dataset
 def parsed_sql(sql: str) -> exp.Expression:
     """Parse a query. Raises ApiError."""
     try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 from pathlib import Path
 
 from fastapi import Request, Response
@@ -26,6 +27,7 @@ NEWS_SECONDS = 1.0
 HEARTBEAT = 15
 _VEGA = "window.vega = vega; window.vegaEmbed = vegaEmbed;"
 Handler = Callable[..., Awaitable[Response]]
+parsed = lru_cache(maxsize=16)(Dashboard.parse)
 
 
 def vega_script(state: StateFolder) -> Path:
@@ -54,7 +56,7 @@ def dashboard_routes(
 
     async def shown(request: Request, dashboard_id: str) -> Response:
         found = lakeview.published(dashboard_id)
-        dashboard = Dashboard.parse(found["serialized_dashboard"])
+        dashboard = parsed(found["serialized_dashboard"])
         name = request.query_params.get("page", "")
         pages = dashboard.canvas_pages
         if not pages:
@@ -75,7 +77,7 @@ def dashboard_routes(
         )
 
     async def rows(_: Request, dashboard_id: str, dataset: str) -> Response:
-        found = Dashboard.parse(lakeview.published(dashboard_id)["serialized_dashboard"]).dataset(dataset)
+        found = parsed(lakeview.published(dashboard_id)["serialized_dashboard"]).dataset(dataset)
         if found is None:
             raise ValueError(f"The dashboard {dashboard_id} has no dataset {dataset}.")
         try:
@@ -85,7 +87,7 @@ def dashboard_routes(
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def news(request: Request, dashboard_id: str) -> Response:
-        dashboard = Dashboard.parse(lakeview.published(dashboard_id)["serialized_dashboard"])
+        dashboard = parsed(lakeview.published(dashboard_id)["serialized_dashboard"])
         events = _news(request, results, _schemas(dashboard))
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
