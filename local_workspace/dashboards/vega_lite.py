@@ -27,7 +27,7 @@ def specification(spec: Spec, fields: Sequence[ComputedField]) -> Json:
     """Return the specification of a chart that was parsed; `fields` are those of its query."""
     by_name = {field.name: field for field in fields}
     channels = {
-        channel: _channel(spec.encodings[channel], by_name[spec.encodings[channel]["fieldName"]])
+        channel: _channel(channel, spec.encodings[channel], by_name[spec.encodings[channel]["fieldName"]])
         for channel in ("x", "y", "color", "angle", "size")
         if channel in spec.encodings
     }
@@ -48,7 +48,7 @@ def specification(spec: Spec, fields: Sequence[ComputedField]) -> Json:
     return drawn
 
 
-def _channel(encoding: Json, field: ComputedField) -> Json:
+def _channel(name: str, encoding: Json, field: ComputedField) -> Json:
     scale = encoding.get("scale") or {}
     kind = _TYPES.get(scale.get("type", ""), "temporal" if field.unit else "nominal")
     title = (encoding.get("axis") or {}).get("title") or encoding.get("displayName") or field.name
@@ -59,7 +59,8 @@ def _channel(encoding: Json, field: ComputedField) -> Json:
         if field.unit:
             channel["timeUnit"] = _TIME_UNITS[field.unit]
     elif kind == "quantitative":
-        channel["axis"] = {"format": number_format(encoding.get("format"), axis=True)}
+        if name in ("x", "y"):
+            channel["axis"] = {"format": number_format(encoding.get("format"), axis=True)}
         channel["tooltip"]["format"] = number_format(encoding.get("format"))
     if sort := scale.get("sort"):
         channel["sort"] = sort.get("order") if sort.get("by") == "custom-order" else _SORTS.get(sort.get("by"))
@@ -74,12 +75,11 @@ def _tooltip(channel: Json) -> Json:
 
 def _heatmap(channels: Json) -> Json:
     """Return a heat map that shows its numbers; on dark cells they are light."""
-    color = channels["color"]
-    axis = color.pop("axis", {})
-    color["legend"] = None
+    color = {**channels["color"], "legend": None}
+    shown = next(one for one in channels["tooltip"] if one["field"] == color["field"])
     most = {"joinaggregate": [{"op": "max", "field": color["field"], "as": "most of all"}]}
     is_dark = f"datum[{_quoted(color['field'])}] > 0.55 * datum['most of all']"
-    text: Json = {"field": color["field"], "type": "quantitative", "format": axis.get("format", ",")}
+    text: Json = {"field": color["field"], "type": "quantitative", "format": shown.get("format", ",")}
     inked = {"condition": {"test": is_dark, "value": "white"}, "value": "#1d2733"}
     places = {channel: channels[channel] for channel in ("x", "y", "tooltip")}
     return {
@@ -96,9 +96,15 @@ def number_format(given: Any, *, axis: bool = False) -> str:
     given = given if isinstance(given, dict) else {}
     kind, places = given.get("type", "number"), (given.get("decimalPlaces") or {}).get("places")
     if kind == "number-percent":
-        return f".{places if places is not None else 1}%"
+        return f".{1 if places is None else places}%"
+    if kind == "number-plain":
+        return "~f"
     sign = "$" if kind == "number-currency" else ""
-    return f"{sign}~s" if axis else f"{sign},.{places}f" if places is not None else f"{sign},~r" if sign else ","
+    if axis:
+        return f"{sign}~s"
+    if places is None:
+        return "$,.2f" if sign else ","
+    return f"{sign},.{places}f"
 
 
 def _path(name: str) -> str:
