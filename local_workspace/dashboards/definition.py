@@ -294,6 +294,8 @@ def _encodings(spec: Spec, place: str) -> Iterator[tuple[str, Json]]:
             if "fields" in encoding:
                 raise unsupported(f"several fields in one encoding, at {place}.spec.encodings.{channel}")
             yield channel, encoding
+    for number, encoding in enumerate(spec.encodings.get("extra", [])):  # what only tooltips show
+        yield f"extra[{number}]", _object(encoding, f"{place}.spec.encodings.extra[{number}]")
 
 
 def _object(value: Any, place: str) -> Json:

@@ -31,10 +31,8 @@ def specification(spec: Spec, fields: Sequence[ComputedField]) -> Json:
         for channel in ("x", "y", "color", "angle", "size")
         if channel in spec.encodings
     }
-    encoded = {channel["field"] for channel in channels.values()}
-    channels["tooltip"] = [_tooltip(channel) for channel in channels.values()] + [  # type: ignore[assignment]
-        {"field": _path(field.name), "title": field.name} for field in fields if _path(field.name) not in encoded
-    ]
+    extra = [_channel("extra", one, by_name[one["fieldName"]]) for one in spec.encodings.get("extra", [])]
+    channels["tooltip"] = [_tooltip(channel) for channel in (*channels.values(), *extra)]  # type: ignore[assignment]
     base: Json = {"data": {"name": "rows"}, "width": "container", "height": "container"}
     if spec.widget_type == "heatmap":
         return base | _heatmap(channels)
