@@ -158,11 +158,8 @@ def _widget(dashboard: Dashboard, widget: Widget) -> Json:
     if spec.widget_type in ("table", "counter"):
         encodings = spec.encodings.get("columns") or [spec.encodings["value"]]
         return common | {"columns": [_column(encoding) for encoding in encodings]}
-    labels = {
-        one["fieldName"]: _column(one)
-        for one in spec.encodings.values()
-        if isinstance(one, dict) and "fieldName" in one
-    }
+    encoded = [*spec.encodings.values(), *spec.encodings.get("extra", [])]
+    labels = {one["fieldName"]: _column(one) for one in encoded if isinstance(one, dict) and "fieldName" in one}
     columns = [labels.get(field.name) or _column({"fieldName": field.name}) for field in fields]
     return common | {"columns": columns, "spec": specification(spec, fields)}
 
