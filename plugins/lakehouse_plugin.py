@@ -25,5 +25,7 @@ class LakehousePlugin(AirflowPlugin):
     listeners = [listeners]  # noqa: RUF012
     # Without a route of its own, it opens outside of Airflow's page.
     external_views = (
-        [{"name": "Lakehouse", "href": SETTINGS.dashboard_url, "destination": "nav"}] if SETTINGS.dashboard_url else []
+        [{"name": "Lakehouse", "href": SETTINGS.dashboard_url, "destination": "nav", "nav_top_level": True}]
+        if SETTINGS.dashboard_url
+        else []
     )

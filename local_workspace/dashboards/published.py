@@ -71,11 +71,6 @@ def views_of(sql: str) -> list[str]:
     return sorted(name for name in names - inside if _VIEW.fullmatch(name))
 
 
-def reads_ops(sql: str) -> bool:
-    """Return whether a query reads tables that change without a publication: those of verdicts and publications."""
-    return any(view.startswith("ops_") for view in views_of(sql))
-
-
 def pinned(sql: str, schemas: Schemas, published: Published) -> str:
     """Return the query with each view as a subquery at the version that is published. Raises NotPublished."""
     views = {view: _subquery(view, schemas, published) for view in views_of(sql)}

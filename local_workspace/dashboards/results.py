@@ -19,7 +19,7 @@ from local_workspace.dashboards.published import (
     Published,
     Schemas,
     pinned,
-    reads_ops,
+    views_of,
 )
 from local_workspace.spark_supervisor import SparkSupervisor
 from machine.state_folder import StateFolder
@@ -74,9 +74,7 @@ class Results:
 
     def rows(self, dataset: Dataset) -> bytes:
         """Return the rows of a dataset as JSON, by columns. Raises QueryFailed and NotPublished."""
-        schemas = Schemas.of(dataset.catalog, dataset.schema_name)
-        sql = pinned(dataset.sql, schemas, self.published(schemas))
-        stamp = self.stamp(schemas) if reads_ops(dataset.sql) else None
+        sql, stamp = self._pinned(dataset)
         found: bytes = self._once(("rows", sql, stamp), lambda: _as_json(self._query(sql)))
         return found
 
@@ -86,9 +84,8 @@ class Results:
         if spark is None or not spark.is_ready():
             return
         for number, dataset in enumerate(dashboard.datasets):
-            schemas = Schemas.of(dataset.catalog, dataset.schema_name)
             try:
-                sql = pinned(dataset.sql, schemas, self.published(schemas))
+                sql, _ = self._pinned(dataset)
                 self._run(lambda session, sql=sql: session.sql(sql).schema)
             except NotPublished:
                 continue
@@ -97,6 +94,16 @@ class Results:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _pinned(self, dataset: Dataset) -> tuple[str, list[int]]:
+        """Return the query of what is published, and the state of the tables that it reads as they are."""
+        schemas = Schemas.of(dataset.catalog, dataset.schema_name)
+        read = [view.removeprefix("ops_") for view in views_of(dataset.sql) if view.startswith("ops_")]
+        states = [self._changed(schemas, table) for table in read]
+        for table, state in zip(read, states, strict=True):
+            if not state:
+                raise NotPublished(f"ops.{table} does not exist yet: a run makes it.")
+        return pinned(dataset.sql, schemas, self.published(schemas)), states
 
     def _changed(self, schemas: Schemas, table: str) -> int:
         try:
