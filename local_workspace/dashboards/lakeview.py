@@ -1,6 +1,7 @@
 """Dashboards as the Lakeview API keeps them: drafts, what is published of them, and the trash. One file for each."""
 
 import json
+import re
 import threading
 import uuid
 from collections.abc import Callable
@@ -130,7 +131,7 @@ class Lakeview:
             file.write(json.dumps(dashboard).encode())
 
     def _file(self, dashboard_id: str) -> Path:
-        if not dashboard_id.isalnum():
+        if not re.fullmatch("[0-9a-f]{32}", dashboard_id):
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Unable to find dashboard [dashboardId={dashboard_id}]")
         return self._folder / f"{dashboard_id}.json"
 
