@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from typing import Any, cast
 import pytest
 import requests
 import uvicorn
+from pyspark.sql import SparkSession
 
 from local_workspace.api import build_app
 from local_workspace.redaction import Redactor
@@ -19,10 +21,10 @@ from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.store import Store
 from machine.ports import free_port
 from machine.state_folder import StateFolder
-from tests.spark.publishing.conftest import email_key, new_lakehouse
+from tests.spark.publishing.conftest import email_key
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
-__all__ = ["email_key", "new_lakehouse"]
+__all__ = ["email_key"]
 REPO = Path(__file__).resolve().parents[3]
 FILE = REPO / "dashboards" / "lakehouse.lvdash.json"
 MARKETS = ("Europe", "LATAM", "Pacific Asia")
@@ -106,15 +108,24 @@ def land_day(lakehouse: Lakehouse, day: int) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
-    """Two landing dates, published one after the other."""
-    lakehouse = new_lakehouse()
-    for day in (1, 2):
-        land_day(lakehouse, day)
-        lakehouse.run(f"2018-01-{day:02d}", f"2018-01-{day + 1:02d}", audited=False, layers=("bronze", "silver"))
-        lakehouse.run(f"2018-01-{day:02d}", f"2018-01-{day + 1:02d}", layers=("gold",))
-    return lakehouse
+def publish_next_day(lakehouse: Lakehouse) -> str:
+    """Land one more date, publish all layers, and return it. Of what is audited only gold is judged."""
+    day = len(list(lakehouse.landing.iterdir())) + 1
+    land_day(lakehouse, day)
+    dates = (f"2018-01-{day:02d}", f"2018-01-{day + 1:02d}")
+    lakehouse.run(*dates, audited=False, layers=("bronze", "silver"))
+    lakehouse.run(*dates, layers=("gold",))
+    return dates[0]
+
+
+@pytest.fixture(scope="session")
+def lakehouse(spark: SparkSession, email_key: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakehouse]:
+    """Two landing dates, published one after the other; tests publish more."""
+    lakehouse = Lakehouse(spark, tmp_path_factory.mktemp("lakehouse"), f"dashboards_{os.getpid()}_")
+    for _ in range(2):
+        publish_next_day(lakehouse)
+    yield lakehouse
+    lakehouse.drop()
 
 
 @pytest.fixture(scope="module")

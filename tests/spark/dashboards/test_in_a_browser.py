@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from local_workspace.dashboards.definition import Dashboard
-from tests.spark.dashboards.conftest import FILE, Served, land_day
+from tests.spark.dashboards.conftest import FILE, Served, publish_next_day
 
 BROWSERS = (
     "chromium",
@@ -107,6 +107,10 @@ def test_every_widget_is_drawn(opened: Callable[..., Page], name: str, size: str
                                  "svg .mark-symbol path").count() > 0, placed.widget.name  # fmt: skip
             label = found.locator(".body").get_attribute("aria-label") or ""
             assert re.search(r"chart of \d+ values; least .*\d", label), label
+    import os
+
+    if os.environ.get("DASH_SHOTS"):
+        page.screenshot(path=f"{os.environ['DASH_SHOTS']}/{name}-{size}-{scheme}.png", full_page=True)
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0, "the page scrolls sideways"
 
@@ -170,9 +174,8 @@ def test_a_publication_refreshes_the_page(opened: Callable[..., Page], served: S
     page = opened("business")
     expect(page.locator("#as-of")).to_contain_text("As of")
     before = widget(page, "orders").locator(".body").inner_text()
-    land_day(served.lakehouse, 4)
-    served.lakehouse.run("2018-01-04", "2018-01-05", audited=False)
-    expect(page.locator("#as-of")).to_contain_text("As of 2018-01-04", timeout=30_000)
+    day = publish_next_day(served.lakehouse)
+    expect(page.locator("#as-of")).to_contain_text(f"As of {day}", timeout=30_000)
     expect(widget(page, "orders").locator(".body")).not_to_have_text(before, timeout=30_000)
 
 
