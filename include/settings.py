@@ -42,6 +42,9 @@ class Settings:
     """LAKEHOUSE_API_RETRIES: attempts of one call of the Databricks API (default 6, about half a minute)."""
     api_retry_delay: int
     """LAKEHOUSE_API_RETRY_DELAY: seconds before the second attempt; doubles with each attempt (default 1)."""
+    dashboard_url: str
+    """LAKEHOUSE_DASHBOARD_URL: address of the deployed dashboard, to which the tab Lakehouse leads (default none: no
+    tab). On one machine that of the local workspace."""
     owner: str
     """LAKEHOUSE_OWNER: owner of the tasks (default lakehouse)."""
     notifier: str
@@ -194,6 +197,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         poll_patience=seconds("POLL_PATIENCE", 300),
         api_retries=number("API_RETRIES", 6, least=1),
         api_retry_delay=number("API_RETRY_DELAY", 1),
+        dashboard_url=text("DASHBOARD_URL", ""),
         owner=text("OWNER", "lakehouse"),
         notifier=text("NOTIFIER", "include.notifiers.LogNotifier"),
         alerts_connection=text("ALERTS_CONNECTION", ""),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from databricks.bundles.dashboards import Dashboard
 from databricks.bundles.jobs import Job
 from databricks.bundles.pipelines import Pipeline
 from databricks.bundles.schemas import Schema
@@ -26,13 +27,15 @@ from spark_jobs.runtime.job_parameters import (
     MaintenanceParameters,
     PublishParameters,
     ReportParameters,
+    TaskParameters,
 )
 from spark_jobs.runtime.table_names import LAYERS
 from tests.bundle.conftest import GIVEN, REPO, choose_photon, resolved
 
 MEDALLION = {"ecommerce_medallion", "ecommerce_medallion_live", "declarative_refresh"}
 """They run the other jobs, and the pipeline."""
-JOBS = {"bronze_build", "silver_build", "gold_build", "decide", "publish", "maintenance", "synthetic_feed"} | MEDALLION
+JOBS = {"bronze_build", "silver_build", "gold_build", "publish", "maintenance", "synthetic_feed", "published_views"}
+JOBS |= {"decide"} | MEDALLION
 TARGETS = ("dev", "prod", "local")
 WHEEL = "./dist/*.whl"
 
@@ -97,6 +100,7 @@ def test_the_vendors_package_loads_every_resource(bundle_copy: Path, target: str
     if photon:
         choose_photon(bundle_copy, target)
     kinds: dict[str, Any] = {"jobs": Job, "pipelines": Pipeline, "schemas": Schema, "volumes": Volume}
+    kinds["dashboards"] = Dashboard
     for kind, resources in resolved(target, bundle_copy).items():
         for settings in resources.values():
             given = {name: value for name, value in settings.items() if value != {}}
@@ -113,7 +117,9 @@ def test_schemas_and_volumes_are_where_jobs_and_airflow_look(target: str) -> Non
         assert defaults.get("schema_prefix", prefix) == prefix
         airflow = load({"LAKEHOUSE_CATALOG": catalog, "LAKEHOUSE_SCHEMA_PREFIX": prefix})
         schemas = {schema["name"] for schema in resources["schemas"].values()}
-        assert schemas == {f"{prefix}{name}" for name in (*LAYERS, "declarative", "landing", "staging", "ops")}
+        assert schemas == {
+            f"{prefix}{name}" for name in (*LAYERS, "declarative", "landing", "published", "staging", "ops")
+        }
         assert {schema["catalog_name"] for schema in resources["schemas"].values()} == {catalog}
         volumes = {
             key: f"/Volumes/{volume['catalog_name']}/{volume['schema_name']}/{volume['name']}"
@@ -163,9 +169,9 @@ def test_who_deploys_to_prod_must_name_the_principals() -> None:
     )
 
 
-def test_one_machine_gets_jobs_and_the_pipeline_alone() -> None:
+def test_one_machine_gets_jobs_the_pipeline_and_the_dashboard_alone() -> None:
     resources = resolved("local")
-    assert set(resources) == {"jobs", "pipelines"}
+    assert set(resources) == {"dashboards", "jobs", "pipelines"}
     assert not any("permissions" in job for job in resources["jobs"].values())
 
 
@@ -205,6 +211,7 @@ TASK_PARAMETERS = {
     "dates": DatesParameters,
     "gate": GateParameters,
     "report": ReportParameters,
+    "published_views": TaskParameters,
 }
 GIVEN_BY_THE_RUN = {
     ("dates", "run_date"): "{{job.start_time.iso_date}}",
