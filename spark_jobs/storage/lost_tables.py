@@ -59,8 +59,8 @@ class BronzeDates:
         start, end = self.interval.start, self.interval.end
         return (
             f"The rows of bronze come back from the landing files: run {start} up to (without) {end} in one run"
-            f" (`make run START={start} END={end}`), which writes its tables again. On Databricks, UNDROP TABLE brings a"
-            " dropped table back"
+            f" (`make run START={start} END={end}`), which writes its tables again. On Databricks, UNDROP TABLE brings"
+            " a dropped table back"
         )
 
 

@@ -87,23 +87,23 @@ def fill(landing: Path, holds: dict[str, bytes | None] | None) -> Path:
     return landing
 
 
-@pytest.mark.parametrize(("holds", "words"), [pytest.param(*case[1:], id=case[0]) for case in [*FOLDERS, *CONTENTS]])
-def test_the_build_knows_what_has_not_landed(tmp_path: Path, holds: dict[str, bytes | None] | None, words: str) -> None:
+@pytest.mark.parametrize(("holds", "why"), [pytest.param(*case[1:], id=case[0]) for case in [*FOLDERS, *CONTENTS]])
+def test_the_build_knows_what_has_not_landed(tmp_path: Path, holds: dict[str, bytes | None] | None, why: str) -> None:
     fill(tmp_path, holds)
     landing = landed_files(tmp_path, FIRST, allow_missing=True)
-    assert list(landing.missing) == ([FIRST.start] if words else [])
-    if words:
+    assert list(landing.missing) == ([FIRST.start] if why else [])
+    if why:
         with pytest.raises(NothingLanded) as refused:
             landed_files(tmp_path, FIRST)
         assert "2018-01-02: it" in str(refused.value)
-        assert words in str(refused.value)
+        assert why in str(refused.value)
     beside = sorted(name for name in holds or {} if name.startswith(".orders2") or not (holds or {})[name])
     named = {note.removeprefix("dt=2018-01-02/").partition(" ")[0] for note in landing.notes if "cut off" not in note}
-    assert words or named == set(beside) - {"_SUCCESS"}, "what stands beside a finished file is named"
+    assert why or named == set(beside) - {"_SUCCESS"}, "what stands beside a finished file is named"
 
 
-@pytest.mark.parametrize(("holds", "words"), [pytest.param(*case[1:], id=case[0]) for case in FOLDERS])
-def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, bytes | None] | None, words: str) -> None:
+@pytest.mark.parametrize(("holds", "why"), [pytest.param(*case[1:], id=case[0]) for case in FOLDERS])
+def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, bytes | None] | None, why: str) -> None:
     workspace.folders[LANDING] = ["dt=2018-01-01"] + (["dt=2018-01-02"] if holds is not None else [])
     workspace.folders[f"{LANDING}/dt=2018-01-02"] = list(holds or {})
     workspace.files |= {f"{LANDING}/dt=2018-01-02/{name}": content or b"" for name, content in (holds or {}).items()}
@@ -114,11 +114,11 @@ def test_airflow_waits_for_the_same(workspace: TinyWorkspace, holds: dict[str, b
         logical_date=None,
         run_type="manual",
     )
-    if words:
+    if why:
         with pytest.raises(LandingIncomplete, match="1 of 2 landing dates") as waits:
             check.execute({"dag_run": run})
         assert "2018-01-02" in str(waits.value)
-        assert words in str(waits.value)
+        assert why in str(waits.value)
     else:
         assert check.execute({"dag_run": run})["landed"] == 2
 
