@@ -17,7 +17,7 @@ from pyspark.sql.types import ArrayType, DateType, LongType, MapType, StringType
 from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
-from spark_jobs.storage.delta import create_table, is_concurrency_conflict, is_missing
+from spark_jobs.storage.delta import create_table, ddl, is_concurrency_conflict, is_missing
 from spark_jobs.storage.spark_connect import query
 from spark_jobs.tables.spec import TableSpec, Write, column
 
@@ -245,8 +245,7 @@ class Publications:
         try:
             result = query(
                 self._spark,
-                # A table of an earlier version lacks the newest columns.
-                f"MERGE WITH SCHEMA EVOLUTION INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608
+                f"MERGE INTO {self._name} AS published USING {{row}} AS next"  # noqa: S608 - a checked name
                 " ON published.layer = next.layer AND published.seq = next.seq"
                 f" WHEN NOT MATCHED THEN INSERT ({listed}, published_at) VALUES ({inserted}, current_timestamp())",
                 row=row,
@@ -254,8 +253,18 @@ class Publications:
         except PySparkException as error:
             if is_concurrency_conflict(error):
                 return False
-            raise
+            if not self._add_missing_columns():
+                raise
+            return self.append(publication)
         return bool(result[0]["num_inserted_rows"])
+
+    def _add_missing_columns(self) -> bool:
+        """Add the columns that a table of an earlier version lacks. Return whether there were any."""
+        found = self._table().columns
+        missing = [field for field in PUBLICATIONS.schema.fields if field.name not in found]
+        if missing:
+            self._spark.sql(f"ALTER TABLE {self._name} ADD COLUMNS ({ddl(StructType(missing))})").collect()
+        return bool(missing)
 
     def in_use(self, layer: str) -> list[Publication]:
         """Return the newest publication of a layer, and those from which the newest of the layers above were built."""
