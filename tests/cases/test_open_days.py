@@ -65,7 +65,7 @@ def test_an_open_date_is_published_as_it_grows_and_judged_when_it_has_ended(lake
 
     verdict = run(lakehouse, OPEN)
     assert verdict.success, "the share of a date that has just begun says nothing"
-    assert [warning.rule for warning in verdict.warnings] == ["few_lines_of_an_open_date_are_quarantined"]
+    assert "few_lines_of_an_open_date_are_quarantined" in {warning.rule for warning in verdict.warnings}
     assert any(note.startswith("still being delivered: '2018-01-05'.") for note in verdict.notes)
     assert open_dates(lakehouse) == [OPEN]
     before = builds(lakehouse)

@@ -57,7 +57,7 @@ class Stream:
         """One look, and what it finds through all layers."""
         found = self._lakehouse.look(today)
         if found.pop("changed") == "true":
-            self._lakehouse.run(found.pop("interval_start"), found.pop("interval_end"), audited=True, **found)
+            self._lakehouse.run(found.pop("interval_start"), found.pop("interval_end"), LAYERS, audited=True, **found)
             self._tried["live runs"] += 1
 
     def run_that_dies(self, today: date, random: Random) -> None:
