@@ -222,11 +222,13 @@ class Dashboard(_Part):
             raise unsupported(f"more than one query of a widget, at {place}")
         for channel, encoding in _encodings(spec, place):
             name, at = encoding.get("fieldName"), f"{place}.spec.encodings.{channel}"
-            of = known.get(encoding.get("queryName", "")) if spec.widget_type in FILTERS else next(iter(known.values()))
-            if of is None:
-                raise invalid(f"{at}.queryName: the widget has no query {encoding.get('queryName')!r}.")
-            if name not in of:
-                raise invalid(f"{at}.fieldName: the query has no field {name!r}; it has {', '.join(sorted(of))}.")
+            # Only filters have several queries, and name one.
+            query = encoding.get("queryName", "") if spec.widget_type in FILTERS else widget.queries[0].name
+            fields = known.get(query)
+            if fields is None:
+                raise invalid(f"{at}.queryName: the widget has no query {query!r}.")
+            if name not in fields:
+                raise invalid(f"{at}.fieldName: the query has no field {name!r}; it has {', '.join(sorted(fields))}.")
 
     def _check_query(self, query: Query, place: str) -> set[str]:
         dataset = self.dataset(query.dataset_name)

@@ -105,9 +105,9 @@ def test_the_views_of_databricks_show_the_same(served: Served) -> None:
         lakehouse.spark.sql(f"USE {schema}")
         for dataset in DASHBOARD.datasets:
             here = served.rows(dataset.name)
-            there = lakehouse.spark.sql(dataset.sql).toPandas()
-            assert list(there.columns) == list(here["columns"]), dataset.name
-            assert len(there) == here["rows"], dataset.name
+            viewed = lakehouse.spark.sql(dataset.sql).toPandas()
+            assert list(viewed.columns) == list(here["columns"]), dataset.name
+            assert len(viewed) == here["rows"], dataset.name
     finally:
         lakehouse.spark.sql("USE spark_catalog.default")
         lakehouse.spark.sql(f"DROP SCHEMA {schema} CASCADE")
