@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect
 
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
+from local_workspace.dashboards.dashboard_pages import vega_script
 from local_workspace.dashboards.definition import Dashboard
 from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.lakeview_api import lakeview_router
-from local_workspace.dashboards.dashboard_pages import vega_script
 from local_workspace.dashboards.results import Results
 from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import COOKIE, Auth, local_path
-from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.dashboard_pages import dashboard_routes
+from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.results import Results
 from local_workspace.entities import Run
 from local_workspace.paths import path_in_volumes, shown_name
