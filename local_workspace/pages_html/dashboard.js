@@ -179,6 +179,7 @@ async function drawChart(widget, section, rows) {
   // With a finger, dragging scrolls the page.
   if (matchMedia("(pointer: coarse)").matches) delete spec.params;
   spec.data.values = values;
+  for (const layer of spec.layer || []) layer.encoding.x.axis = { labelAngle: labelAngle(layer.encoding.x.field, rows, body) };
   const place = document.createElement("div");
   body.replaceChildren(place);
   const made = await vegaEmbed(place, spec, { actions: false, ast: true, config: theme(), defaultStyle: false, renderer: "svg",
@@ -186,6 +187,12 @@ async function drawChart(widget, section, rows) {
   charts[widget.name] = made.view;
   if (spec.params) pickDates(widget, made.view);
   return undefined;
+}
+
+function labelAngle(field, rows, body) { // level, where the labels have room
+  const labels = new Set(rows.map((row) => String(row[field])));
+  const longest = Math.max(...[...labels].map((label) => label.length));
+  return longest * 6.5 < (body.clientWidth * 0.85) / labels.size ? 0 : -40;
 }
 
 function pickDates(widget, view) {
