@@ -86,18 +86,22 @@ class Served:
 
 
 def land_day(lakehouse: Lakehouse, day: int) -> None:
-    """Orders of every market and segment, one cancelled, one suspected of fraud, and a line that is no order."""
+    """Orders of every market and segment, one cancelled, one suspected of fraud, and a line that is no order.
+
+    Each date brings two new customers.
+    """
     numbers = range(day * 100, day * 100 + 24)
+    customers = {number: number % (10 + 2 * day) + 1 for number in numbers}
     lakehouse.land(
         f"2018-01-{day:02d}",
         *(
             order_item(
                 number,
-                customer=number % 12 + 1,
+                customer=customers[number],
                 product=number % 5 + 1,
                 day=day,
                 total=20 + number % 7,
-                segment=SEGMENTS[(number % 12 + 1) % 3],
+                segment=SEGMENTS[customers[number] % 3],
                 Market=MARKETS[number % 3],
                 status={3: "CANCELED", 7: "SUSPECTED_FRAUD"}.get(number % 24, "COMPLETE"),
                 **{"Late_delivery_risk": str(number % 2), "Category Name": f"Category {number % 4}"},
