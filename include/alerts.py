@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow.sdk import BaseHook, BaseNotifier, DeadlineAlert, SyncCallback
+from airflow.sdk import BaseHook, BaseNotifier
 from airflow.sdk.configuration import conf
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from include.deadlines import LandingDateEnd
 from include.failures import IntervalRefused

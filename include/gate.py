@@ -36,7 +36,7 @@ class AuditGate(JobRunOperator):
     """Allow or forbid the publication of a layer's build. Its job, `decide`, runs only where a person has decided."""
 
     template_fields: Sequence[str] = ("build_job_run_id",)
-    operator_extra_links = (VerdictLink(), DataDocsLink())
+    operator_extra_links = (VerdictLink(), DataDocsLink())  # type: ignore[assignment]  # narrowed to its own link there
     ui_color = "#f5e9d9"
 
     def __init__(self, *, layer: str, build_job_run_id: str, settings: Settings = SETTINGS, **kwargs: Any) -> None:

@@ -43,8 +43,8 @@ class Settings:
     api_retry_delay: int
     """LAKEHOUSE_API_RETRY_DELAY: seconds before the second attempt; doubles with each attempt (default 1)."""
     dashboard_url: str
-    """LAKEHOUSE_DASHBOARD_URL: address of the deployed dashboard, to which the tab Lakehouse and alerts lead (default none: no
-    tab). On one machine that of the local workspace."""
+    """LAKEHOUSE_DASHBOARD_URL: address of the deployed dashboard, to which the tab Lakehouse and alerts lead (default
+    none: no tab). On one machine that of the local workspace."""
     owner: str
     """LAKEHOUSE_OWNER: owner of the tasks (default lakehouse)."""
     notifier: str

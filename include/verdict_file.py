@@ -112,8 +112,8 @@ def _decision(content: Any, fingerprint: str) -> dict[str, str] | None:
     """Return a decision about exactly this fingerprint; None for any other."""
     if not isinstance(content, dict) or content.get("fingerprint") != fingerprint:
         return None
-    decision = {"decision": content.get("decision"), "text": content.get("text")}
-    return decision if all(isinstance(value, str) for value in decision.values()) else None
+    decision, text = content.get("decision"), content.get("text")
+    return {"decision": decision, "text": text} if isinstance(decision, str) and isinstance(text, str) else None
 
 
 def lines(findings: list[dict[str, Any]]) -> list[str]:

@@ -171,7 +171,7 @@ def pages_router(
     router.add_api_route("/login", login, methods=["POST"])
     router.add_api_route("/logout", logout, methods=["POST"])
     router.add_api_route("/assets/{name}", asset, methods=["GET"])
-    for path, handler in (
+    pages: list[tuple[str, Callable[..., Awaitable[Response]]]] = [
         ("/", front),
         ("/jobs/{job_id}", job_page),
         ("/jobs/{job_id}/runs/{run_id}", run_page),
@@ -179,7 +179,8 @@ def pages_router(
         (_VOLUMES, explore),
         (_VOLUMES + "/{path:path}", explore),
         *dashboard_routes(state, lakeview, results, page),
-    ):
+    ]
+    for path, handler in pages:
         router.add_api_route(path, with_login(handler), methods=["GET"])
     return router
 

@@ -249,7 +249,7 @@ class Dashboard(_Part):
 
 
 @lru_cache(maxsize=256)  # takes milliseconds, and each widget asks for that of its dataset
-def parsed_sql(sql: str) -> exp.Expression:
+def parsed_sql(sql: str) -> exp.Query:
     """Parse a query. Raises ApiError."""
     try:
         found = sqlglot.parse(sql, read="databricks")

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
+from functools import partial
 from typing import Any, TypeVar
 
 from local_workspace.api_errors import invalid
@@ -86,7 +87,7 @@ class Results:
         for number, dataset in enumerate(dashboard.datasets):
             try:
                 sql, _ = self._pinned(dataset)
-                self._run(lambda session, sql=sql: session.sql(sql).schema)
+                self._run(partial(_schema, sql))
             except NotPublished:
                 continue
             except QueryFailed as error:
@@ -221,3 +222,7 @@ def _first_line(error: Exception) -> str:
     """Return the message of an error of Spark's, without the plans and stack traces that follow it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def _schema(sql: str, session: Any) -> Any:
+    return session.sql(sql).schema

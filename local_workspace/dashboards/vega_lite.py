@@ -26,13 +26,13 @@ _MARKS: dict[str, Json] = {
 def specification(spec: Spec, fields: Sequence[ComputedField]) -> Json:
     """Return the specification of a chart that was parsed; `fields` are those of its query."""
     by_name = {field.name: field for field in fields}
-    channels = {
+    channels: Json = {
         channel: _channel(channel, spec.encodings[channel], by_name[spec.encodings[channel]["fieldName"]])
         for channel in ("x", "y", "color", "angle", "size")
         if channel in spec.encodings
     }
     extra = [_channel("extra", one, by_name[one["fieldName"]]) for one in spec.encodings.get("extra", [])]
-    channels["tooltip"] = [_tooltip(channel) for channel in (*channels.values(), *extra)]  # type: ignore[assignment]
+    channels["tooltip"] = [_tooltip(channel) for channel in (*channels.values(), *extra)]
     base: Json = {"data": {"name": "rows"}, "width": "container", "height": "container"}
     if spec.widget_type == "heatmap":
         return base | _heatmap(channels)

@@ -120,7 +120,7 @@ class Decisions:
 
         def read() -> set[BrokenRule]:
             rules = self._spark.table(self._name).where(F.col("decision") == PUBLISH).select(F.explode("broken_rules"))
-            return {tuple(row["col"]) for row in rules.collect()}  # type: ignore[misc]
+            return {tuple(row["col"]) for row in rules.collect()}
 
         return self._read(read, set())
 

@@ -108,8 +108,8 @@ class Year:
         create_table(spark, names.table(RUNS.name), RUNS)
         run = {"day": "job_run_id", "moment": "published_at"}
         counts = {name: F.lit(1) for name in ("landed_dates", "files", "lines", "bytes")}
-        moments = dict.fromkeys(("interval_start", "interval_end", "started_at"), F.col("moment"))
-        runs = days.withColumns(counts | moments).withColumnsRenamed(run)
+        times = dict.fromkeys(("interval_start", "interval_end", "started_at"), F.col("moment"))
+        runs = days.withColumns(counts | times).withColumnsRenamed(run)
         rows = conform(runs, StructType([RUNS.schema[name] for name in runs.columns]))
         rows.write.format("delta").mode("append").saveAsTable(names.table(RUNS.name))
 

@@ -60,7 +60,7 @@ def builds(lakehouse: Lakehouse) -> dict[date, set[str]]:
 def test_an_open_date_is_published_as_it_grows_and_judged_when_it_has_ended(lakehouse: Lakehouse) -> None:
     for day in (1, 3):
         lakehouse.land(f"2018-01-0{day}", *(order_item(10 * day + n, day=day) for n in range(3)))
-    pieces = {"a.csv": [order_item(51, day=5), *BROKEN]}
+    pieces: dict[str, list[dict[str, str] | str]] = {"a.csv": [order_item(51, day=5), *BROKEN]}
     lakehouse.deliver(str(OPEN), pieces)
 
     verdict = run(lakehouse, OPEN)

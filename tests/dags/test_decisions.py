@@ -126,8 +126,10 @@ def test_a_question_names_numbers_pages_and_those_who_may_answer(
     assert (waiting.value.method_name, waiting.value.timeout) == ("answered", timedelta(hours=2))
     (question,) = supervisor.sent
     assert question.options == ["Publish anyway", "Reject"]
-    assert [user.id for user in question.assigned_users] == ["ann", "bob"]
+    assert [user.id for user in question.assigned_users or ()] == ["ann", "bob"]
     assert "bronze, landing dates 2018-01-01 to 2018-01-07" in question.subject
+    assert question.body
+    assert question.params
     for words in ("Broken by 1 row on 2018-01-03", f"{123:064x}", "[Verdict](http", "[Data Docs](http", "UTC"):
         assert words in question.body
     reason = question.params["reason"]

@@ -140,9 +140,8 @@ def test_the_deployment_state_continues_the_existing_one(workspace: Workspace, b
 
 def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: Path) -> None:
     """Every job of databricks.yml passes the workspace's checks (with a minimal wheel in place of the real one)."""
-    definitions = ("pipelines/medallion.py", "dashboards/lakehouse.lvdash.json")
-    definitions += tuple(f"resources/{p.name}" for p in (REPO / "resources").glob("*.yml"))
-    for name in ("databricks.yml", *definitions):
+    resources = [f"resources/{path.name}" for path in (REPO / "resources").glob("*.yml")]
+    for name in ("databricks.yml", "pipelines/medallion.py", "dashboards/lakehouse.lvdash.json", *resources):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text((REPO / name).read_text())
     make_wheel(tmp_path / "dist")

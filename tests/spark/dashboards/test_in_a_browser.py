@@ -23,7 +23,7 @@ BROWSERS = (
     "chromium-headless-shell",
 )
 DASHBOARD = Dashboard.parse(FILE.read_text(encoding="utf-8"))
-SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 400, "height": 860}}
+SIZES: dict[str, Any] = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 400, "height": 860}}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def opened(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
     contexts, faults = [], []
 
     def open_page(name: str, size: str = "wide", scheme: Any = "light") -> Page:
-        context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, timezone_id="America/New_York")  # type: ignore[arg-type]
+        context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, timezone_id="America/New_York")
         contexts.append(context)
         page = context.new_page()
         page.on(
