@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 # Values given on the command line reach the programs through the environment, unchanged: make expands none of them
 # ($ is common in SQL and file names), and no shell interprets them.
 VALUES := DATA LANDING START END SQL FORMAT KEEP FEED DRY FULL ARGS \
-  MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
+  MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED MISSING INCIDENTS TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
 

@@ -1,7 +1,7 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
 `make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
-grows with the days. All run in a separate state folder below the main one, with other ports, so
+grows with the days. `make bench ARGS=anomalies` measures the bands of metrics. The others run in a separate state folder below the main one, with other ports, so
 they touch nobody's data.
 """
 
@@ -41,8 +41,13 @@ def main() -> int:
             print(f"Written to {_write(results).relative_to(REPO)}.")
             print("\n".join(["Grown:", *results["grew"]]) if results["grew"] else "Nothing has grown.")
             return 1 if results["grew"] else 0
+        case ["anomalies"]:
+            from benchmarks.anomalies import bench_anomalies
+
+            print(f"Written to {_write(bench_anomalies()).relative_to(REPO)}.")
+            return 0
         case [_, *_]:
-            raise UserError("give ARGS=day or ARGS=days, or neither.")
+            raise UserError("give ARGS=day, ARGS=days or ARGS=anomalies, or none.")
     print(f"Written to {_write(bench_full_run(state, _source())).relative_to(REPO)}.")
     return 0
 

@@ -1,0 +1,336 @@
+"""Anomalies: metrics of a landing date that lie outside of what the landing dates before it lead one to expect.
+
+A pure function of the metrics. The band of a date is taken from earlier dates only, never from the date itself:
+
+- Its *level* is the mean of the last LEVEL_DATES landing dates, or of the whole WINDOW for what is rare, by the
+  day of the week: how far days of the week differ is taken from the window, and shrunk towards no difference as
+  far as chance alone explains it.
+- Its *spread* is taken from how far the dates of the window were from what was expected of them. The variance follows
+  the level (see Noise), so that a rare count has a wider band than its few past values would give it.
+- A date that was far outside of its band is left out of later bands, and so are confirmed incidents. Where half of
+  LEVEL_DATES dates are outside, they are the new normal: earlier dates are forgotten.
+- There is no band before LEAST_DATES landing dates.
+
+docs/anomalies.md says how often this is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_jobs.tables.metrics import ALL, METRICS, Metric, Noise
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WINDOW, LEVEL_DATES = 400, 28
+LEAST_DATES = 2 * LEVEL_DATES
+LEFT_OUT = 4.0
+"""Standard deviations: what lies further out does not enter later bands."""
+_WEEK = 7
+_PRIOR_EVENTS, _PRIOR_FACTOR = 3.0, 4.0
+"""Before anything is known of what is rare, its events are taken to come in clusters, as the items of an order do."""
+
+Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Metrics of landing dates: one row per date, one column per metric and dimension. NaN: not measured."""
+
+    dates: tuple[date, ...]
+    series: tuple[tuple[str, str], ...]
+    values: Numbers
+
+    @classmethod
+    def of(cls, rows: pa.Table) -> Measured:
+        """Take the rows of `bronze.metrics`. A count or sum of a dimension that a date lacks is 0 there."""
+        columns = [rows[name].to_pylist() for name in ("landing_date", "metric", "dimension", "value")]
+        dates = tuple(sorted(set(columns[0])))
+        series = tuple(sorted({pair for pair in zip(columns[1], columns[2], strict=True) if pair[0] in METRICS}))
+        at, place = ({key: number for number, key in enumerate(keys)} for keys in (dates, series))
+        empty = [0.0 if METRICS[metric].is_zero_without_rows else np.nan for metric, _ in series]
+        values = np.tile(np.array(empty), (len(dates), 1))
+        for landing_date, metric, dimension, value in zip(*columns, strict=True):
+            if metric in METRICS:
+                values[at[landing_date], place[metric, dimension]] = float(value)
+        return cls(dates, series, values)
+
+    def metrics(self) -> list[Metric]:
+        """Return the metric of each column."""
+        return [METRICS[name] for name, _ in self.series]
+
+    def exposures(self) -> Numbers:
+        """Return what each value is a share, an average or a part of; 1 for what it is of nothing."""
+        place = {key: number for number, key in enumerate(self.series)}
+        exposures = np.ones_like(self.values)
+        for number, (name, dimension) in enumerate(self.series):
+            if of := METRICS[name].of:
+                found = place.get((of, dimension), place.get((of, ALL)))
+                exposures[:, number] = np.nan if found is None else self.values[:, found]
+        return exposures
+
+
+@dataclass(frozen=True)
+class Bands:
+    """What is expected of each date and series, by the dates before; NaN before there are enough of them."""
+
+    level: Numbers
+    factor: Numbers
+    """By which the variance is larger than that of independent events."""
+    known: Numbers
+    """The number of dates that the factor is taken from."""
+
+    def limits(self, measured: Measured) -> tuple[Numbers, Numbers]:
+        """Return the least and the greatest value of each that is no anomaly, in the units of the values."""
+        metrics, exposures = measured.metrics(), measured.exposures()
+        lows = [METRICS[name].low if dimension == ALL else METRICS[name].low_by for name, dimension in measured.series]
+        sides = [
+            np.array([np.nan if side is None else side for side in found])
+            for found in (lows, [metric.high for metric in metrics])
+        ]
+        part = np.where([metric.is_part for metric in metrics], exposures, 1.0)
+        least = np.array([metric.least for metric in metrics]) * np.where(
+            [metric.noise is Noise.SHARE for metric in metrics], 1.0, np.abs(self.level)
+        )
+        limits = []
+        for sign, deviations in zip((-1, 1), sides, strict=True):
+            far = self._bound(metrics, exposures, sign, deviations)
+            nearest = self.level + sign * least
+            far = np.minimum(far, nearest) if sign < 0 else np.maximum(far, nearest)
+            limits.append(np.where(np.isnan(deviations), sign * np.inf, far) * part)
+        return limits[0], limits[1]
+
+    def _bound(self, metrics: Sequence[Metric], exposures: Numbers, sign: int, deviations: Numbers | float) -> Numbers:
+        return _bound(_noise(metrics), self.level, self.factor, self.known, exposures, sign, deviations)
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """A metric that lies outside of its band."""
+
+    landing_date: date
+    metric: str
+    dimension: str
+    value: Decimal
+    lower: Decimal | None
+    upper: Decimal | None
+    expected: Decimal
+    severity: str
+    message: str
+
+
+def find_anomalies(
+    measured: Measured,
+    judged: Collection[date],
+    critical: Collection[str] = (),
+    incidents: Collection[date] = (),
+) -> list[Anomaly]:
+    """Judge the dates `judged` of the measured ones by those before each; return the anomalies, by date and series.
+
+    Anomalies of the metrics `critical` are of that severity, and all others warnings. `incidents` are dates that enter
+    no band.
+    """
+    bands = expected(measured, incidents)
+    lower, upper = bands.limits(measured)
+    outside = (measured.values < lower) | (measured.values > upper)
+    found = []
+    for row, column in zip(*np.nonzero(outside), strict=True):
+        if measured.dates[row] in judged:
+            metric, dimension = measured.series[column]
+            exposure = measured.exposures()[row, column] if METRICS[metric].is_part else 1.0
+            found.append(
+                _anomaly(
+                    measured.dates[row],
+                    METRICS[metric],
+                    dimension,
+                    *(float(numbers[row, column]) for numbers in (measured.values, lower, upper)),
+                    float(bands.level[row, column] * exposure),
+                    "critical" if metric in critical else "warning",
+                )
+            )
+    return found
+
+
+def expected(measured: Measured, incidents: Collection[date] = ()) -> Bands:
+    """Return the bands of all dates, each from the dates before it."""
+    metrics, exposures = measured.metrics(), measured.exposures()
+    is_part = np.array([metric.is_part for metric in metrics], dtype=np.bool_)
+    history = _History(metrics, measured.dates, exposures)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = np.where(is_part, measured.values / exposures, measured.values)
+        for row, landing_date in enumerate(measured.dates):
+            history.add(row, rates[row], is_incident=landing_date in incidents)
+    return Bands(history.level, history.factor, history.known)
+
+
+class _History:
+    """The dates so far, and what was expected of each."""
+
+    def __init__(self, metrics: Sequence[Metric], dates: Sequence[date], exposures: Numbers) -> None:
+        shape = exposures.shape
+        self._noise, self._is_rare = _noise(metrics), np.array([metric.is_rare for metric in metrics], dtype=np.bool_)
+        self._weekdays = np.array([day.weekday() for day in dates], dtype=np.int64)
+        self._exposures = exposures
+        self._sums = np.zeros(shape)
+        """Rate x exposure: of counts and shares the number of events."""
+        self._expected, self._squares, self._variances = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._enters, self._has_error, self._is_out = (np.zeros(shape, dtype=np.bool_) for _ in range(3))
+        self.level, self.factor, self.known = (np.full(shape, np.nan) for _ in range(3))
+
+    def add(self, row: int, rates: Numbers, *, is_incident: bool) -> None:
+        exposures = self._exposures[row]
+        begin = max(0, row - WINDOW)
+        window, recent = slice(begin, row), slice(max(0, row - LEVEL_DATES), row)
+        level = self._level(window, recent, self._weekdays[row])
+        errors = self._has_error[window] & self._enters[window]
+        count = errors.sum(axis=0)
+        factor = self._factor(window, errors)
+        is_known = (self._enters[window].sum(axis=0) >= LEAST_DATES) & (count >= LEVEL_DATES)
+        self.level[row] = np.where(is_known, level, np.nan)
+        self.factor[row], self.known[row] = factor, count
+        valid = np.isfinite(rates) & np.isfinite(exposures) & (exposures > 0)
+        bounds = [_bound(self._noise, self.level[row], factor, count, exposures, sign, LEFT_OUT) for sign in (-1, 1)]
+        self._is_out[row] = valid & ((rates < bounds[0]) | (rates > bounds[1]))
+        self._enters[row] = valid & ~self._is_out[row] & (not is_incident)
+        self._sums[row] = np.where(valid, rates * exposures, 0)
+        self._has_error[row] = valid & np.isfinite(level) & (self._enters[window].sum(axis=0) >= LEVEL_DATES)
+        usual = np.where(self._has_error[row], level, 0)
+        self._expected[row] = usual * np.where(valid, exposures, 0)
+        self._squares[row] = np.where(self._has_error[row], ((rates - usual) * exposures) ** 2, 0)
+        self._variances[row] = np.where(self._has_error[row], _variance(self._noise, usual) * exposures, 0)
+        self._begin_again(row)
+
+    def _level(self, window: slice, recent: slice, weekday: int) -> Numbers:
+        """Return the expected rate: of the last dates, or of all for what is rare, by day of the week."""
+        enters, exposures = self._enters[window], np.nan_to_num(self._exposures[window])
+        sums, weights = self._sums[window] * enters, exposures * enters
+        if not len(sums):
+            return np.full(enters.shape[1], np.nan)
+        by_day = self._weekday_effects(window, enters)
+        is_recent = np.arange(window.start, window.stop) >= recent.start
+        used = self._is_rare | is_recent[:, None]
+        adjusted = weights * by_day[self._weekdays[window]]
+        return (sums * used).sum(axis=0) / (adjusted * used).sum(axis=0) * by_day[weekday]
+
+    def _weekday_effects(self, window: slice, enters: Flags) -> Numbers:
+        """Return for each day of the week by which factor it differs, as far as chance does not explain it."""
+        weekdays, used = self._weekdays[window], enters & self._has_error[window]
+        is_day = (weekdays == np.arange(_WEEK)[:, None]).astype(np.float64)
+        sums, usual, variances = (
+            is_day @ (values[window] * used) for values in (self._sums, self._expected, self._squares)
+        )
+        effects = sums / usual
+        overall = sums.sum(axis=0) / usual.sum(axis=0)
+        chance = variances / usual**2
+        differences = effects - overall
+        between = np.maximum(0, (differences**2 - chance).mean(axis=0) * _WEEK / (_WEEK - 1))
+        shrunk = 1 + differences * between / (between + chance)
+        return np.where(np.isfinite(shrunk) & (shrunk > 0) & ~self._is_rare, shrunk, 1.0)
+
+    def _factor(self, window: slice, errors: Flags) -> Numbers:
+        squares, variances = ((values[window] * errors).sum(axis=0) for values in (self._squares, self._variances))
+        prior = np.where(self._is_rare, _PRIOR_EVENTS, 0)
+        return (squares + prior * _PRIOR_FACTOR) / (variances + prior)
+
+    def _begin_again(self, row: int) -> None:
+        """Forget the dates before the last ones where half of these are outside of their bands."""
+        begin = row + 1 - LEVEL_DATES
+        if begin < 0:
+            return
+        changed = self._is_out[begin : row + 1].sum(axis=0) * 2 >= LEVEL_DATES
+        if changed.any():
+            self._enters[:begin, changed] = False
+            was_out = self._is_out[begin : row + 1, changed]
+            self._enters[begin : row + 1, changed] |= was_out
+            self._has_error[: row + 1, changed] = False
+            self._is_out[: row + 1, changed] = False
+
+
+def _noise(metrics: Sequence[Metric]) -> npt.NDArray[np.str_]:
+    return np.array([metric.noise for metric in metrics])
+
+
+def _variance(noise: npt.NDArray[np.str_], level: Numbers) -> Numbers:
+    """Return the variance of a rate for an exposure of 1, but for its factor."""
+    of_share = level * (1 - np.minimum(level, 1))
+    return np.where(noise == Noise.CONSTANT, 1.0, np.where(noise == Noise.SHARE, of_share, np.maximum(level, 0)))
+
+
+def _bound(
+    noise: npt.NDArray[np.str_],
+    level: Numbers,
+    factor: Numbers,
+    known: Numbers,
+    exposures: Numbers,
+    sign: int,
+    deviations: Numbers | float,
+) -> Numbers:
+    """Return the rate that lies that many standard deviations from the level.
+
+    Counts are skewed: the expansion of Cornish and Fisher, for a sum of events that come in clusters of `factor`. Of a
+    factor from few dates, the deviations are those of Student's t.
+    """
+    wide = deviations + (deviations**3 + deviations) / (4 * np.maximum(known, 1))
+    spread = np.sqrt(factor * _variance(noise, level) / exposures)
+    skew = np.where(noise == Noise.CONSTANT, 0.0, factor / exposures) * (deviations**2 - 1) / 6
+    return level + sign * wide * spread + skew
+
+
+def _anomaly(
+    landing_date: date,
+    metric: Metric,
+    dimension: str,
+    value: float,
+    lower: float,
+    upper: float,
+    level: float,
+    severity: str,
+) -> Anomaly:
+    where = f" ({dimension})" if dimension else ""
+    message = (
+        f"{landing_date}: {_shown(metric, value)} {metric.unit}{where},"
+        f" expected {_range(metric, lower, upper)} for a {landing_date:%A}"
+    )
+    return Anomaly(
+        landing_date,
+        metric.name,
+        dimension,
+        _decimal(value),
+        _decimal(lower) if _says_something(metric, lower) else None,
+        _decimal(upper) if np.isfinite(upper) else None,
+        _decimal(level),
+        severity,
+        message,
+    )
+
+
+def _says_something(metric: Metric, lower: float) -> bool:
+    return bool(np.isfinite(lower)) and (lower > 0 or metric.noise is Noise.CONSTANT)
+
+
+def _range(metric: Metric, lower: float, upper: float) -> str:
+    least = _shown(metric, lower, ROUND_CEILING) if _says_something(metric, lower) else ""
+    most = _shown(metric, upper, ROUND_FLOOR) if np.isfinite(upper) else ""
+    if least and most:
+        return f"{least} to {most}"
+    return f"at least {least}" if least else f"at most {most}"
+
+
+def _shown(metric: Metric, value: float, rounding: str = ROUND_HALF_UP) -> str:
+    is_percentage = metric.noise is Noise.SHARE and not metric.is_part
+    number = _decimal(value).scaleb(2 if is_percentage else 0)
+    return f"{number.quantize(Decimal(1).scaleb(-metric.places), rounding):,}{' %' if is_percentage else ''}"
+
+
+def _decimal(value: float) -> Decimal:
+    """Return the number as `bronze.metrics` stores values."""
+    return Decimal(value).quantize(Decimal("0.000001"), ROUND_HALF_UP)
