@@ -111,7 +111,7 @@ def measured_files(landing: Path, utf8: Path) -> Measured:
         bronze(database, utf8, "no secret")
         database.execute("set variable null_columns = $1", [list(NULL_COLUMNS)])
         run_sql(database, "metrics")
-        return Measured.of(database.sql("from bronze.metrics").to_arrow_table())
+        return Measured.of(database.sql("from bronze.metrics").fetchall())
 
 
 def _mean(measured: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -16,19 +16,17 @@ docs/anomalies.md says how often this is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spark_jobs.runtime.errors import ParameterRefused
 from spark_jobs.tables.metrics import ALL, METRICS, Metric, Noise
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 WINDOW, LEVEL_DATES = 400, 28
 LEAST_DATES = 2 * LEVEL_DATES
@@ -51,17 +49,19 @@ class Measured:
     values: Numbers
 
     @classmethod
-    def of(cls, rows: pa.Table) -> Measured:
-        """Take the rows of `bronze.metrics`. A count or sum of a dimension that a date lacks is 0 there."""
-        columns = [rows[name].to_pylist() for name in ("landing_date", "metric", "dimension", "value")]
-        dates = tuple(sorted(set(columns[0])))
-        series = tuple(sorted({pair for pair in zip(columns[1], columns[2], strict=True) if pair[0] in METRICS}))
+    def of(cls, rows: Iterable[tuple[date, str, str, Any]]) -> Measured:
+        """Take the rows of `bronze.metrics`: landing_date, metric, dimension, value.
+
+        A count or sum of a dimension that a date lacks is 0 there. Metrics that are not known are left out.
+        """
+        known = [row for row in rows if row[1] in METRICS]
+        dates = tuple(sorted({row[0] for row in known}))
+        series = tuple(sorted({(row[1], row[2]) for row in known}))
         at, place = ({key: number for number, key in enumerate(keys)} for keys in (dates, series))
         empty = [0.0 if METRICS[metric].is_zero_without_rows else np.nan for metric, _ in series]
         values = np.tile(np.array(empty), (len(dates), 1))
-        for landing_date, metric, dimension, value in zip(*columns, strict=True):
-            if metric in METRICS:
-                values[at[landing_date], place[metric, dimension]] = float(value)
+        for landing_date, metric, dimension, value in known:
+            values[at[landing_date], place[metric, dimension]] = float(value)
         return cls(dates, series, values)
 
     def metrics(self) -> list[Metric]:
@@ -114,6 +114,33 @@ class Bands:
 
 
 @dataclass(frozen=True)
+class AnomalySettings:
+    """What a run is told about anomalies."""
+
+    critical: frozenset[str] = frozenset()
+    """Metrics whose anomalies forbid publishing."""
+    incidents: frozenset[date] = frozenset()
+    """Landing dates that are known to be unlike others, and enter no band."""
+
+    @classmethod
+    def from_texts(cls, critical_metrics: str, incident_dates: str) -> AnomalySettings:
+        """Parse lists that are parted by commas. Raises ParameterRefused."""
+        names, days = (
+            [word.strip() for word in text.split(",") if word.strip()] for text in (critical_metrics, incident_dates)
+        )
+        if unknown := [name for name in names if name not in METRICS]:
+            raise ParameterRefused(
+                f"critical_metrics has {unknown[0]!r}, which is no metric: it must list some of {', '.join(METRICS)}"
+            )
+        try:
+            return cls(frozenset(names), frozenset(map(date.fromisoformat, days)))
+        except ValueError:
+            raise ParameterRefused(
+                f"incident_dates is {incident_dates!r}: it must list landing dates, such as 2018-01-31,2018-02-01"
+            ) from None
+
+
+@dataclass(frozen=True)
 class Anomaly:
     """A metric that lies outside of its band."""
 
@@ -129,24 +156,17 @@ class Anomaly:
 
 
 def find_anomalies(
-    measured: Measured,
-    judged: Collection[date],
-    critical: Collection[str] = (),
-    incidents: Collection[date] = (),
+    measured: Measured, judged: Collection[date], settings: AnomalySettings | None = None
 ) -> list[Anomaly]:
-    """Judge the dates `judged` of the measured ones by those before each; return the anomalies, by date and series.
-
-    Anomalies of the metrics `critical` are of that severity, and all others warnings. `incidents` are dates that enter
-    no band.
-    """
-    bands = expected(measured, incidents)
+    """Judge the dates `judged` of the measured ones by those before each; return the anomalies, by date and series."""
+    settings = settings or AnomalySettings()
+    bands = expected(measured, settings.incidents)
     lower, upper = bands.limits(measured)
-    outside = (measured.values < lower) | (measured.values > upper)
-    found = []
-    for row, column in zip(*np.nonzero(outside), strict=True):
+    exposures, found = measured.exposures(), []
+    for row, column in zip(*np.nonzero((measured.values < lower) | (measured.values > upper)), strict=True):
         if measured.dates[row] in judged:
             metric, dimension = measured.series[column]
-            exposure = measured.exposures()[row, column] if METRICS[metric].is_part else 1.0
+            exposure = exposures[row, column] if METRICS[metric].is_part else 1.0
             found.append(
                 _anomaly(
                     measured.dates[row],
@@ -154,7 +174,7 @@ def find_anomalies(
                     dimension,
                     *(float(numbers[row, column]) for numbers in (measured.values, lower, upper)),
                     float(bands.level[row, column] * exposure),
-                    "critical" if metric in critical else "warning",
+                    "critical" if metric in settings.critical else "warning",
                 )
             )
     return found

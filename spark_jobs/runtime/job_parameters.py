@@ -95,6 +95,10 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     """0 to 100: a landing date that lands again with under this percentage of its published lines is a warning."""
     fewer_lines_critical_percent: Decimal
     """The same, and the gate fails."""
+    critical_metrics: str = ""
+    """Metrics, parted by commas, whose anomalies are critical."""
+    incident_dates: str = ""
+    """Landing dates, parted by commas, that enter no band of later dates."""
     called_by: str = ""
     """The run of another job that started this one: its gate finds the verdict by it."""
 

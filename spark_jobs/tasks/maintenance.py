@@ -19,6 +19,7 @@ from spark_jobs.runtime.errors import GateRejected, PublicationMissing
 from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
+from spark_jobs.storage.anomaly_log import ANOMALIES, AnomalyLog
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.other_writers import LAYOUT_OPERATIONS, METADATA_OPERATIONS, TableLost, readable, restore_tables
 from spark_jobs.storage.pinned_tables import read_pinned
@@ -90,12 +91,14 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
     runs = {publication.job_run_id for publication in newest} | {build_id.partition("_")[0] for build_id in build_ids}
     removed = lakehouse.ops.remove_records(before, build_ids | runs)
     log.info("%d files on the ops volume removed: they were written before %s", removed, f"{before:%Y-%m-%d}")
-    verdicts = Verdicts(lakehouse)
+    verdicts, anomalies = Verdicts(lakehouse), AnomalyLog(lakehouse)
     verdicts.create()
+    anomalies.create()
     try:
         publications.remove(before)
         verdicts.remove(before, build_ids)
-        for spec in (PUBLICATIONS, VERDICTS):
+        anomalies.remove(before, build_ids)
+        for spec in (PUBLICATIONS, VERDICTS, ANOMALIES):
             name = lakehouse.name(spec.name)
             delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
             lakehouse.spark.sql(f"OPTIMIZE {name}").collect()
