@@ -1,8 +1,11 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
 `make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
-grows with the days. `make bench ARGS=anomalies` measures the bands of metrics. The others run in a separate state folder below the main one, with other ports, so
-they touch nobody's data.
+grows with the days. All run in a separate state folder below the main one, with other ports, so they touch nobody's
+data.
+
+`make bench ARGS=anomalies` measures on synthetic feeds how often the bands of metrics are wrong; with DATA it lists the
+anomalies of that file instead. It starts nothing.
 """
 
 from __future__ import annotations
@@ -42,9 +45,12 @@ def main() -> int:
             print("\n".join(["Grown:", *results["grew"]]) if results["grew"] else "Nothing has grown.")
             return 1 if results["grew"] else 0
         case ["anomalies"]:
-            from benchmarks.anomalies import bench_anomalies
+            from benchmarks.anomalies import anomalies_of_file, bench_anomalies
 
-            print(f"Written to {_write(bench_anomalies()).relative_to(REPO)}.")
+            if data := source_from_environment():
+                print("\n".join(one.message for one in anomalies_of_file(data)))
+            else:
+                print(f"Written to {_write(bench_anomalies()).relative_to(REPO)}.")
             return 0
         case [_, *_]:
             raise UserError("give ARGS=day, ARGS=days or ARGS=anomalies, or none.")

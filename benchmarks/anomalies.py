@@ -1,11 +1,12 @@
 """How often the bands of metrics are wrong, on synthetic feeds, whose truth is known. It starts no Spark.
 
 - **False alarms**: anomalies of clean feeds, for each metric and dimension by year.
-- **Found**: of the days of an incident, the share on which a metric is an anomaly that is none on the same day of the clean
-  feed, on the first day: the bands are those of the clean feed, which knows of no earlier day of the incident. So each day
-  of a feed is a case.
+- **Found**: of the days of an incident, the share on which a metric is an anomaly that is none on the same day of the
+  clean feed. The bands are those of the clean feed, which knows of no earlier day of the incident: so each day of a
+  feed is the first day of an incident.
 
-The metrics are counted by DuckDB (sql/metrics.sql) from the files of the feed; a test compares them with those of bronze.
+The metrics are counted by DuckDB (sql/metrics.sql) from the files of the feed; a test compares them with those of
+bronze.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ import numpy as np
 from benchmarks.duckdb_alternative import bronze, recode, run_sql
 from benchmarks.hardware import hardware
 from benchmarks.measurement import order_files
+from feeds.daily_replay import replay
 from feeds.synthetic.calibration import parameters
 from feeds.synthetic.feed import generate
 from feeds.synthetic.feed_settings import INCIDENTS, MISSING_MARKET, FeedSettings, Incident, day_number
-from spark_jobs.quality.anomalies import Bands, Measured, expected
+from spark_jobs.quality.anomalies import Anomaly, Bands, Measured, expected, find_anomalies
 from spark_jobs.tables.metrics import METRICS, NULL_COLUMNS
 
 START, DAYS = date(2016, 1, 1), 3 * 365 + 1
@@ -112,6 +114,15 @@ def measured_files(landing: Path, utf8: Path) -> Measured:
         database.execute("set variable null_columns = $1", [list(NULL_COLUMNS)])
         run_sql(database, "metrics")
         return Measured.of(database.sql("from bronze.metrics").fetchall())
+
+
+def anomalies_of_file(data: Path) -> list[Anomaly]:
+    """Replay one big file day by day, and return the anomalies of all days. Raises ReplayRefused."""
+    with tempfile.TemporaryDirectory() as folder:
+        landing, utf8 = Path(folder) / "landing", Path(folder) / "utf8"
+        replay(data, landing)
+        found = measured_files(landing, utf8)
+    return find_anomalies(found, set(found.dates))
 
 
 def _mean(measured: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -202,64 +202,69 @@ class _History:
         self._exposures = exposures
         self._sums = np.zeros(shape)
         """Rate x exposure: of counts and shares the number of events."""
-        self._expected, self._squares, self._variances = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._usual = np.zeros(shape)
+        """What was expected of it, whatever the day of the week."""
         self._enters, self._has_error, self._is_out = (np.zeros(shape, dtype=np.bool_) for _ in range(3))
         self.level, self.factor, self.known = (np.full(shape, np.nan) for _ in range(3))
 
     def add(self, row: int, rates: Numbers, *, is_incident: bool) -> None:
-        exposures = self._exposures[row]
-        begin = max(0, row - WINDOW)
-        window, recent = slice(begin, row), slice(max(0, row - LEVEL_DATES), row)
-        level = self._level(window, recent, self._weekdays[row])
-        errors = self._has_error[window] & self._enters[window]
-        count = errors.sum(axis=0)
-        factor = self._factor(window, errors)
-        is_known = (self._enters[window].sum(axis=0) >= LEAST_DATES) & (count >= LEVEL_DATES)
-        self.level[row] = np.where(is_known, level, np.nan)
+        exposures, weekday = self._exposures[row], self._weekdays[row]
+        window = slice(max(0, row - WINDOW), row)
+        enters = self._enters[window]
+        with_error = self._has_error[window] & enters
+        by_day, taken = self._weekday_effects(window, with_error)
+        level = self._level(window, enters, by_day)
+        count = with_error.sum(axis=0)
+        # The effects were taken from the dates whose errors these are, and are themselves as uncertain.
+        uncertain = (count + taken) / np.maximum(count - taken, 1)
+        factor = self._factor(window, with_error, by_day) * uncertain
+        is_known = (enters.sum(axis=0) >= LEAST_DATES) & (count >= LEVEL_DATES)
+        self.level[row] = np.where(is_known, level * by_day[weekday], np.nan)
         self.factor[row], self.known[row] = factor, count
         valid = np.isfinite(rates) & np.isfinite(exposures) & (exposures > 0)
-        bounds = [_bound(self._noise, self.level[row], factor, count, exposures, sign, LEFT_OUT) for sign in (-1, 1)]
-        self._is_out[row] = valid & ((rates < bounds[0]) | (rates > bounds[1]))
+        lower, upper = (
+            _bound(self._noise, self.level[row], factor, count, exposures, sign, LEFT_OUT) for sign in (-1, 1)
+        )
+        self._is_out[row] = valid & ((rates < lower) | (rates > upper))
         self._enters[row] = valid & ~self._is_out[row] & (not is_incident)
         self._sums[row] = np.where(valid, rates * exposures, 0)
-        self._has_error[row] = valid & np.isfinite(level) & (self._enters[window].sum(axis=0) >= LEVEL_DATES)
-        usual = np.where(self._has_error[row], level, 0)
-        self._expected[row] = usual * np.where(valid, exposures, 0)
-        self._squares[row] = np.where(self._has_error[row], ((rates - usual) * exposures) ** 2, 0)
-        self._variances[row] = np.where(self._has_error[row], _variance(self._noise, usual) * exposures, 0)
+        self._has_error[row] = valid & (enters.sum(axis=0) >= LEVEL_DATES)
+        self._usual[row] = np.where(self._has_error[row], level * exposures, 0)
         self._begin_again(row)
 
-    def _level(self, window: slice, recent: slice, weekday: int) -> Numbers:
-        """Return the expected rate: of the last dates, or of all for what is rare, by day of the week."""
-        enters, exposures = self._enters[window], np.nan_to_num(self._exposures[window])
-        sums, weights = self._sums[window] * enters, exposures * enters
-        if not len(sums):
-            return np.full(enters.shape[1], np.nan)
-        by_day = self._weekday_effects(window, enters)
-        is_recent = np.arange(window.start, window.stop) >= recent.start
-        used = self._is_rare | is_recent[:, None]
-        adjusted = weights * by_day[self._weekdays[window]]
-        return (sums * used).sum(axis=0) / (adjusted * used).sum(axis=0) * by_day[weekday]
+    def _level(self, window: slice, enters: Flags, by_day: Numbers) -> Numbers:
+        """Return the rate of the last dates, or of all for what is rare, on a day of no effect."""
+        is_recent = np.arange(window.start, window.stop) >= window.stop - LEVEL_DATES
+        used = enters & (self._is_rare | is_recent[:, None])
+        weights = np.nan_to_num(self._exposures[window]) * by_day[self._weekdays[window]]
+        level: Numbers = (self._sums[window] * used).sum(axis=0) / (weights * used).sum(axis=0)
+        return level
 
-    def _weekday_effects(self, window: slice, enters: Flags) -> Numbers:
-        """Return for each day of the week by which factor it differs, as far as chance does not explain it."""
-        weekdays, used = self._weekdays[window], enters & self._has_error[window]
+    def _weekday_effects(self, window: slice, used: Flags) -> tuple[Numbers, Numbers]:
+        """Return for each day of the week by which factor it differs, as far as chance does not explain it.
+
+        And how many numbers the dates have given away for that: 7 where the effects are taken as they are.
+        """
+        weekdays, sums, usual = self._weekdays[window], self._sums[window] * used, self._usual[window] * used
         is_day = (weekdays == np.arange(_WEEK)[:, None]).astype(np.float64)
-        sums, usual, variances = (
-            is_day @ (values[window] * used) for values in (self._sums, self._expected, self._squares)
-        )
-        effects = sums / usual
-        overall = sums.sum(axis=0) / usual.sum(axis=0)
-        chance = variances / usual**2
-        differences = effects - overall
-        between = np.maximum(0, (differences**2 - chance).mean(axis=0) * _WEEK / (_WEEK - 1))
-        shrunk = 1 + differences * between / (between + chance)
-        return np.where(np.isfinite(shrunk) & (shrunk > 0) & ~self._is_rare, shrunk, 1.0)
+        usual_of_day = is_day @ usual
+        effects = is_day @ sums / usual_of_day
+        chance = is_day @ (sums - usual * effects[weekdays]) ** 2 / usual_of_day**2
+        differences = effects - sums.sum(axis=0) / usual.sum(axis=0)
+        between = np.maximum(0, (differences**2 - chance).sum(axis=0) / (_WEEK - 1))
+        kept = between / (between + chance)
+        shrunk = 1 + differences * kept
+        is_effect = np.isfinite(shrunk) & (shrunk > 0) & ~self._is_rare
+        return np.where(is_effect, shrunk, 1.0), np.where(is_effect, kept, 0.0).sum(axis=0)
 
-    def _factor(self, window: slice, errors: Flags) -> Numbers:
-        squares, variances = ((values[window] * errors).sum(axis=0) for values in (self._squares, self._variances))
+    def _factor(self, window: slice, used: Flags, by_day: Numbers) -> Numbers:
+        exposures, of_day = self._exposures[window], by_day[self._weekdays[window]]
+        usual = self._usual[window] * of_day
+        squares = np.where(used, (self._sums[window] - usual) ** 2, 0).sum(axis=0)
+        variances = np.where(used, _variance(self._noise, usual / exposures) * exposures, 0).sum(axis=0)
         prior = np.where(self._is_rare, _PRIOR_EVENTS, 0)
-        return (squares + prior * _PRIOR_FACTOR) / (variances + prior)
+        factor: Numbers = (squares + prior * _PRIOR_FACTOR) / (variances + prior)
+        return factor
 
     def _begin_again(self, row: int) -> None:
         """Forget the dates before the last ones where half of these are outside of their bands."""
@@ -300,9 +305,10 @@ def _bound(
     factor from few dates, the deviations are those of Student's t.
     """
     wide = deviations + (deviations**3 + deviations) / (4 * np.maximum(known, 1))
-    spread = np.sqrt(factor * _variance(noise, level) / exposures)
-    skew = np.where(noise == Noise.CONSTANT, 0.0, factor / exposures) * (deviations**2 - 1) / 6
-    return level + sign * wide * spread + skew
+    with np.errstate(divide="ignore", invalid="ignore"):  # of nothing there is no share
+        spread = np.sqrt(factor * _variance(noise, level) / exposures)
+        skew = np.where(noise == Noise.CONSTANT, 0.0, factor / exposures) * (deviations**2 - 1) / 6
+        return level + sign * wide * spread + skew
 
 
 def _anomaly(

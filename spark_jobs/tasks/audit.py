@@ -45,8 +45,8 @@ _MISSING_DATES = StructType().add("landing_date", DateType()).add("reason", Stri
 
 
 def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
-    """Judge a build and write its verdict: Data Docs, the row of ops.verdicts, those of ops.anomalies, and the file that
-    the gate reads.
+    """Judge a build and write its verdict: Data Docs, the row of ops.verdicts, those of ops.anomalies, and the file
+    that the gate reads.
 
     What is wrong with the data is in the verdict.
     """
