@@ -75,7 +75,7 @@ rejected: ## why the newest build of bronze was rejected, and its quarantined li
 	@$(SETUP) >&2
 	@$(WORKSPACE) -m laptop.rejected
 
-bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives
+bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives; ARGS=anomalies
 	@$(SETUP) $(if $(SCALES)$(ARGS),--dev)
 	@$(if $(SCALES)$(ARGS),$(DEV),$(WORKSPACE)) -m benchmarks
 

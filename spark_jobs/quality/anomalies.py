@@ -8,7 +8,7 @@ A pure function of the metrics. The band of a date is taken from earlier dates o
 - Its *spread* is taken from how far the dates of the window were from what was expected of them. The variance follows
   the level (see Noise), so that a rare count has a wider band than its few past values would give it.
 - A date that was far outside of its band is left out of later bands, and so are confirmed incidents. Where half of
-  LEVEL_DATES dates are outside, they are the new normal: earlier dates are forgotten.
+  LASTING_DATES dates are outside, they are the new normal: earlier dates are forgotten.
 - There is no band before LEAST_DATES landing dates.
 
 docs/anomalies.md says how often this is wrong.
@@ -30,6 +30,7 @@ from spark_jobs.tables.metrics import ALL, METRICS, Metric, Noise
 
 WINDOW, LEVEL_DATES = 400, 28
 LEAST_DATES = 2 * LEVEL_DATES
+LASTING_DATES = 14
 LEFT_OUT = 4.0
 """Standard deviations: what lies further out does not enter later bands."""
 _WEEK = 7
@@ -92,11 +93,8 @@ class Bands:
     def limits(self, measured: Measured) -> tuple[Numbers, Numbers]:
         """Return the least and the greatest value of each that is no anomaly, in the units of the values."""
         metrics, exposures = measured.metrics(), measured.exposures()
-        lows = [METRICS[name].low if dimension == ALL else METRICS[name].low_by for name, dimension in measured.series]
-        sides = [
-            np.array([np.nan if side is None else side for side in found])
-            for found in (lows, [metric.high for metric in metrics])
-        ]
+        pairs = [METRICS[name].sides(dimension) for name, dimension in measured.series]
+        sides = [np.array([np.nan if pair[side] is None else pair[side] for pair in pairs]) for side in (0, 1)]
         part = np.where([metric.is_part for metric in metrics], exposures, 1.0)
         least = np.array([metric.least for metric in metrics]) * np.where(
             [metric.noise is Noise.SHARE for metric in metrics], 1.0, np.abs(self.level)
@@ -268,10 +266,10 @@ class _History:
 
     def _begin_again(self, row: int) -> None:
         """Forget the dates before the last ones where half of these are outside of their bands."""
-        begin = row + 1 - LEVEL_DATES
+        begin = row + 1 - LASTING_DATES
         if begin < 0:
             return
-        changed = self._is_out[begin : row + 1].sum(axis=0) * 2 >= LEVEL_DATES
+        changed = self._is_out[begin : row + 1].sum(axis=0) * 2 >= LASTING_DATES
         if changed.any():
             self._enters[:begin, changed] = False
             was_out = self._is_out[begin : row + 1, changed]
@@ -308,7 +306,8 @@ def _bound(
     with np.errstate(divide="ignore", invalid="ignore"):  # of nothing there is no share
         spread = np.sqrt(factor * _variance(noise, level) / exposures)
         skew = np.where(noise == Noise.CONSTANT, 0.0, factor / exposures) * (deviations**2 - 1) / 6
-        return level + sign * wide * spread + skew
+        # Of few events the expansion does not hold below the level: there it may not move the bound far.
+        return level + sign * wide * spread + (np.minimum(skew, wide * spread / 4) if sign < 0 else skew)
 
 
 def _anomaly(

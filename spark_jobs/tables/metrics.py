@@ -38,15 +38,21 @@ class Metric:
     """Whether it is 0 on most dates: its level is that of all the history, and not of the last weeks."""
     low: float | None = 3.5
     """How many standard deviations below its level it is an anomaly; None: never."""
-    low_by: float | None = 3.5
-    """The same by dimension."""
     high: float | None = 3.5
     """How many standard deviations above its level it is one."""
+    by_low: float | None = 3.5
+    """The same as `low`, by dimension."""
+    by_high: float | None = 3.5
+    """The same as `high`, by dimension."""
     places: int = 0
     """Decimals that people are shown; of a share, of its percentage."""
     least: float = 0.1
     """The least change that is an anomaly, as a share of the level; of what is a part of another metric: as a share of
     that."""
+
+    def sides(self, dimension: str) -> tuple[float | None, float | None]:
+        """Return how many standard deviations below and above the level a series of it is an anomaly."""
+        return (self.low, self.high) if dimension == ALL else (self.by_low, self.by_high)
 
     @property
     def is_part(self) -> bool:
@@ -73,11 +79,19 @@ METRICS: dict[str, Metric] = {
             noise=Noise.SHARE,
             is_rare=True,
             low=None,
-            low_by=None,
+            by_low=None,
             least=0.01,
         ),
-        Metric("orders", "Orders of which an item landed", "orders", by="market", low=2.7, low_by=3.0, least=0.17),
-        Metric("revenue", "Sum of the counted items' totals", "of revenue", by="market", places=2),
+        Metric("orders", "Orders of which an item landed", "orders", by="market", low=2.7, by_low=3.0, least=0.17),
+        Metric(
+            "revenue",
+            "Sum of the counted items' totals",
+            "of revenue",
+            by="market",
+            places=2,
+            by_low=None,  # it is the orders of the market times their average, and both are judged
+            by_high=None,
+        ),
         Metric(
             "profit",
             "Sum of the counted items' profits",
@@ -105,7 +119,6 @@ METRICS: dict[str, Metric] = {
             noise=Noise.SHARE,
             places=1,
             low=None,
-            low_by=None,
             least=0.05,
         ),
         Metric(
@@ -117,7 +130,6 @@ METRICS: dict[str, Metric] = {
             places=1,
             is_rare=True,
             low=None,
-            low_by=None,
             least=0.01,
         ),
         Metric(
@@ -129,7 +141,6 @@ METRICS: dict[str, Metric] = {
             places=1,
             is_rare=True,
             low=None,
-            low_by=None,
             least=0.01,
         ),
         Metric(
@@ -142,7 +153,7 @@ METRICS: dict[str, Metric] = {
             places=1,
             is_rare=True,
             low=None,
-            low_by=None,
+            by_low=None,
             least=0.01,
         ),
     )

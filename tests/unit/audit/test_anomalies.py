@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from spark_jobs.quality.anomalies import (
+    LASTING_DATES,
     LEAST_DATES,
-    LEVEL_DATES,
     Anomaly,
     AnomalySettings,
     Measured,
@@ -124,10 +124,10 @@ def test_an_unusual_date_does_not_widen_later_bands() -> None:
     assert lasts[1] == pytest.approx(lasts[0], rel=0.05)
 
 
-def test_what_lasts_is_the_new_normal_after_two_weeks() -> None:
+def test_what_lasts_is_the_new_normal_after_a_week() -> None:
     values = [*usual(100), *usual(100, level=40)]
     found = judged(counts(values, "valid_lines"))
-    assert [one.landing_date for one in found] == [at(100 + number) for number in range(LEVEL_DATES // 2)]
+    assert [one.landing_date for one in found] == [at(100 + number) for number in range(LASTING_DATES // 2)]
     (again,) = judged(counts([*values, 5], "valid_lines"), 200)
     assert again.expected == pytest.approx(Decimal(40), abs=Decimal(5))
 
