@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -32,13 +33,13 @@ from spark_jobs.quality.anomalies import Anomaly, Bands, Measured, expected, fin
 from spark_jobs.tables.metrics import METRICS, NULL_COLUMNS
 
 START, DAYS = date(2016, 1, 1), 3 * 365 + 1
-SEEDS = {"1": 6, "1.5": 3, "2": 3, "10": 1}
-"""Scale of the feed (multiples of DataCo's daily volume) -> how many feeds."""
+SEEDS = {"1": (6, 2), "1.5": (3, 1), "3": (1, 1)}
+"""Scale of the feed (multiples of DataCo's daily volume) -> how many feeds, and on how many of them incidents happen."""
 MISSING = "0.01"
 """Share of the lines without a value in a column, which an incident makes 10 %."""
 
 
-def bench_anomalies(days: int = DAYS, seeds: dict[str, int] | None = None) -> dict[str, Any]:
+def bench_anomalies(days: int = DAYS, seeds: Mapping[str, tuple[int, int]] = SEEDS) -> dict[str, Any]:
     """Measure all feeds; return the results as they are written."""
     results: dict[str, Any] = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -46,16 +47,21 @@ def bench_anomalies(days: int = DAYS, seeds: dict[str, int] | None = None) -> di
         "days": days,
         "scales": {},
     }
-    for scale, number in (seeds or SEEDS).items():
+    for scale, (feeds, with_incidents) in seeds.items():
         measured = [
-            _of_feed(FeedSettings.parse(str(seed), scale, missing=MISSING), days) for seed in range(1, number + 1)
+            _of_feed(
+                FeedSettings.parse(str(seed), scale, missing=MISSING),
+                days,
+                INCIDENTS if seed <= with_incidents else (),
+            )
+            for seed in range(1, feeds + 1)
         ]
-        results["scales"][scale] = {"feeds": number, **_mean(measured)}
-        print("\n".join(summary(results)), flush=True)
+        results["scales"][scale] = {"feeds": feeds, "with_incidents": with_incidents, **_mean(measured)}
+    print("\n".join(summary(results)), flush=True)
     return results
 
 
-def _of_feed(settings: FeedSettings, days: int) -> dict[str, Any]:
+def _of_feed(settings: FeedSettings, days: int, incidents: Sequence[str]) -> dict[str, Any]:
     clean = measured(settings, days)
     bands = expected(clean)
     known = np.isfinite(bands.level)
@@ -66,8 +72,9 @@ def _of_feed(settings: FeedSettings, days: int) -> dict[str, Any]:
         for column, (metric, dimension) in enumerate(clean.series)
         if years[column]
     }
-    begin, found = int(np.argmax(known.any(axis=1))), {}
-    for kind in INCIDENTS:
+    begin = int(np.argmax(known.any(axis=1)))
+    found: dict[str, float] = {}
+    for kind in incidents:
         incident = Incident(kind, day_number(START), day_number(START) + days - 1)
         faulty = _aligned(measured(replace(settings, incidents=(incident,)), days), clean)
         is_found = (_outside(bands, faulty) & known & ~is_alarm).any(axis=1)[begin:]

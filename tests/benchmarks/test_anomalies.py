@@ -33,7 +33,7 @@ def test_its_metrics_are_those_of_bronze(new_lakehouse: Callable[[], Lakehouse],
 
 
 def test_it_counts_false_alarms_and_what_is_found(capsys: pytest.CaptureFixture[str]) -> None:
-    results = bench_anomalies(days=90, seeds={"2": 1})
+    results = bench_anomalies(days=90, seeds={"2": (1, 1)})
     found = results["scales"]["2"]["found"]
     assert found["doubled_prices"] == 1
     assert found["fewer_orders"] > 0.8

@@ -70,9 +70,11 @@ def test_a_date_that_lands_again_is_judged_by_the_dates_before_it_alone(lakehous
     assert not [w for w in judged(lakehouse, number).warnings if w.table == "metrics"]
     land(lakehouse, LEAST_DATES, ORDERS + 1)
     assert not [w for w in judged(lakehouse, LEAST_DATES).warnings if w.table == "metrics"]
-    assert lakehouse.published("bronze.metrics").where(
-        f"landing_date = '{day(LEAST_DATES)}' AND metric = 'orders' AND dimension = '' AND value = {ORDERS + 1}"
-    ).count()
+    assert (
+        lakehouse.published("bronze.metrics")
+        .where(f"landing_date = '{day(LEAST_DATES)}' AND metric = 'orders' AND dimension = '' AND value = {ORDERS + 1}")
+        .count()
+    )
 
 
 def test_metrics_that_a_setting_names_forbid_publishing(lakehouse: Lakehouse) -> None:
