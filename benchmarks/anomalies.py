@@ -34,7 +34,7 @@ from spark_jobs.tables.metrics import METRICS, NULL_COLUMNS
 
 START, DAYS = date(2016, 1, 1), 3 * 365 + 1
 SEEDS = {"1": (6, 2), "1.5": (3, 1), "3": (1, 1)}
-"""Scale of the feed (multiples of DataCo's daily volume) -> how many feeds, and on how many of them incidents happen."""
+"""Scale of the feed (multiples of DataCo's daily volume) -> number of feeds, and of those with incidents."""
 MISSING = "0.01"
 """Share of the lines without a value in a column, which an incident makes 10 %."""
 
