@@ -31,8 +31,8 @@ from spark_jobs.tables.metrics import ALL, METRICS, Metric, Noise
 WINDOW, LEVEL_DATES = 400, 28
 LEAST_DATES = 2 * LEVEL_DATES
 LASTING_DATES = 14
-LEFT_OUT = 4.0
-"""Standard deviations: what lies further out does not enter later bands."""
+LEFT_OUT, LASTING = 4.0, 3.0
+"""Standard deviations: what lies further out does not enter later bands, or counts for what lasts."""
 _WEEK = 7
 _PRIOR_EVENTS, _PRIOR_FACTOR = 3.0, 4.0
 """Before anything is known of what is rare, its events are taken to come in clusters, as the items of an order do."""
@@ -101,14 +101,11 @@ class Bands:
         )
         limits = []
         for sign, deviations in zip((-1, 1), sides, strict=True):
-            far = self._bound(metrics, exposures, sign, deviations)
+            far = _bound(_noise(metrics), self.level, self.factor, self.known, exposures, sign, deviations)
             nearest = self.level + sign * least
             far = np.minimum(far, nearest) if sign < 0 else np.maximum(far, nearest)
             limits.append(np.where(np.isnan(deviations), sign * np.inf, far) * part)
         return limits[0], limits[1]
-
-    def _bound(self, metrics: Sequence[Metric], exposures: Numbers, sign: int, deviations: Numbers | float) -> Numbers:
-        return _bound(_noise(metrics), self.level, self.factor, self.known, exposures, sign, deviations)
 
 
 @dataclass(frozen=True)
@@ -180,9 +177,8 @@ def find_anomalies(
 
 def expected(measured: Measured, incidents: Collection[date] = ()) -> Bands:
     """Return the bands of all dates, each from the dates before it."""
-    metrics, exposures = measured.metrics(), measured.exposures()
-    is_part = np.array([metric.is_part for metric in metrics], dtype=np.bool_)
-    history = _History(metrics, measured.dates, exposures)
+    exposures, history = measured.exposures(), _History(measured)
+    is_part = np.array([metric.is_part for metric in measured.metrics()], dtype=np.bool_)
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = np.where(is_part, measured.values / exposures, measured.values)
         for row, landing_date in enumerate(measured.dates):
@@ -193,16 +189,20 @@ def expected(measured: Measured, incidents: Collection[date] = ()) -> Bands:
 class _History:
     """The dates so far, and what was expected of each."""
 
-    def __init__(self, metrics: Sequence[Metric], dates: Sequence[date], exposures: Numbers) -> None:
-        shape = exposures.shape
+    def __init__(self, measured: Measured) -> None:
+        metrics, shape = measured.metrics(), measured.values.shape
         self._noise, self._is_rare = _noise(metrics), np.array([metric.is_rare for metric in metrics], dtype=np.bool_)
-        self._weekdays = np.array([day.weekday() for day in dates], dtype=np.int64)
-        self._exposures = exposures
+        has_dimension = np.array([dimension != ALL for _, dimension in measured.series], dtype=np.bool_)
+        self._may_be_gone = has_dimension & ~self._is_rare
+        """Whether 0 can mean that there is no such dimension, such as a market that has ended, or not begun."""
+        self._weekdays = np.array([day.weekday() for day in measured.dates], dtype=np.int64)
+        self._exposures = measured.exposures()
         self._sums = np.zeros(shape)
         """Rate x exposure: of counts and shares the number of events."""
         self._usual = np.zeros(shape)
         """What was expected of it, whatever the day of the week."""
-        self._enters, self._has_error, self._is_out = (np.zeros(shape, dtype=np.bool_) for _ in range(3))
+        self._may_enter, self._enters = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
+        self._has_error, self._is_far = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
         self.level, self.factor, self.known = (np.full(shape, np.nan) for _ in range(3))
 
     def add(self, row: int, rates: Numbers, *, is_incident: bool) -> None:
@@ -220,11 +220,12 @@ class _History:
         self.level[row] = np.where(is_known, level * by_day[weekday], np.nan)
         self.factor[row], self.known[row] = factor, count
         valid = np.isfinite(rates) & np.isfinite(exposures) & (exposures > 0)
-        lower, upper = (
-            _bound(self._noise, self.level[row], factor, count, exposures, sign, LEFT_OUT) for sign in (-1, 1)
+        is_out, self._is_far[row] = (
+            valid & self._is_outside(rates, self.level[row], factor, count, exposures, deviations)
+            for deviations in (LEFT_OUT, LASTING)
         )
-        self._is_out[row] = valid & ((rates < lower) | (rates > upper))
-        self._enters[row] = valid & ~self._is_out[row] & (not is_incident)
+        self._may_enter[row] = valid & (not is_incident) & ~(self._may_be_gone & (rates == 0))
+        self._enters[row] = self._may_enter[row] & ~is_out
         self._sums[row] = np.where(valid, rates * exposures, 0)
         self._has_error[row] = valid & (enters.sum(axis=0) >= LEVEL_DATES)
         self._usual[row] = np.where(self._has_error[row], level * exposures, 0)
@@ -246,13 +247,14 @@ class _History:
         weekdays, sums, usual = self._weekdays[window], self._sums[window] * used, self._usual[window] * used
         is_day = (weekdays == np.arange(_WEEK)[:, None]).astype(np.float64)
         usual_of_day = is_day @ usual
-        effects = is_day @ sums / usual_of_day
-        chance = is_day @ (sums - usual * effects[weekdays]) ** 2 / usual_of_day**2
-        differences = effects - sums.sum(axis=0) / usual.sum(axis=0)
+        rates = is_day @ sums / usual_of_day
+        overall = sums.sum(axis=0) / usual.sum(axis=0)
+        chance = is_day @ (sums - usual * rates[weekdays]) ** 2 / (usual_of_day * overall) ** 2
+        differences = rates / overall - 1
         between = np.maximum(0, (differences**2 - chance).sum(axis=0) / (_WEEK - 1))
         kept = between / (between + chance)
         shrunk = 1 + differences * kept
-        is_effect = np.isfinite(shrunk) & (shrunk > 0) & ~self._is_rare
+        is_effect = np.isfinite(shrunk) & (shrunk >= 0) & ~self._is_rare
         return np.where(is_effect, shrunk, 1.0), np.where(is_effect, kept, 0.0).sum(axis=0)
 
     def _factor(self, window: slice, used: Flags, by_day: Numbers) -> Numbers:
@@ -264,18 +266,30 @@ class _History:
         factor: Numbers = (squares + prior * _PRIOR_FACTOR) / (variances + prior)
         return factor
 
+    def _is_outside(
+        self,
+        rates: Numbers,
+        level: Numbers,
+        factor: Numbers,
+        known: Numbers,
+        exposures: Numbers,
+        deviations: float,
+    ) -> Flags:
+        lower, upper = (_bound(self._noise, level, factor, known, exposures, sign, deviations) for sign in (-1, 1))
+        outside: Flags = (rates < lower) | (rates > upper)
+        return outside
+
     def _begin_again(self, row: int) -> None:
         """Forget the dates before the last ones where half of these are outside of their bands."""
         begin = row + 1 - LASTING_DATES
         if begin < 0:
             return
-        changed = self._is_out[begin : row + 1].sum(axis=0) * 2 >= LASTING_DATES
+        changed = self._is_far[begin : row + 1].sum(axis=0) * 2 >= LASTING_DATES
         if changed.any():
             self._enters[:begin, changed] = False
-            was_out = self._is_out[begin : row + 1, changed]
-            self._enters[begin : row + 1, changed] |= was_out
+            self._enters[begin : row + 1, changed] = self._may_enter[begin : row + 1, changed]
             self._has_error[: row + 1, changed] = False
-            self._is_out[: row + 1, changed] = False
+            self._is_far[: row + 1, changed] = False
 
 
 def _noise(metrics: Sequence[Metric]) -> npt.NDArray[np.str_]:

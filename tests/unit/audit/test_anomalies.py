@@ -138,6 +138,27 @@ def test_a_market_that_is_missing_has_no_row_and_is_found() -> None:
     assert found.message.startswith("2018-04-11: 0 orders (Europe), expected 1")
 
 
+def test_a_market_that_comes_and_goes_is_judged_while_it_is_there() -> None:
+    there = usual(80, 30)
+    rows = counts(usual(421), "valid_lines") + [
+        (at(number), "orders", "Europe", Decimal(value))
+        for begin in (60, 240)
+        for number, value in enumerate(there, begin)
+    ]
+    found = judged(rows)
+    assert len(found) <= 16
+    assert [one.landing_date for one in found if not one.value] == [
+        at(begin + len(there) + number) for begin in (60, 240) for number in range(LASTING_DATES // 2)
+    ], "no beginning is an anomaly, and each end is one for a week"
+
+
+def test_a_day_of_the_week_may_have_nothing() -> None:
+    values = [0 if number % 7 == 6 else value for number, value in enumerate(usual(210))]
+    assert judged(counts(values, "valid_lines")) == []
+    (found,) = judged(counts([*values[:209], 60], "valid_lines"), 209)
+    assert found.message.endswith("for a Sunday")
+
+
 def test_what_is_rare_is_judged_by_how_many_there_could_be() -> None:
     lines = counts([200] * 101, "valid_lines")
 
