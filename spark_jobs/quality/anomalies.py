@@ -227,7 +227,7 @@ class _History:
         self._may_enter[row] = valid & (not is_incident) & ~(self._may_be_gone & (rates == 0))
         self._enters[row] = self._may_enter[row] & ~is_out
         self._sums[row] = np.where(valid, rates * exposures, 0)
-        self._has_error[row] = valid & (enters.sum(axis=0) >= LEVEL_DATES)
+        self._has_error[row] = valid & np.isfinite(level) & (enters.sum(axis=0) >= LEVEL_DATES)
         self._usual[row] = np.where(self._has_error[row], level * exposures, 0)
         self._begin_again(row)
 
