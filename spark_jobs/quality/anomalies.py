@@ -216,7 +216,9 @@ class _History:
         # The effects were taken from the dates whose errors these are, and are themselves as uncertain.
         uncertain = (count + taken) / np.maximum(count - taken, 1)
         factor = self._factor(window, with_error, by_day) * uncertain
-        is_known = (enters.sum(axis=0) >= LEAST_DATES) & (count >= LEVEL_DATES)
+        # Not by the first dates after a long absence.
+        is_present = self._is_rare | (enters[-LEVEL_DATES:].sum(axis=0) >= LEVEL_DATES // 2)
+        is_known = is_present & (enters.sum(axis=0) >= LEAST_DATES) & (count >= LEVEL_DATES)
         self.level[row] = np.where(is_known, level * by_day[weekday], np.nan)
         self.factor[row], self.known[row] = factor, count
         valid = np.isfinite(rates) & np.isfinite(exposures) & (exposures > 0)
