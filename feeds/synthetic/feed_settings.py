@@ -85,7 +85,7 @@ class FeedSettings:
 
     @classmethod
     def parse(cls, seed: str, scale: str, incidents: str = "", **shares: str) -> FeedSettings:
-        """Parse texts: a whole number, a decimal number, incidents parted by commas, and for each of FAULTS a share
+        """Parse texts: a whole number, a decimal number, incidents separated by commas, and for each of FAULTS a share
         from 0 to 1.
 
         Raises ParameterRefused.

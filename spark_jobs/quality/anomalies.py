@@ -119,7 +119,7 @@ class AnomalySettings:
 
     @classmethod
     def from_texts(cls, critical_metrics: str, incident_dates: str) -> AnomalySettings:
-        """Parse lists that are parted by commas. Raises ParameterRefused."""
+        """Parse lists that are separated by commas. Raises ParameterRefused."""
         names, days = (
             [word.strip() for word in text.split(",") if word.strip()] for text in (critical_metrics, incident_dates)
         )

@@ -96,9 +96,9 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     fewer_lines_critical_percent: Decimal
     """The same, and the gate fails."""
     critical_metrics: str = ""
-    """Metrics, parted by commas, whose anomalies are critical."""
+    """Metrics, separated by commas, whose anomalies are critical."""
     incident_dates: str = ""
-    """Landing dates, parted by commas, that enter no band of later dates."""
+    """Landing dates, separated by commas, that enter no band of later dates."""
     called_by: str = ""
     """The run of another job that started this one: its gate finds the verdict by it."""
 
