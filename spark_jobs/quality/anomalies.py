@@ -91,7 +91,10 @@ class Bands:
     """The number of dates that the factor is taken from."""
 
     def limits(self, measured: Measured) -> tuple[Numbers, Numbers]:
-        """Return the least and the greatest value of each that is no anomaly, in the units of the values."""
+        """Return the least and the greatest value of each that is no anomaly, in the units of the values.
+
+        NaN where there is none.
+        """
         metrics, exposures = measured.metrics(), measured.exposures()
         pairs = [METRICS[name].sides(dimension) for name, dimension in measured.series]
         sides = [np.array([np.nan if pair[side] is None else pair[side] for pair in pairs]) for side in (0, 1)]
@@ -104,7 +107,7 @@ class Bands:
             far = _bound(_noise(metrics), self.level, self.factor, self.known, exposures, sign, deviations)
             nearest = self.level + sign * least
             far = np.minimum(far, nearest) if sign < 0 else np.maximum(far, nearest)
-            limits.append(np.where(np.isnan(deviations), sign * np.inf, far) * part)
+            limits.append(far * part)
         return limits[0], limits[1]
 
 
