@@ -13,7 +13,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONOPTIMIZE
 # Values given on the command line reach the programs through the environment, unchanged: make expands none of them
 # ($ is common in SQL and file names), and no shell interprets them.
 VALUES := DATA LANDING START END SQL FORMAT KEEP FEED DRY FULL ARGS \
-  MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED TRUTH PROCESSES
+  MINUTES DAYS SCALE SCALES SEED LATE REPEATED CORRUPT MALFORMED MISSING INCIDENTS TRUTH PROCESSES
 $(foreach name,$(VALUES),$(eval override $(name) := $$(value $(name))))
 export $(VALUES)
 
@@ -83,7 +83,7 @@ alert: ## send a test message to the receivers of alerts (LAKEHOUSE_ALERTS_CONNE
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.alert
 
-bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives, ARGS=live
+bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives; ARGS=live, ARGS=anomalies
 	@$(SETUP) $(if $(SCALES)$(ARGS),--dev)
 	@$(if $(SCALES)$(ARGS),$(DEV),$(WORKSPACE)) -m benchmarks
 

@@ -3,6 +3,9 @@
 `make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
 grows with the days. `make bench ARGS=live MINUTES=60` measures how long a small file takes to gold. All run in a
 separate state folder below the main one, with other ports, so they touch nobody's data.
+
+`make bench ARGS=anomalies` measures on synthetic feeds how often the bands of metrics are wrong; with DATA it lists the
+anomalies of that file instead. It starts nothing.
 """
 
 from __future__ import annotations
@@ -47,8 +50,16 @@ def main() -> int:
             results = bench_live(state, _source(), _number("MINUTES", "60"))
             print(f"Written to {_write(results).relative_to(REPO)}.")
             return 1 if results["grew"] else 0
+        case ["anomalies"]:
+            from benchmarks.anomalies import anomalies_of_file, bench_anomalies
+
+            if data := source_from_environment():
+                print("\n".join(one.message for one in anomalies_of_file(data)))
+            else:
+                print(f"Written to {_write(bench_anomalies()).relative_to(REPO)}.")
+            return 0
         case [_, *_]:
-            raise UserError("give ARGS=day, ARGS=days or ARGS=live, or none.")
+            raise UserError("give ARGS=day, ARGS=days, ARGS=live or ARGS=anomalies, or none.")
     print(f"Written to {_write(bench_full_run(state, _source())).relative_to(REPO)}.")
     return 0
 

@@ -32,8 +32,10 @@ from spark_jobs.layers.gold.products360 import judged_products, recent_units
 from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS, Dimension
 from spark_jobs.layers.silver.orders import orders
+from spark_jobs.quality.anomalies import AnomalySettings
 from spark_jobs.quality.checkpoint import run_checkpoint
 from spark_jobs.quality.inputs import GoldAudit, OrderDifferences, SilverAudit
+from spark_jobs.quality.metric_history import anomalies_of, as_evidence
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.secret_store import secret
@@ -132,12 +134,15 @@ class Floor:
             "bronze.quarantine": quarantine(lines),
             "bronze.landed_files": self._spark.createDataFrame(files, LANDED_FILES.schema),
         }
-        measured = metrics(tables["bronze.landed_files"], tables["bronze.order_items"], tables["bronze.quarantine"])
-        tables["bronze.metrics"] = local_relation(measured)
+        of_day = metrics(tables["bronze.landed_files"], tables["bronze.order_items"], tables["bronze.quarantine"])
+        tables["bronze.metrics"] = local_relation(of_day)
         inputs: dict[str, Input] = {table.partition(".")[2]: partial(_itself, rows) for table, rows in tables.items()}
         inputs["missing_dates"] = lambda: self._spark.createDataFrame([], "landing_date DATE, reason STRING")
         published = self.rows("bronze.landed_files").where(f"landing_date = DATE'{day}'")
         inputs["landed_files_published"] = partial(_itself, published)
+        measured = [tuple(row) for row in tables["bronze.metrics"].collect()]
+        anomalies = anomalies_of(measured, self.rows("bronze.metrics"), AnomalySettings())
+        inputs["anomalies"] = partial(as_evidence, self._spark, anomalies)
         bounds = {"interval_start": day, "interval_end": day + timedelta(days=1)}
         self._judge("bronze", inputs, LIMITS | bounds)
         for table, rows in tables.items():

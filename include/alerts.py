@@ -49,7 +49,7 @@ def receivers(settings: Settings = SETTINGS, password: Callable[[str], str | Non
         except Exception as error:  # noqa: BLE001 - whatever a secrets backend raises, its text may hold a secret
             raise AlertsUnusable(
                 f"the connection {settings.alerts_connection} cannot be read ({type(error).__name__}): it needs Apprise"
-                " URLs, parted by blanks, as its password"
+                " URLs, separated by blanks, as its password"
             ) from None
     if settings.alerts_file:
         try:

@@ -51,7 +51,7 @@ class Settings:
     """LAKEHOUSE_NOTIFIER: dotted path of the notifier of failures (default include.notifiers.LogNotifier)."""
     alerts_connection: str
     """LAKEHOUSE_ALERTS_CONNECTION: Airflow connection whose password holds the Apprise URLs of the receivers of
-    alerts, parted by blanks (default none)."""
+    alerts, separated by blanks (default none)."""
     alerts_file: str
     """LAKEHOUSE_ALERTS_FILE: or a file with such URLs, one a line (default none)."""
     deadline: timedelta | None
@@ -61,7 +61,7 @@ class Settings:
     """LAKEHOUSE_DECISION_WAIT: seconds for which a gate waits for a person's decision where all that failed may be
     overruled; 0 fails at once (default 0)."""
     deciders: str
-    """LAKEHOUSE_DECIDERS: ids of the users of Airflow who may answer, parted by commas; the bundle's variable deciders
+    """LAKEHOUSE_DECIDERS: ids of the users of Airflow who may answer, separated by commas; the bundle's variable deciders
     must name them too (default none: Airflow lets everybody answer who may, and the job decide refuses the others)."""
     retries: int
     """LAKEHOUSE_RETRIES: retries of a task after an infrastructure error (default 2)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from feeds.synthetic.feed import FeedResult, generate
-from feeds.synthetic.feed_settings import FAULTS, FeedSettings
+from feeds.synthetic.feed_settings import FAULTS, INCIDENTS, FeedSettings
 from spark_jobs.runtime.errors import LakehouseError, ParameterRefused
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.runtime.task_log import log_to_stdout
@@ -44,9 +44,15 @@ def run(arguments: list[str]) -> FeedResult:
         "repeated": "share of lines that occur twice in their file",
         "corrupt": "share of lines with a wrong value",
         "malformed": "share of lines that cannot be split into 53 fields",
+        "missing": "share of lines without the name of their department",
     }
     for name in FAULTS:
         parser.add_argument(f"--{name}", default="0", help=f"{helps[name]}, 0 to 1 (default: %(default)s)")
+    parser.add_argument(
+        "--incidents",
+        default="",
+        help=f"what happens to whole days: {', '.join(INCIDENTS)}, as in fewer_orders=2018-03-01/2018-03-07, by commas",
+    )
     parser.add_argument("--truth", type=Path, help="where the truth files go (default: _truth in the landing root)")
     parser.add_argument("--processes", type=int, help="default: as many as are worth it, up to one per processor")
     options = parser.parse_args(arguments)
@@ -56,7 +62,7 @@ def run(arguments: list[str]) -> FeedResult:
     else:
         start, days = _date(options.start), options.days
     shares = {name: getattr(options, name) for name in FAULTS}
-    settings = FeedSettings.parse(options.seed, options.scale, **shares)
+    settings = FeedSettings.parse(options.seed, options.scale, options.incidents, **shares)
     return generate(options.landing, start, days, settings, truth=options.truth, processes=options.processes)
 
 

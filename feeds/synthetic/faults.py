@@ -17,7 +17,7 @@ import numpy as np
 
 from feeds.synthetic.csv_text import body, ends
 from feeds.synthetic.draws import Stream, Weighted, below
-from feeds.synthetic.feed_settings import FeedSettings
+from feeds.synthetic.feed_settings import MISSING_VALUES, FeedSettings
 from feeds.synthetic.lines import Lines
 from gx.row_rule_reasons import row_rule_reason
 from spark_jobs.layers.bronze.landed_lines import (
@@ -33,6 +33,10 @@ _MILLION = 1_000_000
 _END = b"\r\n"
 _WIDTH = len(source.COLUMNS)
 _CITY = source.position("order_city")
+LEFT_EMPTY = "department_name"
+"""The column that has no value in the share `missing` of the lines."""
+MISSING_VALUES_SHARE = 100_000
+"""That share on a day of missing_values, in millionths."""
 
 Fields = list[bytes]
 # The lines that replace one, each with its reasons; a line without reasons is valid.
@@ -66,26 +70,23 @@ class FaultInjector:
 
     def __init__(self, settings: FeedSettings) -> None:
         self._settings = settings
-        shares = {"repeated": settings.repeated, "corrupt": settings.corrupt, "malformed": settings.malformed}
-        self._kinds = [kind for kind, share in shares.items() if share]
-        self.share = sum(shares.values())
-        if self.share:
-            self._which = Weighted([shares[kind] for kind in self._kinds])
 
     def inject(self, lines: Lines) -> tuple[dict[int, list[bytes]], list[Injected]]:
         """Return the lines that replace damaged ones, by position, and what quarantine must hold of them."""
-        if not self.share:
+        shares = self._shares(lines.day)
+        if not shares:
             return {}, []
         stream = Stream(self._settings.seed, f"faults of day {lines.day}")
         chance, which = stream.halves(lines.item_ids)
-        found = np.flatnonzero(below(chance, _MILLION) < self.share)
-        kinds = self._which.pick(which[found])
+        found = np.flatnonzero(below(chance, _MILLION) < sum(shares.values()))
+        names = list(shares)
+        kinds = Weighted(list(shares.values())).pick(which[found])
         choice, detail = Stream(self._settings.seed, f"damage of day {lines.day}").halves(lines.item_ids[found])
         text, bounds = body(lines.text), ends(lines.text)
         replaced: dict[int, list[bytes]] = {}
         injected: list[Injected] = []
         for number, position in enumerate(found.tolist()):
-            kind = self._kinds[int(kinds[number])]
+            kind = names[int(kinds[number])]
             options = _FAULTS[kind]()
             fault = options[int(below(choice[number : number + 1], len(options))[0])]
             begin, end = int(bounds[position] - bounds[0]), int(bounds[position + 1] - bounds[0])
@@ -98,6 +99,14 @@ class FaultInjector:
                 if reasons
             ]
         return replaced, injected
+
+    def _shares(self, day: int) -> dict[str, int]:
+        """Return the share of each kind of damage on a day, but for those that do not occur."""
+        settings = self._settings
+        shares = {kind: int(getattr(settings, kind)) for kind in _FAULTS}
+        if MISSING_VALUES in settings.incidents_on(day):
+            shares["missing"] = MISSING_VALUES_SHARE
+        return {kind: share for kind, share in shares.items() if share}
 
 
 def _line(fields: Fields) -> bytes:
@@ -207,4 +216,11 @@ def _disagreement(column: str, reason: str) -> Fault:
     return Fault(reason, damage)
 
 
-_FAULTS = {"repeated": repetitions, "corrupt": corruptions, "malformed": malformations}
+@functools.cache
+def omissions() -> tuple[Fault, ...]:
+    """Return what leaves a line valid, and is no fault of it."""
+    place = source.position(LEFT_EMPTY)
+    return (Fault("a value is missing", lambda fields, _: [(_with(fields, {place: b""}), ())]),)
+
+
+_FAULTS = {"repeated": repetitions, "corrupt": corruptions, "malformed": malformations, "missing": omissions}

@@ -6,7 +6,9 @@
 A day is written under a hidden name and renamed when it is finished, its truth first. The truth has one line of JSON
 for each change of a tracked attribute on that day (`customer`, `product`: the key, the instant and the new values), and
 one for each line that was delivered late or damaged (`late`, `repeated`, `corrupt`, `malformed`: the file, the number
-of the line in it, 1 for the header, the order item, and the reasons that its quarantine must show).
+of the line in it, 1 for the header, the order item, and the reasons that its quarantine must show). A day to which an
+incident happens has a line for it (`incident`: which one, the landing date, and the market that is missing). The truth
+about products does not hold the prices of a day on which all are doubled.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from feeds.daily_replay import FILE_NAME, deliver_folder
 from feeds.synthetic.calibration import parameters
 from feeds.synthetic.csv_text import ENCODING, body, ends
 from feeds.synthetic.faults import FaultInjector
-from feeds.synthetic.feed_settings import FeedSettings, date_of, day_number
+from feeds.synthetic.feed_settings import MISSING_MARKET, FeedSettings, date_of, day_number
 from feeds.synthetic.lines import CHUNK, Lines, LineWriter
 from feeds.synthetic.order_book import LONGEST_LAG
 from spark_jobs.runtime.errors import LandingRefused, ParameterRefused
@@ -138,6 +140,8 @@ def _write_days(
     """Write a folder and a truth file for each of these days. Return the day, its lines and its damaged lines."""
     writer, injector = _writer(settings)
     days = {day: _DayFile(day, folder, truths) for day in range(span[0], span[1] + 1)}
+    for day in days:
+        days[day].truth += [_incident(writer, kind, day) for kind in settings.incidents_on(day)]
     for day, entry in _changes(writer, *span):
         days[day].truth.append(entry)
     for lines in writer.lines(*span):
@@ -243,6 +247,13 @@ def _changes(writer: LineWriter, first_day: int, last_day: int) -> Iterator[tupl
             "is_notavailable": unavailable,
         }
         yield day, _change("product", "product_id", number, day, values)
+
+
+def _incident(writer: LineWriter, incident: str, day: int) -> str:
+    entry = {"kind": "incident", "incident": incident, "landing_date": date_of(day).isoformat()}
+    if incident == MISSING_MARKET:
+        entry["market"] = writer.market_lost_on(day)
+    return json.dumps(entry, ensure_ascii=False)
 
 
 def _change(kind: str, key: str, number: int, day: int, values: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,15 @@ from feeds.synthetic.calibration import parameters
 from feeds.synthetic.csv_text import constant, joined, numbers
 from feeds.synthetic.customers import CustomerRows, Customers
 from feeds.synthetic.draws import Flags, Integers, Stream, Weighted, below
-from feeds.synthetic.feed_settings import FeedSettings
+from feeds.synthetic.feed_settings import DOUBLED_PRICES, FEWER_ORDERS, MISSING_MARKET, FeedSettings
 from feeds.synthetic.order_book import MOST_ITEMS, Deliveries, OrderBook, Orders
 from feeds.synthetic.products import Products
 from feeds.synthetic.vocabulary import Vocabulary
 
 CHUNK = 16_384
 """The usual number of orders in memory at a time."""
+LOST_IN_THOUSANDTHS = 300
+"""Of the orders of a day with fewer_orders."""
 _NOON = 12 * 60
 _DAY = 24 * 60
 
@@ -57,6 +59,7 @@ class LineWriter:
     def __init__(self, settings: FeedSettings, chunk: int = CHUNK) -> None:
         """Prepare the texts. `chunk` is the number of orders in memory at a time."""
         self._chunk = chunk
+        self._settings = settings
         self.customers = Customers(settings)
         self.products = Products(settings)
         self.book = OrderBook(settings, self.customers)
@@ -65,6 +68,7 @@ class LineWriter:
         self._discounts = Weighted([row[1] for row in content["discounts_in_thousandths"]])
         self._profit_ratios = Weighted([row[1] for row in content["profit_ratios_in_thousandths"]])
         self._choice, self._terms = (Stream(settings.seed, f"item {name}") for name in ("choice", "terms"))
+        self._losses = Stream(settings.seed, "order losses")
 
     def lines(self, first_day: int, last_day: int) -> Iterator[Lines]:
         """Yield all lines delivered on some days, one after the other, in chunks that belong to one day each."""
@@ -72,7 +76,7 @@ class LineWriter:
         for begin in range(0, len(deliveries.numbers), self._chunk):
             chunk = deliveries.where(slice(begin, begin + self._chunk))
             orders = self.book.orders(chunk)
-            items = self._items(chunk, orders)
+            items = self._after_incidents(chunk, orders, self._items(chunk, orders))
             text = self._render(chunk, orders, items)
             delivered_on = chunk.delivered_on[items.orders]
             order_days, is_late = chunk.days[items.orders], chunk.is_late[items.orders]
@@ -108,6 +112,22 @@ class LineWriter:
             is_unavailable=self.products.is_unavailable(rows, first + since)[at],
         )
         return items.where(self._is_deliverable(deliveries, items))
+
+    def market_lost_on(self, day: int) -> str:
+        """Return the market whose orders are not in the file of a day with missing_market: each day another one."""
+        return self._texts.markets[day % len(self._texts.markets)]
+
+    def _after_incidents(self, deliveries: Deliveries, orders: Orders, items: _Items) -> _Items:
+        days = deliveries.delivered_on
+        if not self._settings.incidents:
+            return items
+        drawn = below(self._losses.halves(deliveries.numbers)[0], 1000)
+        lost = self._settings.has(FEWER_ORDERS, days) & (drawn < LOST_IN_THOUSANDTHS)
+        markets = len(self._texts.markets)
+        is_of_lost_market = self._texts.market_of_place[orders.places] == days % markets
+        lost |= self._settings.has(MISSING_MARKET, days) & is_of_lost_market
+        is_doubled = self._settings.has(DOUBLED_PRICES, days)[items.orders]
+        return replace(items, cents=np.where(is_doubled, 2 * items.cents, items.cents)).where(~lost[items.orders])
 
     def _is_deliverable(self, deliveries: Deliveries, items: _Items) -> Flags:
         """Return whether an item may be delivered: all but those of orders whose earlier delivery had another price.

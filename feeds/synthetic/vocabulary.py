@@ -38,6 +38,8 @@ class Vocabulary:
         self.first_positions, self.positions = _positions(settings, stores)
 
         places = list(_places(content["places"]))
+        self.markets = list(content["places"])
+        self.market_of_place = np.array([self.markets.index(place[0]) for place in places])
         self.place_cities = fields((market, city, country) for market, _, country, _, city, _ in places)
         self.place_states = fields((region, state) for _, region, _, state, _, _ in places)
         self.place_zip_codes = fields((place[5],) for place in places)

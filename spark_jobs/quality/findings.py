@@ -46,6 +46,8 @@ def refusal(table: str, rule: str, message: str) -> Finding:
 
 def _sample(row: Mapping[str, Any]) -> str:
     values = dict(row)
+    if (sentence := values.pop("sentence", None)) is not None:
+        return str(sentence)
     place = values.pop("source_file", None)
     expected, stored = values.pop(EXPECTED, None), values.pop(STORED, None)
     parts = [f"{name} {_shown(name, value)}" for name, value in values.items()]

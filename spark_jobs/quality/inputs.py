@@ -26,6 +26,7 @@ publication, weekly maintenance) these inputs are whole tables:
 
 Bronze is judged on the landing dates of the interval. `missing_dates` has those that have not landed (landing_date,
 reason), where a setting allows it, and `landed_files_published` the files of these dates as they are published.
+`anomalies` has the metrics of these dates that lie outside of their bands (landing_date, severity, sentence).
 """
 
 from __future__ import annotations

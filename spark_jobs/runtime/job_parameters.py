@@ -100,6 +100,10 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     open_from: str = ""
     """The first landing date that is still being delivered, such as 2018-01-31: rules about whole dates wait for those.
     Empty where all dates are judged."""
+    critical_metrics: str = ""
+    """Metrics, separated by commas, whose anomalies are critical."""
+    incident_dates: str = ""
+    """Landing dates, separated by commas, that enter no band of later dates."""
     called_by: str = ""
     """The run of another job that started this one: its gate finds the verdict by it."""
 
@@ -181,7 +185,7 @@ class DecideParameters(TaskParameters):
     reason: str
     decided_by: str
     deciders: str
-    """The people who may decide, parted by commas. The bundle sets it; it is no parameter of the job."""
+    """The people who may decide, separated by commas. The bundle sets it; it is no parameter of the job."""
     confirmed_incident: bool
     """Whether something was wrong indeed on the landing dates that failed."""
     decided_at: str

@@ -1,8 +1,23 @@
-"""The daily metrics: what is measured of each landing date."""
+"""The daily metrics: what is measured of each landing date, and how it is judged by the dates before."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+ALL = ""
+"""The dimension of what is measured of the whole landing date."""
+
+
+class Noise(StrEnum):
+    """How the variance of a metric follows from its level, up to a factor that its history tells."""
+
+    COUNT = "count"
+    """As the level: of counts and sums, and of averages by what they are taken over."""
+    SHARE = "share"
+    """As level x (1 - level): of shares, by what they are taken over."""
+    CONSTANT = "constant"
+    """Not at all: of what may be negative."""
 
 
 @dataclass(frozen=True)
@@ -12,26 +27,135 @@ class Metric:
     name: str
     says: str
     """What it is, with its unit."""
+    unit: str
+    """What stands after a value of it in a sentence."""
     by: str = ""
     """What its dimension is, where it has values by dimension."""
+    of: str = ""
+    """The metric of which it is a share or an average, or, of a count, a part."""
+    noise: Noise = Noise.COUNT
+    is_rare: bool = False
+    """Whether it is 0 on most dates: its level is that of all the history, and not of the last weeks."""
+    low: float | None = 3.5
+    """How many standard deviations below its level it is an anomaly; None: never."""
+    high: float | None = 3.5
+    """How many standard deviations above its level it is one."""
+    by_low: float | None = 3.5
+    """The same as `low`, by dimension."""
+    by_high: float | None = 3.5
+    """The same as `high`, by dimension."""
+    places: int = 0
+    """Decimals that people are shown; of a share, of its percentage."""
+    least: float = 0.1
+    """The least change that is an anomaly, as a share of the level; of what is a part of another metric: as a share of
+    that."""
+
+    def sides(self, dimension: str) -> tuple[float | None, float | None]:
+        """Return how many standard deviations below and above the level a series of it is an anomaly."""
+        return (self.low, self.high) if dimension == ALL else (self.by_low, self.by_high)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is stored as a count, and judged as a share of another metric."""
+        return self.noise is Noise.SHARE and not self.name.endswith("_share")
+
+    @property
+    def is_zero_without_rows(self) -> bool:
+        """Whether a date without a row of it has 0 of it, and not no value."""
+        return not self.of or self.is_part
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("landed_lines", "Lines below the headers of the files that hold a value"),
-        Metric("valid_lines", "Lines that are order items"),
-        Metric("quarantined_lines", "Lines that are not valid; by reason, a line in each of its reasons", "reason"),
-        Metric("orders", "Orders of which an item landed", "market"),
-        Metric("revenue", "Sum of the counted items' totals", "market"),
-        Metric("profit", "Sum of the counted items' profits"),
-        Metric("average_order_value", "Revenue of a counted order", "market"),
-        Metric("items_per_order", "Order items of an order"),
-        Metric("average_price", "Average price charged for a unit"),
-        Metric("late_share", "Orders delivered late, as a share of the orders"),
-        Metric("canceled_share", "Orders that are canceled, as a share of the orders"),
-        Metric("fraud_share", "Orders that are suspected of fraud, as a share of the orders"),
-        Metric("null_share", "Order items without a value in a column, as a share of the order items", "column"),
+        Metric("landed_lines", "Lines below the headers of the files that hold a value", "landed lines"),
+        Metric("valid_lines", "Lines that are order items", "valid lines"),
+        Metric(
+            "quarantined_lines",
+            "Lines that are not valid; by reason, a line in each of its reasons",
+            "quarantined lines",
+            by="reason",
+            of="landed_lines",
+            noise=Noise.SHARE,
+            is_rare=True,
+            low=None,
+            by_low=None,
+            least=0.01,
+        ),
+        Metric("orders", "Orders of which an item landed", "orders", by="market", low=2.7, by_low=3.0, least=0.17),
+        Metric(
+            "revenue",
+            "Sum of the counted items' totals",
+            "of revenue",
+            by="market",
+            places=2,
+            by_low=None,  # it is the orders of the market times their average, and both are judged
+            by_high=None,
+        ),
+        Metric(
+            "profit",
+            "Sum of the counted items' profits",
+            "of profit",
+            noise=Noise.CONSTANT,
+            places=2,
+            low=4.5,
+            high=4.5,
+        ),
+        Metric(
+            "average_order_value",
+            "Revenue of a counted order",
+            "of revenue per order",
+            by="market",
+            of="orders",
+            places=2,
+        ),
+        Metric("items_per_order", "Order items of an order", "items per order", of="orders", places=2),
+        Metric("average_price", "Average price charged for a unit", "as average price", of="valid_lines", places=2),
+        Metric(
+            "late_share",
+            "Orders delivered late, as a share of the orders",
+            "of the orders late",
+            of="orders",
+            noise=Noise.SHARE,
+            places=1,
+            low=None,
+            least=0.05,
+        ),
+        Metric(
+            "canceled_share",
+            "Orders that are canceled, as a share of the orders",
+            "of the orders canceled",
+            of="orders",
+            noise=Noise.SHARE,
+            places=1,
+            is_rare=True,
+            low=None,
+            least=0.01,
+        ),
+        Metric(
+            "fraud_share",
+            "Orders that are suspected of fraud, as a share of the orders",
+            "of the orders suspected of fraud",
+            of="orders",
+            noise=Noise.SHARE,
+            places=1,
+            is_rare=True,
+            low=None,
+            least=0.01,
+        ),
+        Metric(
+            "null_share",
+            "Order items without a value in a column, as a share of the order items",
+            "of the order items without a value",
+            by="column",
+            of="valid_lines",
+            noise=Noise.SHARE,
+            places=1,
+            is_rare=True,
+            low=None,
+            by_low=None,
+            least=0.01,
+        ),
     )
 }
 NULL_COLUMNS = (
@@ -55,5 +179,3 @@ NULL_COLUMNS = (
     "late_delivery_risk",
 )
 """Columns of bronze.order_items that may be NULL, and that figures or people rely on."""
-ALL = ""
-"""The dimension of what is measured of the whole landing date."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -13,17 +13,22 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.types import DateType, StringType, StructType
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QUARANTINE
+from spark_jobs.layers.bronze.metrics import METRICS_TABLE
+from spark_jobs.quality.anomalies import Anomaly, AnomalySettings
 from spark_jobs.quality.checkpoint import AuditResult, Input, run_checkpoint
 from spark_jobs.quality.data_docs import render_data_docs
 from spark_jobs.quality.fingerprint import fingerprint_as_built
 from spark_jobs.quality.inputs import GoldAudit, OrderDifferences, SilverAudit, once
+from spark_jobs.quality.metric_history import METRIC_COLUMNS, anomalies_of, as_evidence
 from spark_jobs.quality.quarantine_reasons import quarantine_reasons
 from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.session import expect_rows
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
+from spark_jobs.storage.anomaly_log import AnomalyLog
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
+from spark_jobs.storage.decisions import Decisions
 from spark_jobs.storage.lost_tables import report_lost
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.other_writers import readable
@@ -44,12 +49,13 @@ _MISSING_DATES = StructType().add("landing_date", DateType()).add("reason", Stri
 
 
 def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
-    """Judge a build and write its verdict: Data Docs, the row of ops.verdicts, and the file that the gate reads.
+    """Judge a build and write its verdict: Data Docs, the row of ops.verdicts, those of ops.anomalies, and the file
+    that the gate reads.
 
     What is wrong with the data is in the verdict.
     """
     expect_rows(lakehouse.spark, build.most_rows)
-    result, notes = _judged(lakehouse, build)
+    result, anomalies, notes = _judged(lakehouse, build)
     notes = (*build.notes, *notes)
     docs = f"data_docs/{build.layer}/{build.build_id}"
     title = f"{build.layer} build {build.build_id}, {build.interval}"
@@ -79,6 +85,7 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
         unreadable=result.unreadable,
     )
     Verdicts(lakehouse).append(verdict)
+    _record(lakehouse, build, anomalies)
     for job_run_id in filter(None, (build.job_run_id, build.parameters.called_by)):
         lakehouse.ops.write_json(verdict_file(build.layer, job_run_id), verdict.as_dict())
     for line in verdict.lines():
@@ -96,11 +103,11 @@ def _quarantine(lakehouse: Lakehouse, build: Build, result: AuditResult) -> tupl
     return reasons, str(lakehouse.staging_root / staged.folder)
 
 
-def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, tuple[str, ...]]:
+def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, list[Anomaly], tuple[str, ...]]:
     """Judge a build, and where that needs what others removed, all that is left of it; return notes on that too."""
-    result, layer = _judge(lakehouse, build), build.layer
+    (result, anomalies), layer = _judge(lakehouse, build), build.layer
     if not result.unreadable:
-        return result, ()
+        return result, anomalies, ()
     note = f"whole tables are judged: what {layer} was built from before cannot be read any more"
     left = replace(
         build,
@@ -109,10 +116,10 @@ def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, tuple[str,
         previous_upstream=None,
         full_refresh=True,
     )
-    result = _judge(lakehouse, left, pin=partial(readable, lakehouse))
+    result, anomalies = _judge(lakehouse, left, pin=partial(readable, lakehouse))
     if result.unreadable and layer == "bronze" and build.staged:
         note = "nothing is compared with what is published of bronze, since that cannot be read any more"
-        result = _judge(lakehouse, replace(left, previous=PinnedPublication(build.previous.seq)))
+        result, anomalies = _judge(lakehouse, replace(left, previous=PinnedPublication(build.previous.seq)))
     elif result.unreadable and build.upstream:
         note = f"what {layer} and {UPSTREAM_LAYER[layer]} have published cannot be read any more: run both again"
         reason = f"the audit of {layer} build {build.build_id} could not read what is published"
@@ -120,15 +127,29 @@ def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, tuple[str,
             if lost != "bronze":
                 report_lost(lakehouse, lost, publication.seq, reason)
     log.warning("%s: %s", layer, note)
-    return result, (note,)
+    return result, anomalies, (note,)
+
+
+def _record(lakehouse: Lakehouse, build: Build, anomalies: Sequence[Anomaly]) -> None:
+    """Append anomalies to ops.anomalies, which the first build of bronze makes, so that who watches it finds it."""
+    anomaly_log = AnomalyLog(lakehouse)
+    if build.layer == "bronze" and not build.previous.seq:
+        anomaly_log.create()
+    if anomalies:
+        of_build = {"layer": build.layer, "build_id": build.build_id, "job_run_id": build.job_run_id}
+        anomaly_log.append([asdict(one) | of_build for one in anomalies])
 
 
 def _judge(
     lakehouse: Lakehouse, build: Build, pin: Callable[[PinnedPublication], PinnedPublication] | None = None
-) -> AuditResult:
+) -> tuple[AuditResult, list[Anomaly]]:
+    """Return the result, and the anomalies of the metrics that the build stages."""
     tables = [spec.name for spec in lakehouse.tables_of(build.layer)]
-    inputs = _Inputs(lakehouse, build, pin).by_name()
-    return run_checkpoint(lakehouse.spark, build.layer, tables, inputs, _parameters(build), empty_change=build.is_empty)
+    inputs = _Inputs(lakehouse, build, pin)
+    result = run_checkpoint(
+        lakehouse.spark, build.layer, tables, inputs.by_name(), _parameters(build), empty_change=build.is_empty
+    )
+    return result, inputs.anomalies
 
 
 def _parameters(build: Build) -> dict[str, Any]:
@@ -160,6 +181,8 @@ class _Inputs:
         self._lakehouse = lakehouse
         self._build = build
         self._pin = pin or (lambda publication: publication)
+        self.anomalies: list[Anomaly] = []
+        """Once the input of that name has been made."""
 
     def by_name(self) -> dict[str, Input]:
         """Return the inputs by the names that spark_jobs/quality/inputs.py lists."""
@@ -171,6 +194,7 @@ class _Inputs:
         inputs: dict[str, Input] = {
             "landed_files_published": self._landed_files_published,
             "missing_dates": lambda: lakehouse.spark.createDataFrame(missing, _MISSING_DATES),
+            "anomalies": once(self._anomalies),
         }
         for spec in lakehouse.tables_of("bronze"):
             read: Input = partial(read_pinned, lakehouse, build.previous, spec.name)
@@ -185,6 +209,22 @@ class _Inputs:
         files = read_pinned(lakehouse, build.previous, LANDED_FILES.name)
         interval = build.interval
         return files.where(f"landing_date >= DATE'{interval.start}' AND landing_date < DATE'{interval.end}'")
+
+    def _anomalies(self) -> DataFrame:
+        """Find the anomalies of the metrics that the build stages: none where it stages nothing, as in maintenance.
+
+        Dates that are still being delivered are not judged.
+        """
+        lakehouse, build = self._lakehouse, self._build
+        if staged := build.staged.get(METRICS_TABLE.name):
+            open_from = build.parameters.first_open_date or date.max
+            rows = [row for row in staged_values(lakehouse, staged, METRIC_COLUMNS) if row[0] < open_from]
+            is_published = METRICS_TABLE.name in build.previous.versions
+            published = read_pinned(lakehouse, build.previous, METRICS_TABLE.name) if is_published else None
+            settings = AnomalySettings.from_texts(build.parameters.critical_metrics, build.parameters.incident_dates)
+            confirmed = Decisions(lakehouse).confirmed_incidents()
+            self.anomalies = anomalies_of(rows, published, settings.with_incidents(confirmed))
+        return as_evidence(lakehouse.spark, self.anomalies)
 
     def _silver(self) -> dict[str, Input]:
         order_items = self._upstream("bronze.order_items")

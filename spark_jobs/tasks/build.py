@@ -22,6 +22,7 @@ from spark_jobs.layers.gold.orders_enriched import ORDERS_ENRICHED, changed_peri
 from spark_jobs.layers.gold.product_totals import ITEM_COLUMNS, PRODUCT_TOTALS, updated_totals
 from spark_jobs.layers.silver.dimensions import CUSTOMERS, DIMENSIONS, PRODUCTS, Dimension
 from spark_jobs.layers.silver.orders import ORDERS, orders
+from spark_jobs.quality.anomalies import AnomalySettings
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.concurrency import run_together
 from spark_jobs.runtime.errors import TableDropped
@@ -102,6 +103,7 @@ def _bronze(lakehouse: Lakehouse, parameters: BuildParameters, build_id: str) ->
         max_order_age_days=parameters.max_order_age_days,
         max_order_days_ahead=parameters.max_order_days_ahead,
     )
+    AnomalySettings.from_texts(parameters.critical_metrics, parameters.incident_dates)  # refused before the work
     landing = landed_files(
         parameters.landing_root,
         parameters.interval,

@@ -19,6 +19,7 @@ from spark_jobs.runtime.errors import GateRejected, PublicationMissing
 from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
+from spark_jobs.storage.anomaly_log import ANOMALIES, AnomalyLog
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.decisions import DECISIONS, Decisions, broken_rules
 from spark_jobs.storage.lost_tables import bronze_dates, report_lost
@@ -95,14 +96,16 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
     runs = {publication.job_run_id for publication in newest} | {build_id.partition("_")[0] for build_id in build_ids}
     removed = lakehouse.ops.remove_records(before, build_ids | runs)
     log.info("%d files on the ops volume removed: they were written before %s", removed, f"{before:%Y-%m-%d}")
-    verdicts = Verdicts(lakehouse)
+    verdicts, anomalies = Verdicts(lakehouse), AnomalyLog(lakehouse)
     verdicts.create()
+    anomalies.create()
     Decisions(lakehouse).create()
     try:
         publications.remove(before)
         verdicts.remove(before, build_ids)
+        anomalies.remove(before, build_ids)
         remove_reports(lakehouse, before)
-        for spec in (PUBLICATIONS, VERDICTS, DECISIONS, RUNS):
+        for spec in (PUBLICATIONS, VERDICTS, ANOMALIES, DECISIONS, RUNS):
             name = lakehouse.name(spec.name)
             delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
             lakehouse.spark.sql(f"OPTIMIZE {name}").collect()

@@ -15,7 +15,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.metrics import metrics
 from spark_jobs.layers.registry import TABLES
+from spark_jobs.quality.anomalies import Anomaly
 from spark_jobs.quality.checkpoint import AuditResult, run_checkpoint
+from spark_jobs.quality.metric_history import as_evidence
 from spark_jobs.quality.rules import read_rules
 from tests.spark.audit.frames import broken, delivery, given, row, rules_about, sampled, table, tables_in
 
@@ -64,6 +66,7 @@ def judged(
     limits: Mapping[str, Any] = LIMITS,
     published: Rows | tuple[()] = (),
     spoil: Callable[[DataFrame], DataFrame] = lambda metrics: metrics,
+    anomalies: Sequence[Anomaly] = (),
 ) -> AuditResult:
     """The metrics are those of the lines, as `spoil` changes them."""
     frames = {
@@ -75,6 +78,7 @@ def judged(
             [(day, "it has no folder") for day in missing], "landing_date date, reason string"
         ),
     }
+    frames["anomalies"] = as_evidence(spark, anomalies)
     frames["metrics"] = spoil(metrics(frames["landed_files"], frames["order_items"], frames["quarantine"]))
     return run_checkpoint(
         spark, "bronze", tables_in("bronze"), {name: given(frame) for name, frame in frames.items()}, limits
@@ -160,6 +164,11 @@ def test_every_mistake_in_a_row_is_seen(spark: SparkSession) -> None:
     }, "these are tested below"
 
 
+def anomaly(severity: str, message: str) -> Anomaly:
+    one = Decimal(1)
+    return Anomaly(date(2018, 1, 6), "orders", "", one, None, one, one, severity, message)
+
+
 def spoiled_metrics(rows: DataFrame) -> DataFrame:
     """One of the fifth day more than there are, another one twice, and a third not at all."""
     day, metric = F.col("landing_date") == date(2018, 1, 5), F.col("metric")
@@ -191,7 +200,17 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
     ]
     files = landed((1, 100), (2, 10), (3, 11), (9, 7), (6, 3), (5, 99), (7, 3))
     published = landed((2, 30), (3, 25), (5, 198), (4, 7))
-    result = judged(spark, items, bad, files, [date(2018, 1, 2)], published=published, spoil=spoiled_metrics)
+    found_anomalies = [anomaly("warning", "few orders"), anomaly("critical", "many orders")]
+    result = judged(
+        spark,
+        items,
+        bad,
+        files,
+        [date(2018, 1, 2)],
+        published=published,
+        spoil=spoiled_metrics,
+        anomalies=found_anomalies,
+    )
     found = {(f.rule, f.landing_date) for f in (*result.failures, *result.warnings) if f.table != "quarantine"}
     assert found >= {
         ("few_lines_are_quarantined", "2018-01-01"),
@@ -219,6 +238,10 @@ def test_each_mistake_about_files_and_dates_is_seen(spark: SparkSession) -> None
         "landed_files: Every landed line is either valid or in quarantine. Broken by 1 row on 2018-01-02,"
         " such as dt=2018-01-02/orders.csv: landed 10, valid 9, quarantined 0"
     )
+    assert [f.message for f in result.warnings if f.rule == "metrics_lie_in_their_bands"] == [
+        "metrics: The metrics are what the landing dates before lead one to expect."
+        " Broken by 1 row on 2018-01-06, such as few orders"
+    ]
     wrong = [s for f in result.failures if f.rule == "metrics_are_those_of_the_lines" for s in f.samples]
     assert "metric orders, dimension Europe, expected 93, stored 94" in wrong
     seen = {f"{f.table}.{f.rule}" for f in (*result.failures, *result.warnings)}

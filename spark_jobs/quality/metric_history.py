@@ -1,0 +1,46 @@
+"""The metrics that a build stages, judged by those that are published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, StringType, StructType
+
+from spark_jobs.quality.anomalies import LEAST_DATES, WINDOW, Anomaly, AnomalySettings, Measured, find_anomalies
+from spark_jobs.storage.spark_connect import rows_and_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+METRIC_COLUMNS = ("landing_date", "metric", "dimension", "value")
+_HISTORY = timedelta(days=WINDOW + LEAST_DATES)
+_EVIDENCE = StructType().add("landing_date", DateType()).add("severity", StringType()).add("sentence", StringType())
+
+
+def anomalies_of(
+    staged: Sequence[tuple[date, str, str, Any]], published: DataFrame | None, settings: AnomalySettings
+) -> list[Anomaly]:
+    """Judge the staged metrics by the published ones of the dates before, and by each other.
+
+    `staged` has METRIC_COLUMNS. A published date that is staged again is left out, and so is what comes after the last
+    staged one.
+    """
+    judged = {row[0] for row in staged}
+    if not judged:
+        return []
+    history: list[tuple[Any, ...]] = []
+    if published is not None:
+        day = F.col("landing_date")
+        in_reach = published.where((day >= min(judged) - _HISTORY) & (day < max(judged)))
+        rows, _ = rows_and_schema(in_reach.select(*METRIC_COLUMNS))
+        columns = (rows[name].to_pylist() for name in METRIC_COLUMNS)
+        history = [row for row in zip(*columns, strict=True) if row[0] not in judged]
+    return find_anomalies(Measured.of([*history, *staged]), judged, settings)
+
+
+def as_evidence(spark: SparkSession, anomalies: Sequence[Anomaly]) -> DataFrame:
+    """Return the anomalies as rules name them: landing_date, severity and the sentence."""
+    return spark.createDataFrame([(one.landing_date, one.severity, one.message) for one in anomalies], _EVIDENCE)
