@@ -46,7 +46,7 @@ class AuditResult:
     parameters: dict[str, Any]
     outcomes: tuple[Outcome, ...] = ()
     unreadable: bool = False
-    """Whether a version of a table could not be read any more."""
+    """Whether a version of a table could not be read any more, or may not have been: the error hides its reason."""
 
     @property
     def success(self) -> bool:
@@ -152,7 +152,7 @@ def _read_inputs(
         try:
             return inputs[name]() if name in inputs else f"there is no input {name}"
         except Exception as error:  # noqa: BLE001 - whatever it is, it must become a failure and not a pass
-            audit.unreadable |= delta.is_unreadable(error)
+            audit.unreadable |= delta.is_unreadable(error) or delta.hides_its_reason(error)
             return f"the input {name} could not be read: {_in_short(error)}"
 
     names = sorted({name for one in evidence for name in one.evidence.inputs})
@@ -176,7 +176,7 @@ def _count(
     try:
         return count_bad_rows(evidence, bindings), list(evidence)
     except Exception as error:  # noqa: BLE001 - as above
-        audit.unreadable |= delta.is_unreadable(error)
+        audit.unreadable |= delta.is_unreadable(error) or delta.hides_its_reason(error)
         if len(evidence) == 1:
             audit.refuse_evidence(evidence[0], _in_short(error))
             return {}, []

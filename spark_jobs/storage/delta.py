@@ -32,6 +32,7 @@ _UNREADABLE = (
     *("DELTA_MISSING_CHANGE_DATA", "DELTA_CHANGE_DATA_F", "DELTA_CHANGE_TABLE_FEED_DISABLED", "DELTA_CDC"),
 )
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]")
+_IN_ANOTHER_THREAD = "Exception thrown in awaitResult"
 _VIOLATIONS = ("DELTA_VIOLATE_CONSTRAINT", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED")
 _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 _ALREADY_THERE = ("TABLE_OR_VIEW_ALREADY_EXISTS", "SCHEMA_ALREADY_EXISTS", "DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION")
@@ -64,7 +65,18 @@ def is_unreadable(error: BaseException) -> bool:
     Files or log entries were removed, the change feed was switched off or has another schema, or the table is another
     one than before.
     """
-    return condition(error).startswith(_UNREADABLE)
+    if not isinstance(error, PySparkException):
+        return False
+    # An error of a broadcast or a subquery may have a condition of its own, and the reason in its message.
+    return any(found.startswith(_UNREADABLE) for found in (condition(error), *_CONDITION.findall(str(error))))
+
+
+def hides_its_reason(error: BaseException) -> bool:
+    """Return whether an error says no more than that another thread of Spark has failed, as Spark Connect hands it on.
+
+    So it is for subqueries: the reason may be that something can no longer be read, or any other.
+    """
+    return isinstance(error, PySparkException) and not is_unreadable(error) and _IN_ANOTHER_THREAD in str(error)
 
 
 def has_more_columns(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
 
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage import delta
@@ -33,6 +34,20 @@ def reported_lost(lakehouse: Lakehouse, layer: str, seq: int) -> str | None:
     """Return why the newest publication, `seq`, of a layer cannot be read; None where nobody found that."""
     found = lakehouse.ops.read_json(lost_file(layer))
     return str(found["reason"]) if found and found["seq"] == seq else None
+
+
+def unreadable_table(lakehouse: Lakehouse, pinned: PinnedPublication) -> PySparkException | None:
+    """Read a column of each table of a publication; return the error of the first that cannot be read."""
+    for table in pinned.versions:
+        column = lakehouse.tables[table].columns[0]
+        try:
+            # Of a function, since Delta takes the greatest value of a column from its log.
+            read_pinned(lakehouse, pinned, table).agg(F.max(F.xxhash64(column))).collect()
+        except PySparkException as error:
+            if not delta.is_unreadable(error):
+                raise
+            return error
+    return None
 
 
 # --- bronze: the landing files are all that it can be made of ---

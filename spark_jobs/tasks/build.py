@@ -37,7 +37,7 @@ from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
 from spark_jobs.storage.landing_names import listed
 from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
-from spark_jobs.storage.lost_tables import bronze_dates, report_lost, reported_lost
+from spark_jobs.storage.lost_tables import bronze_dates, report_lost, reported_lost, unreadable_table
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
 from spark_jobs.storage.pinned_tables import (
@@ -191,9 +191,10 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
         try:
             return derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
         except PySparkException as error:
-            if not delta.is_unreadable(error):
+            if not (delta.is_unreadable(error) or delta.hides_its_reason(error)):
                 raise
-            whole = f"what is published, or changed since {layer} was built, cannot be read: {delta.condition(error)}"
+            reason = delta.condition(error) or str(error).splitlines()[0]
+            whole = f"what is published, or changed since {layer} was built, cannot be read: {reason}"
         drop_staging(lakehouse, build_id)  # what the failed derivation has staged
     log.warning("%s: %s", layer, whole)
     try:
@@ -201,9 +202,10 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
         expect_rows(lakehouse.spark, inputs.most_rows_gained)
         build = derive(lakehouse, parameters, inputs, _Staging(lakehouse, inputs, build_id))
     except PySparkException as error:
-        if not delta.is_unreadable(error):
+        found = unreadable_table(lakehouse, inputs.upstream) if delta.hides_its_reason(error) else error
+        if found is None or not delta.is_unreadable(found):
             raise
-        raise _upstream_lost(lakehouse, layer, inputs.upstream, error) from error
+        raise _upstream_lost(lakehouse, layer, inputs.upstream, found) from error
     return replace(build, notes=(*build.notes, f"full refresh of {layer}, since {whole}"))
 
 

@@ -218,7 +218,7 @@ def test_files_removed_below_a_layer(days: Days, untouched: Callable[[int], dict
     remove_old_files(days, *(name for name in REGISTRY if name.startswith("silver.")))
     days.lakehouse.maintain("2018-02-01T00:00:00+00:00")
     gold = days.next("gold", audited=True)["gold"]
-    assert is_full_refresh(gold, "gold", "FAILED_READ_FILE"), gold
+    assert is_full_refresh(gold, "gold", "maintenance could not read what is published"), gold
     assert content(days.lakehouse) == untouched(days.day)
 
 
