@@ -61,8 +61,9 @@ class Settings:
     """LAKEHOUSE_DECISION_WAIT: seconds for which a gate waits for a person's decision where all that failed may be
     overruled; 0 fails at once (default 0)."""
     deciders: str
-    """LAKEHOUSE_DECIDERS: ids of the users of Airflow who may answer, separated by commas; the bundle's variable deciders
-    must name them too (default none: Airflow lets everybody answer who may, and the job decide refuses the others)."""
+    """LAKEHOUSE_DECIDERS: ids of the users of Airflow who may answer, separated by commas; the bundle's variable
+    deciders must name them too (default none: Airflow lets everybody answer who may, and the job decide refuses the
+    others)."""
     retries: int
     """LAKEHOUSE_RETRIES: retries of a task after an infrastructure error (default 2)."""
     retry_delay: timedelta

@@ -137,7 +137,6 @@ class AnomalySettings:
                 f"incident_dates is {incident_dates!r}: it must list landing dates, such as 2018-01-31,2018-02-01"
             ) from None
 
-
     def with_incidents(self, dates: Collection[date]) -> AnomalySettings:
         """Add landing dates that are known to be unlike others."""
         return replace(self, incidents=self.incidents | frozenset(dates))

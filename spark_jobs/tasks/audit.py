@@ -27,8 +27,8 @@ from spark_jobs.runtime.session import expect_rows
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage.anomaly_log import AnomalyLog
 from spark_jobs.storage.build_record import PinnedPublication
-from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
 from spark_jobs.storage.decisions import Decisions
+from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
 from spark_jobs.storage.lost_tables import report_lost
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.other_writers import readable
