@@ -21,7 +21,7 @@ SETUP := "$(PYTHON)" -m laptop.setup --quiet
 WORKSPACE := "$(LAKEHOUSE_STATE)/venv/workspace/bin/python"
 DEV := "$(LAKEHOUSE_STATE)/venv/dev/bin/python"
 
-.PHONY: help setup demo test prove lint up down status run medallion pipeline airflow replay feed query rejected alert bench docs generate env lock clean
+.PHONY: help setup demo test prove lint up down status run medallion pipeline dashboard airflow replay feed query rejected alert bench docs generate env lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+: .*## / {printf "  make %-10s%s\n", $$1, $$2}' Makefile
@@ -54,6 +54,10 @@ medallion: ## the same without Airflow: START and END, or all that has changed; 
 pipeline: ## update the declarative pipeline; DRY=1 only checks it, FULL=1 makes its tables again
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.pipeline
+
+dashboard: ## open the dashboard in the browser, and print its address
+	@$(SETUP)
+	@$(WORKSPACE) -m laptop.dashboard
 
 airflow: ## Airflow's own commands, such as ARGS="dags list"
 	@$(SETUP)

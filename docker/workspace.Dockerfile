@@ -33,6 +33,8 @@ COPY --chown=lakehouse feeds/ feeds/
 COPY --chown=lakehouse gx/ gx/
 COPY --chown=lakehouse local_workspace/ local_workspace/
 COPY --chown=lakehouse resources/ resources/
+COPY --chown=lakehouse pipelines/ pipelines/
+COPY --chown=lakehouse dashboards/ dashboards/
 COPY --chown=lakehouse databricks.yml README.md LICENSE NOTICE ./
 RUN python docker/run_workspace.py wheel
 

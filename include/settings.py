@@ -42,6 +42,9 @@ class Settings:
     """LAKEHOUSE_API_RETRIES: attempts of one call of the Databricks API (default 6, about half a minute)."""
     api_retry_delay: int
     """LAKEHOUSE_API_RETRY_DELAY: seconds before the second attempt; doubles with each attempt (default 1)."""
+    dashboard_url: str
+    """LAKEHOUSE_DASHBOARD_URL: address of the deployed dashboard, to which the tab Lakehouse leads (default none: no
+    tab). On one machine that of the local workspace."""
     owner: str
     """LAKEHOUSE_OWNER: owner of the tasks (default lakehouse)."""
     notifier: str
@@ -51,8 +54,6 @@ class Settings:
     alerts, parted by blanks (default none)."""
     alerts_file: str
     """LAKEHOUSE_ALERTS_FILE: or a file with such URLs, one a line (default none)."""
-    dashboard_url: str
-    """LAKEHOUSE_DASHBOARD_URL: address of the dashboard, which alerts link to (default none)."""
     deadline: timedelta | None
     """LAKEHOUSE_DEADLINE: time in UTC, such as 06:00, until which a scheduled run has published gold for the day
     before; otherwise an alert says that it is late (default none)."""
@@ -194,11 +195,11 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         poll_patience=seconds("POLL_PATIENCE", 300),
         api_retries=number("API_RETRIES", 6, least=1),
         api_retry_delay=number("API_RETRY_DELAY", 1),
+        dashboard_url=text("DASHBOARD_URL", ""),
         owner=text("OWNER", "lakehouse"),
         notifier=text("NOTIFIER", "include.notifiers.LogNotifier"),
         alerts_connection=text("ALERTS_CONNECTION", ""),
         alerts_file=text("ALERTS_FILE", ""),
-        dashboard_url=text("DASHBOARD_URL", ""),
         deadline=time_of_day("DEADLINE"),
         decision_wait=seconds("DECISION_WAIT", 0),
         deciders=text("DECIDERS", ""),

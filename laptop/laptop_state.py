@@ -67,6 +67,10 @@ class LaptopState(StateFolder):
         return f"http://{HOST}:{self.workspace_port}"
 
     @property
+    def dashboard_url(self) -> str:
+        return f"{self.workspace_url}/dashboards"
+
+    @property
     def airflow_url(self) -> str:
         return f"http://{HOST}:{self.airflow_port}"
 

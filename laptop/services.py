@@ -242,7 +242,11 @@ def _ensure_pools(state: LaptopState) -> None:
 def service_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
     """Return the environment of every part of Airflow: its own settings, those of the DAGs, and where this state folder
     is."""
-    defaults = DAG_SETTINGS | {"LAKEHOUSE_MAINTENANCE_START": f"{_set_up_on(state):%Y-%m-%d}"}
+    of_this_state = {
+        "LAKEHOUSE_MAINTENANCE_START": f"{_set_up_on(state):%Y-%m-%d}",
+        "LAKEHOUSE_DASHBOARD_URL": state.dashboard_url,
+    }
+    defaults = DAG_SETTINGS | of_this_state
     settings = {name: os.environ.get(name, value) for name, value in defaults.items()}
     return state.environment() | airflow_environment(state, repo) | settings
 
@@ -323,6 +327,7 @@ def addresses(state: LaptopState) -> str:
         [
             f"Airflow          {state.airflow_url}   login: {USER} / {state.secret('airflow_password')}",
             f"Local workspace  {state.workspace_url}   token: the file {state.secrets / 'workspace_token'}",
+            f"Dashboard        {state.dashboard_url}   the same token",
             f"Spark Connect    sc://localhost:{state.spark_port}   token: the file {state.secrets / 'spark_token'}",
         ]
     )

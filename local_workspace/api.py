@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,11 @@ from starlette.requests import ClientDisconnect
 
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import Auth, is_local_host
+from local_workspace.dashboards.definition import Dashboard
+from local_workspace.dashboards.lakeview import Lakeview
+from local_workspace.dashboards.lakeview_api import lakeview_router
+from local_workspace.dashboards.pages import vega_script
+from local_workspace.dashboards.results import Results
 from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs
 from local_workspace.jobs_api import jobs_router
@@ -47,6 +53,14 @@ _JOBS_VERSION = re.compile(r"/api/([^/]+)/jobs/")
 def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redactor) -> FastAPI:
     auth = Auth(state.secret("workspace_token"))
     jobs = Jobs(state, store, runner)
+    results = Results(state, lambda: runner.spark)
+
+    def check(dashboard: Dashboard) -> None:
+        results.check(dashboard)
+        # Made while nobody waits for it.
+        threading.Thread(target=vega_script, args=(state,), daemon=True).start()
+
+    lakeview = Lakeview(state, check)
     # The generated documentation pages load their scripts from a CDN, which is not wanted here.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -106,7 +120,8 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
     app.include_router(alerts_router(Alerts(state)), prefix="/api")
     app.include_router(files_router(state), prefix="/api")
     app.include_router(workspace_router(state), prefix="/api")
-    app.include_router(pages_router(state, store, runner, redactor, auth))
+    app.include_router(lakeview_router(lakeview), prefix="/api")
+    app.include_router(pages_router(state, store, runner, redactor, auth, lakeview, results))
     return app
 
 

@@ -50,6 +50,12 @@ class Bundle:
             self._add(file, content.get("resources") or {})
         self._resources = _merged(self._resources, settings.get("resources") or {})
         self._values = self._variables(whole, settings, overrides)
+        self.lookups = {
+            name: variable["lookup"]
+            for name, variable in (whole.get("variables") or {}).items()
+            if "lookup" in (variable or {}) and f"var.{name}" not in self._values
+        }
+        """By variable without a value: what kind of thing gives it its id, with its name."""
 
     def _add(self, file: Path, resources: dict[str, Any]) -> None:
         for kind, named in resources.items():
@@ -83,6 +89,7 @@ class Bundle:
             "workspace.current_user.short_name": USER_NAME.split("@")[0],
         }
         known["workspace.root_path"] = f"/Workspace/Users/{USER_NAME}/.bundle/{self.name}/{self.target}"
+        known["workspace.resource_path"] = "${workspace.root_path}/resources"
         for field, value in {**(whole.get("workspace") or {}), **(settings.get("workspace") or {})}.items():
             known[f"workspace.{field}"] = value
         known |= {f"var.{name}": value for name, value in values.items()}
@@ -97,6 +104,10 @@ class Bundle:
     def kinds(self) -> list[str]:
         """The kinds of resources that the bundle has, such as jobs."""
         return sorted(kind for kind, named in self._resources.items() if named)
+
+    def set_variable(self, name: str, value: str) -> None:
+        """Tell the value of a variable that was looked up."""
+        self._values[f"var.{name}"] = value
 
     def set_id(self, kind: str, key: str, identifier: int | str) -> None:
         """Tell the id of a deployed job or pipeline to the jobs that run it."""
@@ -136,7 +147,7 @@ class Bundle:
             raise BundleError(f"{where}: ${{{name}}} refers to itself.")
         if name in self._values:
             return self._resolved(self._values[name], where, (*inside, name))
-        if name.startswith("resources."):
+        if name.startswith("resources.") or name.removeprefix("var.") in self.lookups:
             return f"${{{name}}}"
         parent, _, field = name.rpartition(".")
         if parent.startswith("var."):  # a field of a complex variable

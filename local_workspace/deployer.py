@@ -1,4 +1,4 @@
-"""Deploy the pipelines and jobs of a bundle: upload wheels and definitions, create or replace each.
+"""Deploy the pipelines, jobs and dashboards of a bundle: upload wheels and definitions, create or replace each.
 
 This is what `databricks bundle deploy` does, for the features of bundles that this project uses.
 """
@@ -30,14 +30,14 @@ _NOT_LOCAL = (
 
 
 def deploy(path: Path, target: str | None, variables: list[str], host: str, token: str) -> Iterator[str]:
-    """Create or replace each pipeline and job of the bundle, and yield a line for each. Others are not touched.
+    """Create or replace each pipeline, job, dashboard and alert of the bundle, and yield a line for each. Others stay.
 
     `variables` are overrides, each as `NAME=VALUE`. Raises BundleError.
     """
     if not path.is_file():
         raise BundleError(f"There is no bundle at {path}.")
     bundle = Bundle(path, target, variables)
-    others = [kind for kind in bundle.kinds if kind not in ("jobs", "pipelines")]
+    others = [kind for kind in bundle.kinds if kind not in ("jobs", "pipelines", "dashboards", "alerts")]
     if bundle.mode or others:
         feature = f"mode {bundle.mode}" if bundle.mode else ", ".join(others)
         raise BundleError(
@@ -94,8 +94,69 @@ def deploy(path: Path, target: str | None, variables: list[str], host: str, toke
             yield f"created  {name} ({job_id})"
         bundle.set_id("jobs", key, job_id)
         state.set("jobs", key, job_id, settings)
+    yield from _deploy_dashboards(bundle, client, state)
+    yield from _deploy_alerts(bundle, client, state)
     client.upload(state_file, state.content())
     _remove_other_wheels(bundle, client, uploaded.values())
+
+
+def _deploy_dashboards(bundle: Bundle, client: "_Client", state: BundleState) -> Iterator[str]:
+    """Create or replace each dashboard, and publish it."""
+    for variable, lookup in bundle.lookups.items():
+        bundle.set_variable(variable, _warehouse(variable, lookup, client))
+    known = client.call("GET", "/api/2.0/lakeview/dashboards?page_size=1000").get("dashboards", [])
+    for key, resource, folder in bundle.resources("dashboards"):
+        settings = {name: value for name, value in resource.items() if name not in _NOT_LOCAL}
+        file = folder / settings.pop("file_path")
+        if not file.is_file():
+            raise BundleError(f"The dashboard {key} has no file at {file}.")
+        settings["serialized_dashboard"] = file.read_text(encoding="utf-8")
+        settings.setdefault("parent_path", f"{bundle.remote_root}/resources")
+        client.call("POST", "/api/2.0/workspace/mkdirs", {"path": settings["parent_path"]})
+        query = urllib.parse.urlencode({name: settings[name] for name in ("dataset_catalog", "dataset_schema")})
+        names = ("display_name", "parent_path", "serialized_dashboard", "warehouse_id")
+        body, title = {name: settings[name] for name in names}, settings["display_name"]
+        place = f"{settings['parent_path'].removeprefix('/Workspace')}/{title}.lvdash.json"
+        existing = [one["dashboard_id"] for one in known if one["path"] == place]
+        try:
+            if existing:
+                made = client.call("PATCH", f"/api/2.0/lakeview/dashboards/{existing[0]}?{query}", body)
+            else:
+                made = client.call("POST", f"/api/2.0/lakeview/dashboards?{query}", body)
+        except HttpError as error:
+            raise BundleError(f"{file}: {error}") from error
+        dashboard_id = made["dashboard_id"]
+        client.call("POST", f"/api/2.0/lakeview/dashboards/{dashboard_id}/published", {"embed_credentials": False})
+        yield f"{'replaced' if existing else 'created '} {title} ({dashboard_id})"
+        added = {"embed_credentials": False, "etag": made["etag"], "published": True}
+        state.set("dashboards", key, dashboard_id, settings | added)
+
+
+def _deploy_alerts(bundle: Bundle, client: "_Client", state: BundleState) -> Iterator[str]:
+    """Create or replace each SQL alert. The variables that look a warehouse up must be set."""
+    known = client.call("GET", "/api/2.0/alerts?page_size=100").get("alerts", [])
+    for key, resource, _ in bundle.resources("alerts"):
+        settings = {name: value for name, value in resource.items() if name not in ("permissions", "run_as")}
+        settings.setdefault("parent_path", f"{bundle.remote_root}/resources")
+        place = (settings["parent_path"], settings["display_name"])
+        existing = [one["id"] for one in known if (one["parent_path"], one["display_name"]) == place]
+        if existing:
+            alert_id = client.call("PATCH", f"/api/2.0/alerts/{existing[0]}?update_mask=*", settings)["id"]
+        else:
+            alert_id = client.call("POST", "/api/2.0/alerts", settings)["id"]
+        yield f"{'replaced' if existing else 'created '} {settings['display_name']} ({alert_id})"
+        state.set("alerts", key, alert_id, settings)
+
+
+def _warehouse(variable: str, lookup: dict[str, str], client: "_Client") -> str:
+    """Return the id of the SQL warehouse that a variable names."""
+    if set(lookup) != {"warehouse"}:
+        raise BundleError(f"variables.{variable}.lookup: only a warehouse can be looked up, not {', '.join(lookup)}.")
+    found = client.call("GET", "/api/2.0/sql/warehouses").get("warehouses", [])
+    ids = [one["id"] for one in found if one["name"] == lookup["warehouse"]]
+    if not ids:
+        raise BundleError(f"variables.{variable}: there is no SQL warehouse named {lookup['warehouse']!r}.")
+    return str(ids[0])
 
 
 def _remove_other_wheels(bundle: Bundle, client: "_Client", uploaded: Iterable[str]) -> None:

@@ -14,6 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from local_workspace.api_errors import ApiError
 from local_workspace.auth import COOKIE, Auth, local_path
+from local_workspace.dashboards.lakeview import Lakeview
+from local_workspace.dashboards.pages import dashboard_routes
+from local_workspace.dashboards.results import Results
 from local_workspace.entities import Run
 from local_workspace.paths import path_in_volumes, shown_name
 from local_workspace.redaction import Redactor
@@ -57,7 +60,15 @@ def _size(count: int) -> str:
     return f"{count:,} B" if count < 10_000 else f"{count / 1024:,.0f} KiB"
 
 
-def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Redactor, auth: Auth) -> APIRouter:
+def pages_router(
+    state: StateFolder,
+    store: Store,
+    runner: Runner,
+    redactor: Redactor,
+    auth: Auth,
+    lakeview: Lakeview,
+    results: Results,
+) -> APIRouter:
     router = APIRouter()
     templates = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters |= {"moment": _moment, "size": _size}
@@ -103,7 +114,7 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
 
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in ("style.css", "live.js"):
+        if name not in ("style.css", "live.js", "dashboard.css", "dashboard.js"):
             return page("message.html", 404, title="Not found", message=f"There is no {name}.")
         return FileResponse(
             _TEMPLATES / name, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=300"}
@@ -167,6 +178,7 @@ def pages_router(state: StateFolder, store: Store, runner: Runner, redactor: Red
         ("/runs/{run_id}", any_run),
         (_VOLUMES, explore),
         (_VOLUMES + "/{path:path}", explore),
+        *dashboard_routes(state, lakeview, results, page),
     ):
         router.add_api_route(path, with_login(handler), methods=["GET"])
     return router

@@ -29,6 +29,9 @@ ALLOWED_SKIPS = (
     AllowedSkip("tests/", "may not mount", "it needs an administrator's rights"),
     AllowedSkip("tests/bundle/test_cli.py", "Databricks CLI", "the job `bundle` of checks.yml runs them"),
     AllowedSkip("tests/bundle/test_wheel.py", r"Python 3\.12", "the test job for Python 3.12 has it"),
+    AllowedSkip(
+        "tests/spark/dashboards/", "no Chromium", "a development machine needs no browser that pages can drive"
+    ),
     AllowedSkip("tests/deploy/test_compose.py", "docker compose", "a development machine needs no Docker"),
     AllowedSkip("tests/deploy/test_workflows.py", "actionlint", "the job `lint` of checks.yml runs it"),
     AllowedSkip("tests/", "DataCo data set", "it is too large for the repository, and CI has no copy"),

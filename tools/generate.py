@@ -175,7 +175,9 @@ def bundle_variables() -> str:
                 values.setdefault(str(given[name]), []).append(target)
         parts = [_bundle_default(variable)] if "default" in variable else []
         parts += [f"`{value}` in {_names(where)}" for value, where in values.items() if value]
-        if "default" not in variable:
+        if lookup := variable.get("lookup"):
+            parts += [f"the {kind} named `{name_there}`" for kind, name_there in lookup.items()]
+        elif "default" not in variable:
             parts += [f"required in `{target}`" for target, given in targets.items() if name not in given]
         rows.append((f"`{name}`", "; ".join(parts), _cell(_lower(str(variable["description"])))))
     return "\n".join(_rows(("variable", "default", "what"), rows))

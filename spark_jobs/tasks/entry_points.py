@@ -20,6 +20,7 @@ from spark_jobs.runtime.task_values import set_task_values
 from spark_jobs.storage.build_record import Build
 from spark_jobs.storage.lakehouse import Lakehouse
 from spark_jobs.storage.ops_volume import OpsVolume
+from spark_jobs.storage.published_views import replace_views
 from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.build import build_layer
 from spark_jobs.tasks.build_to_publish import build_to_publish
@@ -66,6 +67,10 @@ def publish() -> None:
 def maintenance() -> None:
     parameters = MaintenanceParameters.parse(_arguments())
     maintain(_lakehouse(parameters), parameters)
+
+
+def published_views() -> None:
+    replace_views(_lakehouse(TaskParameters.parse(_arguments())))
 
 
 def _arguments() -> list[str]:

@@ -18,7 +18,7 @@ from tools.build_wheel import PACKAGES, PROJECT_FILES
 
 REPO = Path(__file__).resolve().parents[2]
 # All that a deployment reads: definitions, the sources of the wheel, and what builds it.
-PARTS = ("databricks.yml", "resources", "pipelines", *PROJECT_FILES, *PACKAGES, "machine", "tools")
+PARTS = ("databricks.yml", "resources", "pipelines", "dashboards", *PROJECT_FILES, *PACKAGES, "machine", "tools")
 GIVEN = {
     "dev": [],
     "prod": ["service_principal=jobs-app-id", "airflow_principal=airflow-app-id"],
@@ -28,7 +28,7 @@ STATE = Path(os.environ.get("LAKEHOUSE_STATE", REPO / ".state"))
 
 
 def resolved(target: str, folder: Path = REPO) -> dict[str, dict[str, Any]]:
-    """Jobs, schemas and volumes of a target, with the values of variables, by kind and key."""
+    """Jobs, schemas, volumes and dashboards of a target, with the values of variables, by kind and key."""
     bundle = Bundle(folder / "databricks.yml", target, GIVEN[target])
     return {kind: {key: settings for key, settings, _ in bundle.resources(kind)} for kind in bundle.kinds}
 

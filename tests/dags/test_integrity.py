@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
+import sys
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -296,3 +298,13 @@ def test_plugin_registers_timetable_links_and_listener() -> None:
     assert LakehousePlugin.timetables == [LandingDateTimetable, MaintenanceTimetable]
     assert [link.name for link in LakehousePlugin.operator_extra_links] == ["Verdict", "Data Docs"]
     assert LakehousePlugin.listeners
+    assert LakehousePlugin.external_views == [], "no tab where no dashboard is named"
+
+
+def test_the_tab_leads_to_the_dashboard() -> None:
+    address = "http://127.0.0.1:8765/dashboards"
+    code = "from plugins.lakehouse_plugin import LakehousePlugin as p; print(p.external_views)"
+    environment = os.environ | {"LAKEHOUSE_DASHBOARD_URL": address, "PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    (view,) = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert (view["name"], view["href"], view["destination"]) == ("Lakehouse", address, "nav")

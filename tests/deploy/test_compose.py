@@ -126,7 +126,7 @@ def test_every_setting_of_the_dags_can_be_put_into_env() -> None:
     for name in ("scheduler", "dag-processor", "triggerer", "api-server", "airflow-init"):
         assert services(VALUES | values)[name]["environment"].items() >= values.items()
     unset = {k: v for k, v in SERVICES["scheduler"]["environment"].items() if k in names}
-    assert unset == DAG_SETTINGS
+    assert unset == DAG_SETTINGS | {"LAKEHOUSE_DASHBOARD_URL": "http://localhost:8765/dashboards"}
 
 
 def test_airflow_is_configured_as_on_the_laptop(tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ def test_a_variable_of_the_bundle(name: str) -> None:
     default = variable.get("default")
     if isinstance(default, str):
         assert row.startswith(shown(re.sub(r"^\$\{var\.(\w+)\}$", r"\1", default)))
+    if "lookup" in variable:
+        assert all(f"`{named}`" in row for named in variable["lookup"].values())
+        return
     for target, settings in BUNDLE["targets"].items():
         value = settings.get("variables", {}).get(name)
         if value and "${" not in value:

@@ -52,9 +52,13 @@ PATHS = (
 IN_PATHS: dict[str, tuple[str, ...]] = {
     "version": ("2.2", "2.2", "2.2", "2.1", "2.1", "2.1", "2.0", "2.2/../2.2"),
     "path": PATHS,
-    "name": ("style.css", "live.js", "../api.py", "a/b", "\x00"),
+    "name": ("style.css", "live.js", "dashboard.js", "../api.py", "a/b", "\x00"),
     "pipeline_id": ("no-such", "../jobs", "a/b", "\x00"),
     "update_id": ("no-such", "\x00"),
+    "dashboard_id": ("no-such", "0" * 32, "../jobs", "a/b", "\x00"),
+    "alert_id": ("no-such", "0" * 32, "../jobs", "a/b", "\x00"),
+    "warehouse_id": ("local", "no-such", "\x00"),
+    "dataset": ("orders", "a/b", "\x00"),
 }
 """What is put in place of `{...}` in a path: schemathesis makes nothing up there that has a `/` in it."""
 FILE = either(
@@ -119,6 +123,36 @@ PIPELINE = record(
     configuration=TEXT_MAP,
     libraries=items(record(glob=record(include=FILE), file=record(path=FILE))),
 )
+SQL_ALERT = record(
+    *("display_name", "query_text", "warehouse_id", "evaluation", "schedule"),
+    display_name=NAME,
+    query_text=one("SELECT 1 AS n", ""),
+    warehouse_id=one("local", ""),
+    evaluation=record(
+        *("source", "comparison_operator"),
+        source=record("name", name=NAME, aggregation=one("MAX", "x")),
+        comparison_operator=one("EQUAL", "x"),
+        threshold=record(value=record(double_value=one(0, 1.5, 2**70))),
+    ),
+    schedule=record(
+        *("quartz_cron_schedule", "timezone_id"), quartz_cron_schedule=one("0 0 * * * ?", ""), timezone_id=one("UTC")
+    ),
+    parent_path=FILE,
+)
+DRAFT = record(
+    "display_name",
+    display_name=TEXT,
+    parent_path=FILE,
+    serialized_dashboard=either(
+        one("{", "[]", "{}", '{"datasets": 1}', '{"datasets": [{"name": "d", "query": "SELECT 1 AS n"}]}'),
+        one('{"datasets": [{"name": "d", "query": "DROP TABLE t"}]}', '{"pages": [{"name": "p", "layout": [{}]}]}'),
+        TEXT,
+    ),
+    warehouse_id=TEXT,
+    etag=TEXT,
+    dataset_catalog=one("spark_catalog", "a b", ""),
+    dataset_schema=one("published", "a; b", ""),
+)
 TOKEN = one("10", "-5", "1" + "0" * 18, "9" * 40, "", "?", "ä", "²", "1e3")
 PAGE = {"limit": one(1, 20, 26, 100, 0), "page_token": TOKEN, "offset": one(0, 1, 2**62, 2**63, -1)}
 
@@ -131,6 +165,8 @@ def arguments(job: int, run: int) -> dict[str, JSON]:
     jobs, files, folders = "/api/{version}/jobs", "/api/2.0/fs/files{path}", "/api/2.0/fs/directories{path}"
     workspace, pipelines = "/api/2.0/workspace", "/api/2.0/pipelines"
     pipeline = f"{pipelines}/{{pipeline_id}}"
+    dashboards = "/api/2.0/lakeview/dashboards"
+    dashboard = f"{dashboards}/{{dashboard_id}}"
     return {
         f"POST {jobs}/create": settings,
         f"POST {jobs}/reset": record("job_id", "new_settings", job_id=job_id, new_settings=settings),
@@ -202,6 +238,26 @@ def arguments(job: int, run: int) -> dict[str, JSON]:
         f"GET {pipeline}/updates/{{update_id}}": record(),
         f"GET {pipeline}/events": record(max_results=one(1, 251), page_token=TOKEN, filter=TEXT),
         f"POST {pipeline}/stop": record(),
+        "POST /api/2.0/alerts": SQL_ALERT,
+        "GET /api/2.0/alerts": record(page_size=one(1, 100, 101, 0), page_token=TOKEN),
+        "GET /api/2.0/alerts/{alert_id}": record(),
+        "PATCH /api/2.0/alerts/{alert_id}": SQL_ALERT,
+        "DELETE /api/2.0/alerts/{alert_id}": record(purge=FLAG),
+        f"POST {dashboards}": DRAFT,
+        f"GET {dashboards}": record(page_size=one(1, 1000, 1001, 0), page_token=TOKEN, show_trashed=FLAG),
+        f"GET {dashboard}": record(),
+        f"PATCH {dashboard}": DRAFT,
+        f"DELETE {dashboard}": record(),
+        f"POST {dashboard}/published": record(embed_credentials=FLAG, warehouse_id=TEXT),
+        f"GET {dashboard}/published": record(),
+        f"DELETE {dashboard}/published": record(),
+        "GET /api/2.0/sql/warehouses": record(),
+        "GET /api/2.0/sql/warehouses/{warehouse_id}": record(),
+        "GET /dashboards": record(),
+        "GET /dashboards/vega.js": record(),
+        "GET /dashboardsv3/{dashboard_id}/published": record(page=TEXT),
+        "GET /dashboardsv3/{dashboard_id}/rows/{dataset}": record(),
+        "GET /dashboardsv3/{dashboard_id}/news": record(),
         "GET /health": record(),
         "GET /.well-known/databricks-config": record(),
         "GET /login": record(next=one("//[", "/jobs", "//evil.example", "/a//[", "")),
