@@ -137,6 +137,7 @@ class Decisions:
         """Insert a decision. Return whether it was inserted: not if there is one about this build."""
         self.create()
         row, moment = asdict(decision), decision.decided_at.isoformat()
+        row |= {name: list(row[name]) for name in ("broken_rules", "confirmed_incidents")}  # Spark takes no tuples
         schema = StructType([one for one in DECISIONS.schema.fields if one.name != "decided_at"])
         values = tuple(row[name] for name in schema.names)
         frame = self._spark.createDataFrame([values], schema).withColumn("decided_at", F.to_timestamp(F.lit(moment)))
