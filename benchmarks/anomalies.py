@@ -77,7 +77,7 @@ def _of_feed(settings: FeedSettings, days: int, incidents: Sequence[str]) -> dic
     for kind in incidents:
         incident = Incident(kind, day_number(START), day_number(START) + days - 1)
         faulty = _aligned(measured(replace(settings, incidents=(incident,)), days), clean)
-        is_found = (_outside(bands, faulty) & known & ~is_alarm).any(axis=1)[begin:]
+        is_found = np.any(_outside(bands, faulty) & known & ~is_alarm, axis=1)[begin:]
         found[kind] = float(is_found.mean())
         if kind == MISSING_MARKET:
             markets = list(parameters()["places"])
@@ -88,7 +88,7 @@ def _of_feed(settings: FeedSettings, days: int, incidents: Sequence[str]) -> dic
 
 def _outside(bands: Bands, measured: Measured) -> np.ndarray[Any, np.dtype[np.bool_]]:
     lower, upper = bands.limits(measured)
-    return (measured.values < lower) | (measured.values > upper)
+    return np.asarray((measured.values < lower) | (measured.values > upper))
 
 
 def _aligned(faulty: Measured, clean: Measured) -> Measured:

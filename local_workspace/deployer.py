@@ -30,14 +30,14 @@ _NOT_LOCAL = (
 
 
 def deploy(path: Path, target: str | None, variables: list[str], host: str, token: str) -> Iterator[str]:
-    """Create or replace each pipeline, job and dashboard of the bundle, and yield a line for each. Others stay.
+    """Create or replace each pipeline, job, dashboard and alert of the bundle, and yield a line for each. Others stay.
 
     `variables` are overrides, each as `NAME=VALUE`. Raises BundleError.
     """
     if not path.is_file():
         raise BundleError(f"There is no bundle at {path}.")
     bundle = Bundle(path, target, variables)
-    others = [kind for kind in bundle.kinds if kind not in ("jobs", "pipelines", "dashboards")]
+    others = [kind for kind in bundle.kinds if kind not in ("jobs", "pipelines", "dashboards", "alerts")]
     if bundle.mode or others:
         feature = f"mode {bundle.mode}" if bundle.mode else ", ".join(others)
         raise BundleError(
@@ -95,6 +95,7 @@ def deploy(path: Path, target: str | None, variables: list[str], host: str, toke
         bundle.set_id("jobs", key, job_id)
         state.set("jobs", key, job_id, settings)
     yield from _deploy_dashboards(bundle, client, state)
+    yield from _deploy_alerts(bundle, client, state)
     client.upload(state_file, state.content())
     _remove_other_wheels(bundle, client, uploaded.values())
 
@@ -129,6 +130,22 @@ def _deploy_dashboards(bundle: Bundle, client: "_Client", state: BundleState) ->
         yield f"{'replaced' if existing else 'created '} {title} ({dashboard_id})"
         added = {"embed_credentials": False, "etag": made["etag"], "published": True}
         state.set("dashboards", key, dashboard_id, settings | added)
+
+
+def _deploy_alerts(bundle: Bundle, client: "_Client", state: BundleState) -> Iterator[str]:
+    """Create or replace each SQL alert. The variables that look a warehouse up must be set."""
+    known = client.call("GET", "/api/2.0/alerts?page_size=100").get("alerts", [])
+    for key, resource, _ in bundle.resources("alerts"):
+        settings = {name: value for name, value in resource.items() if name not in ("permissions", "run_as")}
+        settings.setdefault("parent_path", f"{bundle.remote_root}/resources")
+        place = (settings["parent_path"], settings["display_name"])
+        existing = [one["id"] for one in known if (one["parent_path"], one["display_name"]) == place]
+        if existing:
+            alert_id = client.call("PATCH", f"/api/2.0/alerts/{existing[0]}?update_mask=*", settings)["id"]
+        else:
+            alert_id = client.call("POST", "/api/2.0/alerts", settings)["id"]
+        yield f"{'replaced' if existing else 'created '} {settings['display_name']} ({alert_id})"
+        state.set("alerts", key, alert_id, settings)
 
 
 def _warehouse(variable: str, lookup: dict[str, str], client: "_Client") -> str:

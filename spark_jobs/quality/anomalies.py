@@ -174,7 +174,9 @@ def find_anomalies(
                     measured.dates[row],
                     METRICS[metric],
                     dimension,
-                    *(float(numbers[row, column]) for numbers in (measured.values, lower, upper)),
+                    float(measured.values[row, column]),
+                    float(lower[row, column]),
+                    float(upper[row, column]),
                     float(bands.level[row, column] * exposure),
                     "critical" if metric in settings.critical else "warning",
                 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from databricks.bundles.alerts import Alert
 from databricks.bundles.dashboards import Dashboard
 from databricks.bundles.jobs import Job
 from databricks.bundles.pipelines import Pipeline
@@ -100,11 +101,26 @@ def test_the_vendors_package_loads_every_resource(bundle_copy: Path, target: str
     if photon:
         choose_photon(bundle_copy, target)
     kinds: dict[str, Any] = {"jobs": Job, "pipelines": Pipeline, "schemas": Schema, "volumes": Volume}
-    kinds["dashboards"] = Dashboard
+    kinds |= {"dashboards": Dashboard, "alerts": Alert}
     for kind, resources in resolved(target, bundle_copy).items():
         for settings in resources.values():
             given = {name: value for name, value in settings.items() if value != {}}
             assert kinds[kind].from_dict(settings).as_dict() == given
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_alerts_are_paused_and_look_at_this_targets_tables(target: str) -> None:
+    resources = resolved(target)
+    build = parameters_of(resources["jobs"]["bronze_build"])
+    ops = f"`{build['catalog']}`.`{build['schema_prefix']}ops`"
+    assert set(resources["alerts"]) == {"anomalies", "freshness"}
+    for name, table in (("anomalies", "anomalies"), ("freshness", "publications")):
+        alert = resources["alerts"][name]
+        assert f"FROM {ops}.{table} " in alert["query_text"]
+        assert alert["schedule"]["pause_status"] == "PAUSED"
+        assert alert["evaluation"]["source"]["name"] in alert["query_text"]
+        assert "subscriptions" not in alert["evaluation"]["notification"], "of a variable that is empty"
+    assert resources["alerts"]["freshness"]["evaluation"]["threshold"]["value"]["double_value"] == 30
 
 
 @pytest.mark.parametrize("target", ["dev", "prod"])
@@ -169,9 +185,9 @@ def test_who_deploys_to_prod_must_name_the_principals() -> None:
     )
 
 
-def test_one_machine_gets_jobs_the_pipeline_and_the_dashboard_alone() -> None:
+def test_one_machine_gets_jobs_the_pipeline_the_dashboard_and_alerts_alone() -> None:
     resources = resolved("local")
-    assert set(resources) == {"dashboards", "jobs", "pipelines"}
+    assert set(resources) == {"alerts", "dashboards", "jobs", "pipelines"}
     assert not any("permissions" in job for job in resources["jobs"].values())
 
 

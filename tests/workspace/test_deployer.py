@@ -138,6 +138,9 @@ def test_the_deployment_state_continues_the_existing_one(workspace: Workspace, b
     assert list(record()["state"]) == ["resources.jobs.build"]
 
 
+ALERTS = {"Lakehouse anomalies", "Lakehouse freshness"}
+
+
 def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: Path) -> None:
     """Every job of databricks.yml passes the workspace's checks (with a minimal wheel in place of the real one)."""
     resources = [f"resources/{path.name}" for path in (REPO / "resources").glob("*.yml")]
@@ -149,4 +152,15 @@ def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: 
     names = {line.split(maxsplit=1)[1].rpartition(" (")[0] for line in lines}
     layers = {"bronze_build", "silver_build", "gold_build", "decide", "publish"}
     whole = {"ecommerce_medallion", "ecommerce_medallion_live", "declarative", "declarative_refresh"}
-    assert names == layers | whole | {"maintenance", "synthetic_feed", "published_views", "E-commerce lakehouse"}
+    assert names == layers | whole | ALERTS | {
+        "maintenance",
+        "synthetic_feed",
+        "published_views",
+        "E-commerce lakehouse",
+    }
+    alerts = {alert.display_name: alert.id for alert in workspace.client().alerts_v2.list_alerts()}
+    again = deployed(workspace, tmp_path / "databricks.yml", "volumes_root=/tmp/v", "freshness_hours=6")
+    assert f"replaced Lakehouse freshness ({alerts['Lakehouse freshness']})" in again
+    kept = {alert.display_name: alert for alert in workspace.client().alerts_v2.list_alerts()}
+    assert {name: alert.id for name, alert in kept.items()} == alerts
+    assert kept["Lakehouse freshness"].as_dict()["evaluation"]["threshold"] == {"value": {"double_value": 6}}

@@ -56,6 +56,7 @@ IN_PATHS: dict[str, tuple[str, ...]] = {
     "pipeline_id": ("no-such", "../jobs", "a/b", "\x00"),
     "update_id": ("no-such", "\x00"),
     "dashboard_id": ("no-such", "0" * 32, "../jobs", "a/b", "\x00"),
+    "alert_id": ("no-such", "0" * 32, "../jobs", "a/b", "\x00"),
     "warehouse_id": ("local", "no-such", "\x00"),
     "dataset": ("orders", "a/b", "\x00"),
 }
@@ -121,6 +122,22 @@ PIPELINE = record(
     channel=one("CURRENT", "x"),
     configuration=TEXT_MAP,
     libraries=items(record(glob=record(include=FILE), file=record(path=FILE))),
+)
+SQL_ALERT = record(
+    *("display_name", "query_text", "warehouse_id", "evaluation", "schedule"),
+    display_name=NAME,
+    query_text=one("SELECT 1 AS n", ""),
+    warehouse_id=one("local", ""),
+    evaluation=record(
+        *("source", "comparison_operator"),
+        source=record("name", name=NAME, aggregation=one("MAX", "x")),
+        comparison_operator=one("EQUAL", "x"),
+        threshold=record(value=record(double_value=one(0, 1.5, 2**70))),
+    ),
+    schedule=record(
+        *("quartz_cron_schedule", "timezone_id"), quartz_cron_schedule=one("0 0 * * * ?", ""), timezone_id=one("UTC")
+    ),
+    parent_path=FILE,
 )
 DRAFT = record(
     "display_name",
@@ -221,6 +238,11 @@ def arguments(job: int, run: int) -> dict[str, JSON]:
         f"GET {pipeline}/updates/{{update_id}}": record(),
         f"GET {pipeline}/events": record(max_results=one(1, 251), page_token=TOKEN, filter=TEXT),
         f"POST {pipeline}/stop": record(),
+        "POST /api/2.0/alerts": SQL_ALERT,
+        "GET /api/2.0/alerts": record(page_size=one(1, 100, 101, 0), page_token=TOKEN),
+        "GET /api/2.0/alerts/{alert_id}": record(),
+        "PATCH /api/2.0/alerts/{alert_id}": SQL_ALERT,
+        "DELETE /api/2.0/alerts/{alert_id}": record(purge=FLAG),
         f"POST {dashboards}": DRAFT,
         f"GET {dashboards}": record(page_size=one(1, 1000, 1001, 0), page_token=TOKEN, show_trashed=FLAG),
         f"GET {dashboard}": record(),
