@@ -121,7 +121,7 @@ class DayBench:
         floor = Floor(lakehouse, self.state.landing)
         try:
             floors = [measured("floor", calls, warehouse, partial(floor.run, day)) for day in days]
-            tasks = [JobTasks(self.state, remote, SparkCalls()).run(day, day + timedelta(days=1)) for day in days]
+            tasks = [JobTasks(self.state, remote, calls).run(day, day + timedelta(days=1)) for day in days]
             for table in TABLES:
                 ours, theirs = (rows.drop(*AUDIT_ONLY) for rows in (floor.rows(table), spark.table(names.table(table))))
                 if differing := ours.exceptAll(theirs).count() + theirs.exceptAll(ours).count():
