@@ -51,7 +51,7 @@ def main() -> int:
             print(f"Written to {_write(results).relative_to(REPO)}.")
             return 1 if results["grew"] else 0
         case ["anomalies"]:
-            from benchmarks.anomalies import anomalies_of_file, bench_anomalies
+            from benchmarks.anomaly_rates import anomalies_of_file, bench_anomalies
 
             if data := source_from_environment():
                 print("\n".join(one.message for one in anomalies_of_file(data)))

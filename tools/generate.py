@@ -27,7 +27,7 @@ from machine.dag_settings import DAG_SETTINGS
 from spark_jobs.layers.registry import TABLES, tables_of
 from spark_jobs.quality.rules import read_rules
 from spark_jobs.runtime.table_names import LAYERS
-from spark_jobs.tables.metrics import METRICS
+from spark_jobs.tables.metric_definitions import METRICS
 from spark_jobs.tables.spec import TableSpec, Write
 
 REPO = Path(__file__).resolve().parent.parent

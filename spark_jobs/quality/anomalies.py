@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.runtime.errors import ParameterRefused
-from spark_jobs.tables.metrics import ALL, METRICS, Metric, Noise
+from spark_jobs.tables.metric_definitions import ALL, METRICS, Metric, Noise
 
 WINDOW, LEVEL_DATES = 400, 28
 LEAST_DATES = 2 * LEVEL_DATES
@@ -74,8 +74,8 @@ class Measured:
         place = {key: number for number, key in enumerate(self.series)}
         exposures = np.ones_like(self.values)
         for number, (name, dimension) in enumerate(self.series):
-            if of := METRICS[name].of:
-                found = place.get((of, dimension), place.get((of, ALL)))
+            if whole := METRICS[name].part_of:
+                found = place.get((whole, dimension), place.get((whole, ALL)))
                 exposures[:, number] = np.nan if found is None else self.values[:, found]
         return exposures
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, DecimalType, StringType, StructType
 
 from spark_jobs.layers.measures import CANCELED, SUSPECTED_FRAUD, is_counted, ratio
-from spark_jobs.tables.metrics import ALL, NULL_COLUMNS
+from spark_jobs.tables.metric_definitions import ALL, NULL_COLUMNS
 from spark_jobs.tables.spec import TableSpec, Write, column, conform
 
 VALUE = DecimalType(24, 6)

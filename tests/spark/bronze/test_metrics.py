@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.layers.bronze.metrics import metrics
 from spark_jobs.layers.registry import TABLES
-from spark_jobs.tables.metrics import METRICS, NULL_COLUMNS
+from spark_jobs.tables.metric_definitions import METRICS, NULL_COLUMNS
 
 FILES, ITEMS, QUARANTINE = (TABLES[f"bronze.{name}"].schema for name in ("landed_files", "order_items", "quarantine"))
 MARKETS = ("Europe", "LATAM", "Africa")

@@ -107,10 +107,6 @@ def test_every_widget_is_drawn(opened: Callable[..., Page], name: str, size: str
                                  "svg .mark-symbol path").count() > 0, placed.widget.name  # fmt: skip
             label = found.locator(".body").get_attribute("aria-label") or ""
             assert re.search(r"chart of \d+ values; least .*\d", label), label
-    import os
-
-    if os.environ.get("DASH_SHOTS"):
-        page.screenshot(path=f"{os.environ['DASH_SHOTS']}/{name}-{size}-{scheme}.png", full_page=True)
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0, "the page scrolls sideways"
 

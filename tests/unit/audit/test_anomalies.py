@@ -139,14 +139,14 @@ def test_a_market_that_is_missing_has_no_row_and_is_found() -> None:
 
 
 def test_a_market_that_comes_and_goes_is_judged_while_it_is_there() -> None:
-    there = usual(80, 30)
+    stay = usual(80, 30)
     rows = counts(usual(421), "valid_lines") + [
         (at(number), "orders", "Europe", Decimal(value))
         for begin in (60, 240)
-        for number, value in enumerate(there, begin)
+        for number, value in enumerate(stay, begin)
     ]
     gone = [one.landing_date for one in judged(rows) if not one.value]
-    ends = [at(begin + len(there)) for begin in (60, 240)]
+    ends = [at(begin + len(stay)) for begin in (60, 240)]
     weeks = [[end + timedelta(days=number) for number in range(LASTING_DATES // 2)] for end in ends]
     assert set(ends) <= set(gone) <= {day for week in weeks for day in week}, "an end is one for a week"
 

@@ -30,7 +30,7 @@ from feeds.synthetic.calibration import parameters
 from feeds.synthetic.feed import generate
 from feeds.synthetic.feed_settings import INCIDENTS, MISSING_MARKET, FeedSettings, Incident, day_number
 from spark_jobs.quality.anomalies import Anomaly, Bands, Measured, expected, find_anomalies
-from spark_jobs.tables.metrics import METRICS, NULL_COLUMNS
+from spark_jobs.tables.metric_definitions import METRICS, NULL_COLUMNS
 
 START, DAYS = date(2016, 1, 1), 3 * 365 + 1
 SEEDS = {"1": (6, 2), "1.5": (3, 1), "3": (1, 1)}

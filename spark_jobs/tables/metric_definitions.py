@@ -31,7 +31,7 @@ class Metric:
     """What stands after a value of it in a sentence."""
     by: str = ""
     """What its dimension is, where it has values by dimension."""
-    of: str = ""
+    part_of: str = ""
     """The metric of which it is a share or an average, or, of a count, a part."""
     noise: Noise = Noise.COUNT
     is_rare: bool = False
@@ -62,7 +62,7 @@ class Metric:
     @property
     def is_zero_without_rows(self) -> bool:
         """Whether a date without a row of it has 0 of it, and not no value."""
-        return not self.of or self.is_part
+        return not self.part_of or self.is_part
 
 
 METRICS: dict[str, Metric] = {
@@ -75,7 +75,7 @@ METRICS: dict[str, Metric] = {
             "Lines that are not valid; by reason, a line in each of its reasons",
             "quarantined lines",
             by="reason",
-            of="landed_lines",
+            part_of="landed_lines",
             noise=Noise.SHARE,
             is_rare=True,
             low=None,
@@ -106,16 +106,18 @@ METRICS: dict[str, Metric] = {
             "Revenue of a counted order",
             "of revenue per order",
             by="market",
-            of="orders",
+            part_of="orders",
             places=2,
         ),
-        Metric("items_per_order", "Order items of an order", "items per order", of="orders", places=2),
-        Metric("average_price", "Average price charged for a unit", "as average price", of="valid_lines", places=2),
+        Metric("items_per_order", "Order items of an order", "items per order", part_of="orders", places=2),
+        Metric(
+            "average_price", "Average price charged for a unit", "as average price", part_of="valid_lines", places=2
+        ),
         Metric(
             "late_share",
             "Orders delivered late, as a share of the orders",
             "of the orders late",
-            of="orders",
+            part_of="orders",
             noise=Noise.SHARE,
             places=1,
             low=None,
@@ -125,7 +127,7 @@ METRICS: dict[str, Metric] = {
             "canceled_share",
             "Orders that are canceled, as a share of the orders",
             "of the orders canceled",
-            of="orders",
+            part_of="orders",
             noise=Noise.SHARE,
             places=1,
             is_rare=True,
@@ -136,7 +138,7 @@ METRICS: dict[str, Metric] = {
             "fraud_share",
             "Orders that are suspected of fraud, as a share of the orders",
             "of the orders suspected of fraud",
-            of="orders",
+            part_of="orders",
             noise=Noise.SHARE,
             places=1,
             is_rare=True,
@@ -148,7 +150,7 @@ METRICS: dict[str, Metric] = {
             "Order items without a value in a column, as a share of the order items",
             "of the order items without a value",
             by="column",
-            of="valid_lines",
+            part_of="valid_lines",
             noise=Noise.SHARE,
             places=1,
             is_rare=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.anomalies import bench_anomalies, measured_files, summary
+from benchmarks.anomaly_rates import bench_anomalies, measured_files, summary
 from feeds.synthetic.feed import generate
 from feeds.synthetic.feed_settings import FeedSettings
 from spark_jobs.quality.anomalies import Measured
