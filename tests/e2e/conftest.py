@@ -184,6 +184,8 @@ def spoiled_run(lake: Lake, source: Source, first_run: FirstRun, receiver: Webho
     lake.land(FOURTH, source.header, spoiled)
     run_id = lake.trigger(FOURTH, FOURTH + timedelta(days=1))
     lake.wait_for(run_id, "bronze.gate", "awaiting_input")
+    # Airflow takes an answer for a failure, and tries again, while the process that asked has not ended.
+    time.sleep(5)
     lake.decide(run_id, "bronze.gate", "Reject", "half of it was cut off")
     result = lake.follow(run_id)
     return RejectedRun(
