@@ -1,14 +1,15 @@
 """Views of what is published, in the schema `published`: for readers who name no version, such as dashboards.
 
 `gold_customers360` shows the version that the newest publication of gold names, `gold_customers360_previous` that of
-the publication before. So nobody who reads them sees half a publication. `ops_publications` and `ops_verdicts` show
-these tables as they are.
+the publication before. So nobody who reads them sees half a publication. `ops_publications`, `ops_verdicts` and
+`ops_anomalies` show these tables as they are.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spark_jobs.storage.anomaly_log import ANOMALIES, AnomalyLog
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
 from spark_jobs.storage.verdicts import VERDICTS
 
@@ -37,7 +38,8 @@ def replace_views(lakehouse: Lakehouse) -> list[str]:
                 else f"{_at(lakehouse, newest, table)} WHERE false"  # there was nothing before
             )
     if queries:
-        for spec in (PUBLICATIONS, VERDICTS):
+        AnomalyLog(lakehouse).create()  # no bronze of this version may have run yet
+        for spec in (PUBLICATIONS, VERDICTS, ANOMALIES):
             queries[view_name(spec.name)] = f"SELECT * FROM {lakehouse.name(spec.name)}"  # noqa: S608 - a checked name
     for view, query in queries.items():
         lakehouse.spark.sql(f"CREATE OR REPLACE VIEW {lakehouse.names.table(f'{SCHEMA}.{view}')} AS {query}").collect()

@@ -100,7 +100,9 @@ def test_every_widget_is_drawn(opened: Callable[..., Page], name: str, size: str
         expect(found).to_have_attribute("data-drawn", "yes")
         expect(found.locator(".problem")).to_be_hidden()
         kind = placed.widget.spec.widget_type if placed.widget.spec else "text"
-        if kind in ("counter", "table"):
+        if placed.widget.name == "anomalies":
+            assert found.locator(".body").inner_text() == "No rows.", "too few dates have landed for bands"
+        elif kind in ("counter", "table"):
             assert re.search(r"\d", found.locator(".body").inner_text()), placed.widget.name
         else:
             assert found.locator("svg .mark-area path, svg .mark-rect path, svg .mark-line path, svg .mark-arc path, "
