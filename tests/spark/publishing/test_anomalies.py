@@ -23,8 +23,11 @@ def day(number: int) -> str:
 
 def land(lakehouse: Lakehouse, number: int, orders: int) -> None:
     """A day's orders, each of one item."""
-    placed = START + timedelta(days=number)
-    values = {"order date (DateOrders)": f"{placed.month}/{placed.day}/{placed.year} 10:00"}
+    placed, shipped = (START + timedelta(days=n) for n in (number, number + 3))
+    values = {
+        f"{name} date (DateOrders)": f"{at.month}/{at.day}/{at.year} 10:00"
+        for name, at in {"order": placed, "shipping": shipped}.items()
+    }
     lakehouse.land(day(number), *(order_item(1000 * number + n, **values) for n in range(orders)))
 
 
