@@ -21,12 +21,15 @@ _EVIDENCE = StructType().add("landing_date", DateType()).add("severity", StringT
 
 
 def anomalies_of(
-    staged: Sequence[tuple[date, str, str, Any]], published: DataFrame | None, settings: AnomalySettings
+    staged: Sequence[tuple[date, str, str, Any]],
+    published: DataFrame | None,
+    settings: AnomalySettings,
+    confirmed: DataFrame | None = None,
 ) -> list[Anomaly]:
     """Judge the staged metrics by the published ones of the dates before, and by each other.
 
     `staged` has METRIC_COLUMNS. A published date that is staged again is left out, and so is what comes after the last
-    staged one.
+    staged one. `confirmed` has the landing_date of further incidents.
     """
     judged = {row[0] for row in staged}
     if not judged:
@@ -35,9 +38,16 @@ def anomalies_of(
     if published is not None:
         day = F.col("landing_date")
         in_reach = published.where((day >= min(judged) - _HISTORY) & (day < max(judged)))
-        rows, _ = rows_and_schema(in_reach.select(*METRIC_COLUMNS))
-        columns = (rows[name].to_pylist() for name in METRIC_COLUMNS)
-        history = [row for row in zip(*columns, strict=True) if row[0] not in judged]
+        wanted = in_reach.select(*METRIC_COLUMNS)
+        if confirmed is not None:  # in the same statement
+            no_metric = (
+                F.lit(name).alias(column) for column, name in (("metric", ""), ("dimension", ""), ("value", 0))
+            )
+            wanted = wanted.unionByName(confirmed.select("landing_date", *no_metric))
+        rows, _ = rows_and_schema(wanted)
+        found = list(zip(*(rows[name].to_pylist() for name in METRIC_COLUMNS), strict=True))
+        settings = settings.with_incidents({row[0] for row in found if not row[1]})
+        history = [row for row in found if row[1] and row[0] not in judged]
     return find_anomalies(Measured.of([*history, *staged]), judged, settings)
 
 

@@ -124,14 +124,9 @@ class Decisions:
 
         return self._read(read, set())
 
-    def confirmed_incidents(self) -> set[date]:
-        """Return the landing dates that people have confirmed as incidents."""
-
-        def read() -> set[date]:
-            dates = self._spark.table(self._name).select(F.explode("confirmed_incidents"))
-            return {row["col"] for row in dates.collect()}
-
-        return self._read(read, set())
+    def confirmed_incidents(self) -> DataFrame:
+        """Return the landing dates that people have confirmed as incidents: landing_date. The table must exist."""
+        return self._spark.table(self._name).select(F.explode("confirmed_incidents").alias("landing_date")).distinct()
 
     def insert(self, decision: Decision) -> bool:
         """Insert a decision. Return whether it was inserted: not if there is one about this build."""

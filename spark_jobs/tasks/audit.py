@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql.types import DateType, StringType, StructType
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QUARANTINE
@@ -25,6 +26,7 @@ from spark_jobs.quality.rules import rules_hash
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.session import expect_rows
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
+from spark_jobs.storage import delta
 from spark_jobs.storage.anomaly_log import AnomalyLog
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.decisions import Decisions
@@ -222,8 +224,15 @@ class _Inputs:
             is_published = METRICS_TABLE.name in build.previous.versions
             published = read_pinned(lakehouse, build.previous, METRICS_TABLE.name) if is_published else None
             settings = AnomalySettings.from_texts(build.parameters.critical_metrics, build.parameters.incident_dates)
-            confirmed = Decisions(lakehouse).confirmed_incidents()
-            self.anomalies = anomalies_of(rows, published, settings.with_incidents(confirmed))
+            decisions = Decisions(lakehouse)
+            find = partial(anomalies_of, rows, published, settings)
+            try:
+                self.anomalies = find(decisions.confirmed_incidents())
+            except PySparkException as error:
+                if not delta.is_missing(error):
+                    raise
+                decisions.create()
+                self.anomalies = find(decisions.confirmed_incidents())
         return as_evidence(lakehouse.spark, self.anomalies)
 
     def _silver(self) -> dict[str, Input]:

@@ -140,11 +140,15 @@ def test_what_was_overruled_is_not_rejected_again_by_maintenance(lakehouse: Lake
     lakehouse.run(day.start, day.end, layers=("bronze",))
 
 
+def confirmed_incidents(lakehouse: Lakehouse) -> set[date]:
+    return {row["landing_date"] for row in Decisions(lakehouse.jobs).confirmed_incidents().collect()}
+
+
 def test_a_person_rejects_and_confirms_an_incident(lakehouse: Lakehouse, day: Day) -> None:
     build, verdict = day.rejected()
-    assert date.fromisoformat(day.start) not in Decisions(lakehouse.jobs).confirmed_incidents()
+    assert date.fromisoformat(day.start) not in confirmed_incidents(lakehouse)
     lakehouse.decide(verdict, "reject", confirmed_incident="true", decided_by="bob", reason="half a file")
-    assert date.fromisoformat(day.start) in Decisions(lakehouse.jobs).confirmed_incidents()
+    assert date.fromisoformat(day.start) in confirmed_incidents(lakehouse)
     with pytest.raises(GateRejected, match=r"bob decided to reject it on .*: half a file"):
         lakehouse.publish(build, verdict.fingerprint)
     with pytest.raises(GateRejected, match="bob decided to reject it"):
