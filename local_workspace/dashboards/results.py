@@ -96,11 +96,11 @@ class Results:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _pinned(self, dataset: Dataset) -> tuple[str, list[int]]:
+    def _pinned(self, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
         """Return the query of what is published, and the state of the tables that it reads as they are."""
         schemas = Schemas.of(dataset.catalog, dataset.schema_name)
         read = [view.removeprefix("ops_") for view in views_of(dataset.sql) if view.startswith("ops_")]
-        states = [self._changed(schemas, table) for table in read]
+        states = tuple(self._changed(schemas, table) for table in read)
         for table, state in zip(read, states, strict=True):
             if not state:
                 raise NotPublished(f"ops.{table} does not exist yet: a run makes it.")

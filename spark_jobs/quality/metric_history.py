@@ -40,10 +40,8 @@ def anomalies_of(
         in_reach = published.where((day >= min(judged) - _HISTORY) & (day < max(judged)))
         wanted = in_reach.select(*METRIC_COLUMNS)
         if confirmed is not None:  # in the same statement
-            no_metric = (
-                F.lit(name).alias(column) for column, name in (("metric", ""), ("dimension", ""), ("value", 0))
-            )
-            wanted = wanted.unionByName(confirmed.select("landing_date", *no_metric))
+            no_metric = {"metric": F.lit(""), "dimension": F.lit(""), "value": F.lit(0)}
+            wanted = wanted.unionByName(confirmed.withColumns(no_metric))
         rows, _ = rows_and_schema(wanted)
         found = list(zip(*(rows[name].to_pylist() for name in METRIC_COLUMNS), strict=True))
         settings = settings.with_incidents({row[0] for row in found if not row[1]})

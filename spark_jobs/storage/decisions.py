@@ -16,6 +16,8 @@ from spark_jobs.storage.spark_connect import query
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from spark_jobs.storage.lakehouse import Lakehouse
     from spark_jobs.storage.verdicts import Finding
 
