@@ -173,8 +173,10 @@ def _without_the_lost(
     for any other, and GateRejected where the audit rejects what was built again.
     """
     build = audited.build
+    if newest is None:
+        return audited  # nothing was published, so nothing of it is lost
     if build.layer != "bronze":
-        if not build.previous.versions and newest and build.previous.seq == newest.seq:
+        if not build.previous.versions and build.previous.seq == newest.seq:
             return audited  # all rows were built again already
         return _rebuild(lakehouse, audited, parameters, f"whole{attempt}", str(lost), is_whole=True)
     published = bronze_dates(lakehouse)
