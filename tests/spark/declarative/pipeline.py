@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 
 from local_workspace import pipelines
-from local_workspace.pipeline_runtime import pipeline_update
 from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 from spark_jobs.layers.registry import TABLES
 from tests.spark.publishing.lakehouse import REPO, SOURCE_SETTINGS, Lakehouse
+
+
+_UPDATE = "from local_workspace.pipeline_runtime.pipeline_update import main; main()"
 
 
 class Twin:
@@ -47,7 +49,7 @@ class Twin:
     def update(self, *, full_refresh: bool = False) -> None:
         """Update the pipeline; what it printed is in the error where it fails."""
         done = subprocess.run(
-            [sys.executable, pipeline_update.__file__, str(self._file), str(full_refresh).lower(), "false"],
+            [sys.executable, "-c", _UPDATE, str(self._file), str(full_refresh).lower(), "false"],
             env=os.environ | {"SPARK_REMOTE": self._remote, "PYTHONPATH": str(REPO)},
             capture_output=True,
             text=True,
