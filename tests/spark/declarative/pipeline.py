@@ -16,7 +16,6 @@ from spark_jobs.layers.bronze.bronze_tables import AUDIT_ONLY
 from spark_jobs.layers.registry import TABLES
 from tests.spark.publishing.lakehouse import REPO, SOURCE_SETTINGS, Lakehouse
 
-
 _UPDATE = "from local_workspace.pipeline_runtime.pipeline_update import main; main()"
 
 
