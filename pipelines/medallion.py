@@ -29,9 +29,22 @@ rules = bronze_row_rules()
 stamp = bronze.BuildStamp("pipeline", "0", code_version(), datetime.now(UTC))
 
 
+def current(name: str) -> DataFrame:
+    """Read a table of this pipeline as this update leaves it, through a view that only this update has.
+
+    Below operators such as withColumn, Spark Connect resolves a name before the pipeline does: the table's own name
+    would be the table that an earlier update left.
+    """
+    return spark.table(f"current_{name}")
+
+
 def read(table: str) -> DataFrame:
-    """Read a table of this pipeline. Never by a longer name: that would be a table that an earlier update left."""
-    return spark.table(TABLES[table].short_name)
+    return current(TABLES[table].short_name)
+
+
+def show_as_current(name: str) -> None:
+    """Define the view that `current` reads."""
+    dp.temporary_view(name=f"current_{name}")(lambda: spark.table(name))
 
 
 @dp.table(name="judged_lines", comment="Landed lines, each judged by itself, masked: one row per line")
@@ -48,7 +61,7 @@ def expecting(query: object) -> object:
 
 
 def landed_lines() -> DataFrame:
-    return bronze.without_repetitions(spark.table("judged_lines"), stamp)
+    return bronze.without_repetitions(current("judged_lines"), stamp)
 
 
 dp.materialized_view(name="landed_lines", comment="Landed lines, valid or not: one row per line")(
@@ -58,12 +71,12 @@ dp.materialized_view(name="landed_lines", comment="Landed lines, valid or not: o
 
 @dp.materialized_view(name=ORDER_ITEMS.short_name, comment=ORDER_ITEMS.comment)
 def order_items() -> DataFrame:
-    return bronze.order_items(spark.table("landed_lines"))
+    return bronze.order_items(current("landed_lines"))
 
 
 @dp.materialized_view(name=QUARANTINE.short_name, comment=QUARANTINE.comment)
 def quarantine() -> DataFrame:
-    return bronze.quarantine(spark.table("landed_lines"))
+    return bronze.quarantine(current("landed_lines"))
 
 
 @dp.materialized_view(name=LANDED_FILES.short_name, comment=LANDED_FILES.comment)
@@ -88,3 +101,5 @@ def define(spec: TableSpec, derive: Callable[..., DataFrame]) -> None:
 for derived in TABLES.values():
     if derived.derive:
         define(derived, derived.derive)
+for table in ("judged_lines", "landed_lines", *(spec.short_name for spec in TABLES.values())):
+    show_as_current(table)

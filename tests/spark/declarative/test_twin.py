@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -17,6 +19,21 @@ REAL, INVENTED = date(2018, 1, 1), date(2018, 1, 10)
 FEED = FeedSettings(scale=150, late=100_000, repeated=20_000, corrupt=20_000, malformed=5_000)
 
 
+def again_as_another_segment(header: bytes, line: bytes, customer: bytes) -> bytes:
+    """An order item like `line`, of the customer of the line `customer`, who belongs to another segment by then."""
+    names, values, theirs = (
+        next(csv.reader([header.decode("cp1252")])),
+        *(next(csv.reader([one.decode("cp1252")])) for one in (line, customer)),
+    )
+    new, old = dict(zip(names, values, strict=True)), dict(zip(names, theirs, strict=True))
+    new |= {name: value for name, value in old.items() if name.startswith("Customer ")}
+    new |= {"Order Customer Id": old["Order Customer Id"], "Order Id": "900001", "Order Item Id": "900001"}
+    new["Customer Segment"] = "Corporate" if old["Customer Segment"] != "Corporate" else "Consumer"
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(new[name] for name in names)
+    return text.getvalue().encode("cp1252")
+
+
 def test_the_pipeline_has_the_published_rows_also_after_more_files(
     new_lakehouse: Callable[[], Lakehouse], dataco: Path, spark_remote: str, tmp_path: Path
 ) -> None:
@@ -28,7 +45,10 @@ def test_the_pipeline_has_the_published_rows_also_after_more_files(
     def land(day: date, invented: range) -> None:
         folder = lakehouse.landing / f"dt={day}"
         folder.mkdir()
-        (folder / "orders.csv").write_bytes(header + b"".join(real[day].lines))
+        lines = list(real[day].lines)
+        if day != REAL:
+            lines.append(again_as_another_segment(header, lines[-1], real[REAL].lines[0]))
+        (folder / "orders.csv").write_bytes(header + b"".join(lines))
         for number in invented:
             name = f"dt={INVENTED + timedelta(days=number)}"
             shutil.copytree(tmp_path / "feed" / name, lakehouse.landing / name)
