@@ -133,10 +133,11 @@ def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, list[Anoma
 
 
 def _record(lakehouse: Lakehouse, build: Build, anomalies: Sequence[Anomaly]) -> None:
-    """Append anomalies to ops.anomalies, which the first build of bronze makes, so that who watches it finds it."""
+    """Append anomalies to ops.anomalies. The first build of bronze makes it, and ops.decisions, for who reads them."""
     anomaly_log = AnomalyLog(lakehouse)
     if build.layer == "bronze" and not build.previous.seq:
         anomaly_log.create()
+        Decisions(lakehouse).create()
     if anomalies:
         of_build = {"layer": build.layer, "build_id": build.build_id, "job_run_id": build.job_run_id}
         anomaly_log.append([asdict(one) | of_build for one in anomalies])

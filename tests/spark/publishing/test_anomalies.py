@@ -61,7 +61,7 @@ def test_an_anomaly_is_a_warning_and_a_row(lakehouse: Lakehouse) -> None:
     verdict = judged(lakehouse, LEAST_DATES)
     messages = [warning.message for warning in verdict.warnings if warning.rule == "metrics_lie_in_their_bands"]
     assert len(messages) == 1, "one finding per landing date"
-    assert "2018-02-26: 5 orders, expected 1" in messages[0]
+    assert "2018-02-26: 5 landed lines, expected 1" in messages[0]
     found = logged(lakehouse)
     assert (date(2018, 2, 26), "orders", "", 5, "warning") in found
     assert {row[0] for row in found} == {date(2018, 2, 26)}
