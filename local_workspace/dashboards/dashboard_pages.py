@@ -17,7 +17,7 @@ from local_workspace.dashboards.definition import FILTERS, Dashboard, Json, Page
 from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.published import LAYERS, NotPublished, Schemas
 from local_workspace.dashboards.results import QueryFailed, Results
-from local_workspace.dashboards.vega_lite import number_format, specification
+from local_workspace.dashboards.vega_lite import number_options, specification
 from local_workspace.paths import written
 from machine.state_folder import StateFolder, private_folder
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 NEWS_SECONDS = 1.0
 """Between two looks whether something was published; each costs two calls of the file system."""
 HEARTBEAT = 15
-_VEGA = "window.vega = vega; window.vegaEmbed = vegaEmbed;"
+_VEGA = "window.vegaEmbed = vegaEmbed;"
 Handler = Callable[..., Awaitable[Response]]
 parsed = lru_cache(maxsize=16)(Dashboard.parse)
 
@@ -166,7 +166,7 @@ def _widget(dashboard: Dashboard, widget: Widget) -> Json:
 
 def _column(encoding: Json) -> Json:
     title = encoding.get("displayName") or encoding.get("title") or encoding["fieldName"]
-    return {"field": encoding["fieldName"], "title": title, "format": number_format(encoding.get("format"))}
+    return {"field": encoding["fieldName"], "title": title, "format": number_options(encoding.get("format"))}
 
 
 def _filter(dashboard: Dashboard, widget: Widget) -> Json:

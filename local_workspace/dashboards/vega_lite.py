@@ -105,6 +105,23 @@ def number_format(given: Any, *, axis: bool = False) -> str:
     return f"{sign},.{places}f"
 
 
+def number_options(given: Any) -> Json:
+    """Return the options of JavaScript's Intl.NumberFormat for the same, in counters and tables."""
+    given = given if isinstance(given, dict) else {}
+    kind, places = given.get("type", "number"), (given.get("decimalPlaces") or {}).get("places")
+    if places is None:
+        places = {"number-percent": 1, "number-currency": 2}.get(kind)
+    digits: Json = {"maximumFractionDigits": 12}
+    if places is not None and kind != "number-plain":
+        digits = {"minimumFractionDigits": places, "maximumFractionDigits": places}
+    style: dict[str, Json] = {
+        "number-percent": {"style": "percent"},
+        "number-currency": {"style": "currency", "currency": "USD"},
+        "number-plain": {"useGrouping": False},
+    }
+    return digits | style.get(kind, {})
+
+
 def _path(name: str) -> str:
     """Return a field's name as Vega takes it, which reads dots and brackets as a path."""
     return name.replace("\\", "\\\\").replace(".", "\\.").replace("[", "\\[").replace("]", "\\]")

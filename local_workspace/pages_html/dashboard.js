@@ -90,7 +90,7 @@ function kindOf(widget, field) {
 
 function shown(value, format) {
   if (value === null || value === undefined) return "–";
-  if (typeof value === "number") return vega.format(format)(value);
+  if (typeof value === "number") return new Intl.NumberFormat("en-US", format).format(value);
   return String(value).replace("T", " ").replace("Z", "");
 }
 
