@@ -1,9 +1,9 @@
 """How often the bands of metrics are wrong, on synthetic feeds, whose truth is known. It starts no Spark.
 
 - **False alarms**: anomalies of clean feeds, for each metric and dimension by year.
-- **Found**: of the days of an incident, the share on which a metric is an anomaly that is none on the same day of the
-  clean feed. The bands are those of the clean feed, which knows of no earlier day of the incident: so each day of a
-  feed is the first day of an incident.
+- **Found**: of the days of an incident, the share with an anomaly that the clean feed does not have on that day. The
+  bands are those of the clean feed, which has no earlier day of the incident. So each day is the first day of an
+  incident.
 
 The metrics are counted by DuckDB (sql/metrics.sql) from the files of the feed; a test compares them with those of
 bronze.
@@ -36,7 +36,7 @@ START, DAYS = date(2016, 1, 1), 3 * 365 + 1
 SEEDS = {"1": (6, 2), "1.5": (3, 1), "3": (1, 1)}
 """Scale of the feed (multiples of DataCo's daily volume) -> number of feeds, and of those with incidents."""
 MISSING = "0.01"
-"""Share of the lines without a value in a column, which an incident makes 10 %."""
+"""Share of the lines without a value in a column; an incident makes it 10 %."""
 
 
 def bench_anomalies(days: int = DAYS, seeds: Mapping[str, tuple[int, int]] = SEEDS) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _outside(bands: Bands, measured: Measured) -> np.ndarray[Any, np.dtype[np.bo
 
 
 def _aligned(faulty: Measured, clean: Measured) -> Measured:
-    """Return the metrics of a feed in the columns of another one; what it lacks is 0 or not measured."""
+    """Return the metrics of a feed in the columns of another feed; what the first lacks is 0 or not measured."""
     place = {key: column for column, key in enumerate(faulty.series)}
     empty = np.zeros(len(clean.dates))
     columns = [
@@ -124,7 +124,7 @@ def measured_files(landing: Path, utf8: Path) -> Measured:
 
 
 def anomalies_of_file(data: Path) -> list[Anomaly]:
-    """Replay one big file day by day, and return the anomalies of all days. Raises ReplayRefused."""
+    """Replay one large file day by day, and return the anomalies of all days. Raises ReplayRefused."""
     with tempfile.TemporaryDirectory() as folder:
         landing, utf8 = Path(folder) / "landing", Path(folder) / "utf8"
         replay(data, landing)

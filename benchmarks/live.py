@@ -1,10 +1,10 @@
-"""Minutes instead of a day: from the arrival of a small file to gold, and a file a minute by the live DAG.
+"""The latency of small files: the seconds from the arrival of one to gold, and one file per minute by the live DAG.
 
-- **to gold**: a file of 50 lines lands upon the whole real data set, and the job `ecommerce_medallion` is started at
-  once; the seconds from the file's arrival to the end of the job run, 30 times. A file-arrival trigger or the live DAG
-  adds its own wait.
-- **a file a minute**: the live DAG looks every minute, for as many minutes. The lag of each run is that of its newest
-  file; the footprints say whether anything grows.
+- **to gold**: after the whole real data set a file of 50 lines lands, and the job `ecommerce_medallion` is started at
+  once. Measured are the seconds from the file's arrival to the end of the job run, 30 times. A file-arrival trigger or
+  the live DAG adds its wait.
+- **one file per minute**: the live DAG looks every minute, for MINUTES minutes. The lag of a run is that of its newest
+  file; the footprints show whether anything grows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LIVE_DAG = "ecommerce_medallion_live"
 
 
 class Arrivals:
-    """Files of the day after everything that has landed, with lines of the last day that did."""
+    """Files of the day after the last landed one, with lines of that last day."""
 
     def __init__(self, landing: Path) -> None:
         self.day: date = landed_interval(landing)[1].date()
@@ -147,7 +147,7 @@ def summary(results: dict[str, Any]) -> list[str]:
         _row(f"from the arrival of a file of {LINES} lines to gold", results["to_gold_seconds"]),
     ]
     if results["lag_seconds"]:
-        lines.append(_row("the same by the live DAG, a file a minute", results["lag_seconds"]))
+        lines.append(_row("the same by the live DAG, one file per minute", results["lag_seconds"]))
     grown = "; ".join(results["grew"]) or "nothing has grown"
     return [*lines, "", f"Median seconds by layer: {layers}. After {results['minutes']} minutes: {grown}."]
 

@@ -1,8 +1,8 @@
 """Alerts: messages to people about failed runs, rejected builds, findings, lateness, and questions to them.
 
-A run gets one message, when it has ended: Airflow's DAG processor calls `RunAlert` then, so retries send nothing, and
-no receiver that is slow or away holds a run up. Receivers are Apprise URLs (mail, Slack, Teams, webhooks and more),
-which hold secrets: nothing here logs one.
+There is one message per run, when it has ended: Airflow's DAG processor calls `RunAlert` then, so retries send nothing,
+and a receiver that is slow or cannot be reached delays no run. Receivers are Apprise URLs (mail, Slack,
+Teams, webhooks and more), which hold secrets: nothing here logs one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FAILURE_KEY = "failure"
 """XCom key of the reason for which a task has failed for good."""
 MOST_LINES, MOST_CHARACTERS = 20, 500
-"""Of one failure in a message."""
+"""The limits of one failure in a message: its lines, and the characters of each."""
 
 
 class AlertsUnusable(Exception):
@@ -40,7 +40,7 @@ class AlertsUnusable(Exception):
 def receivers(settings: Settings = SETTINGS, password: Callable[[str], str | None] | None = None) -> list[str]:
     """Return the Apprise URLs of the receivers, each once. Raises `AlertsUnusable`.
 
-    `password` looks up the password of a connection; by default, Airflow's way of tasks and callbacks.
+    `password` looks up the password of a connection; by default as tasks and callbacks of Airflow do.
     """
     urls: list[str] = []
     if settings.alerts_connection:
@@ -73,7 +73,7 @@ def _password(connection: str) -> str | None:
 
 
 def send(title: str, body: str, urls: Sequence[str], *, kind: str = "warning") -> list[str]:
-    """Send a message to all; return why some did not get it, each in a sentence without its URL."""
+    """Send a message to all receivers; return a sentence, without its URL, for each that did not get it."""
     with _silent("apprise", "urllib3"):
         faults = [_sent_to(url, title, body, kind) for url in urls]
     return [f"receiver {number} of {len(urls)} {fault}" for number, fault in enumerate(faults, start=1) if fault]
@@ -107,7 +107,7 @@ def _silent(*names: str) -> Iterator[None]:
 
 
 def alert(title: str, lines: Sequence[str], settings: Settings = SETTINGS, *, kind: str = "warning") -> None:
-    """Send a message to all receivers; log once where some did not get it, and go on."""
+    """Send a message to all receivers; log once, and raise nothing, where some did not get it."""
     try:
         failed = send(title, "\n".join(lines), receivers(settings), kind=kind)
     except AlertsUnusable as error:
@@ -160,7 +160,7 @@ def remember_failure(context: Any) -> None:
 
 
 def alert_of_question(context: Any, settings: Settings, subject: str, lines: Sequence[str]) -> None:
-    """Send the question for whose answer a gate waits."""
+    """Send the question that a gate asks."""
     if not settings.has_receivers:
         return
     ti = context["ti"]
@@ -169,7 +169,7 @@ def alert_of_question(context: Any, settings: Settings, subject: str, lines: Seq
 
 
 def late(context: dict[str, Any], settings: Settings = SETTINGS) -> None:
-    """Send that a run has not ended at its deadline. Airflow calls this, with the run as its API has it."""
+    """Send a message that a run has not ended at its deadline. Airflow calls this, with the run as in its API."""
     run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
     moment = deadline if isinstance(deadline, datetime) else datetime.fromisoformat(str(deadline))
     start, end = (datetime.fromisoformat(run[name]) for name in ("data_interval_start", "data_interval_end"))
@@ -187,7 +187,7 @@ def late(context: dict[str, Any], settings: Settings = SETTINGS) -> None:
 
 
 def run_alerts(settings: Settings = SETTINGS, *, has_deadline: bool = False) -> dict[str, Any]:
-    """Return the arguments of a DAG that sends alerts; none without a receiver."""
+    """Return the arguments that make a DAG send alerts; none without a receiver."""
     if not settings.has_receivers:
         return {}
     notifier = RunAlert(settings)

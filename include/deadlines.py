@@ -1,4 +1,5 @@
-"""When a run of the daily DAG is late: Airflow asks as the run begins, and calls `late` then if it has not ended."""
+"""The deadline of the daily DAG: Airflow asks for it when a run begins, and calls `late` if the run has not ended by
+then."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ CATCHING_UP = timedelta(days=1)
 class LandingDateEnd(BaseDeadlineReference):
     """The midnight (UTC) that ends the landing dates of a scheduled run.
 
-    None for runs by hand, backfills, and a schedule that catches up: their dates are past, and each would be late.
+    None for manual runs, backfills, and a schedule that catches up: their dates are past, and each would be late.
     """
 
     required_kwargs = frozenset({"dag_id", "run_id"})

@@ -3,8 +3,8 @@
 A verdict that allows publication passes build id and fingerprint to publish. A verdict that forbids it fails the task
 for good, and so does a missing one: a retry changes neither. A foreign or unreadable verdict is retried.
 
-Where all that failed is of the kind that a person may overrule, the gate can wait for one (`LAKEHOUSE_DECISION_WAIT`).
-The answer goes to the job `decide`, which checks it and records it; publish looks at that record again.
+Where only rules failed that a person may overrule, the gate can wait for a decision (`LAKEHOUSE_DECISION_WAIT`). The
+answer goes to the job `decide`, which checks and records it; publish reads that record itself.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class AuditGate(JobRunOperator):
         raise TaskAwaitingInput(method_name="answered", timeout=self.settings.decision_wait)
 
     def answered(self, context: Any, event: dict[str, Any]) -> Any:
-        """Take up a person's answer, or the end of the wait: let the job `decide` record it, and decide by it."""
+        """Let the job `decide` record a person's answer, and decide by it. Without an answer in time, reject."""
         verdict = self._verdict(context)
         if verdict.decision:  # meanwhile, without Airflow
             return decide(verdict)
@@ -91,7 +91,7 @@ class AuditGate(JobRunOperator):
         return self._record(context, answer)
 
     def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
-        """Decide by what the job `decide` has recorded. What it refuses is not asked again by a retry."""
+        """Decide by what the job `decide` has recorded. An answer that it refuses is not sent again."""
         try:
             super().execute_complete(context, event)
         except JobRefused:

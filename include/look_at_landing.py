@@ -27,7 +27,7 @@ class LookAtLanding(BaseOperator):
 
     The names of all folders are compared, and the files of the newest `live_days` folders by name, size and time. What
     was found is remembered when it is found: a run that failed is not repeated until something else changes. The first
-    look of a day in UTC goes on too, since a landing date that has ended is to be judged as a whole.
+    look of a day in UTC continues too, since a landing date that has ended is then judged as a whole.
     """
 
     ui_color = "#d9e8f5"

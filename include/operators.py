@@ -81,7 +81,7 @@ class JobRunOperator(DatabricksRunNowOperator):
         self._killed = False
 
     def execute(self, context: Any) -> Any:
-        """Run the job."""
+        """Run the job, and wait for it."""
         return self.run_job(context)
 
     def run_job(self, context: Any) -> Any:

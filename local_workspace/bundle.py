@@ -55,7 +55,7 @@ class Bundle:
             for name, variable in (whole.get("variables") or {}).items()
             if "lookup" in (variable or {}) and f"var.{name}" not in self._values
         }
-        """By variable without a value: what kind of thing gives it its id, with its name."""
+        """Variable without a value -> the kind and the name of the resource whose id it takes."""
 
     def _add(self, file: Path, resources: dict[str, Any]) -> None:
         for kind, named in resources.items():
@@ -106,7 +106,7 @@ class Bundle:
         return sorted(kind for kind, named in self._resources.items() if named)
 
     def set_variable(self, name: str, value: str) -> None:
-        """Tell the value of a variable that was looked up."""
+        """Set the value of a variable that was looked up."""
         self._values[f"var.{name}"] = value
 
     def set_id(self, kind: str, key: str, identifier: int | str) -> None:

@@ -29,7 +29,7 @@ class BundleState:
         self._resources: dict[str, Any] = dict(remote_state.get("state") or {})
 
     def set(self, kind: str, key: str, identifier: int | str, settings: dict[str, Any]) -> None:
-        """Record a job, pipeline or dashboard. What the bundle no longer has stays, so that the CLI can delete it."""
+        """Record a resource, such as a job. What the bundle no longer has stays, so that the CLI can delete it."""
         self._resources[f"resources.{kind}.{key}"] = {"__id__": str(identifier), "state": settings}
 
     def content(self) -> bytes:

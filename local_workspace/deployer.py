@@ -1,4 +1,4 @@
-"""Deploy the pipelines, jobs and dashboards of a bundle: upload wheels and definitions, create or replace each.
+"""Deploy the pipelines, jobs, dashboards and SQL alerts of a bundle: upload files, create or replace each.
 
 This is what `databricks bundle deploy` does, for the features of bundles that this project uses.
 """
@@ -133,7 +133,7 @@ def _deploy_dashboards(bundle: Bundle, client: "_Client", state: BundleState) ->
 
 
 def _deploy_alerts(bundle: Bundle, client: "_Client", state: BundleState) -> Iterator[str]:
-    """Create or replace each SQL alert. The variables that look a warehouse up must be set."""
+    """Create or replace each SQL alert. Variables that name a warehouse by lookup must be set before."""
     known = client.call("GET", "/api/2.0/alerts?page_size=100").get("alerts", [])
     for key, resource, _ in bundle.resources("alerts"):
         settings = {name: value for name, value in resource.items() if name not in ("permissions", "run_as")}

@@ -1,4 +1,4 @@
-"""SQL alerts as the Alerts API keeps them, one file for each. This workspace does not evaluate them."""
+"""SQL alerts as in the Alerts API, one file per alert. This workspace does not evaluate them."""
 
 import json
 import threading
@@ -33,7 +33,7 @@ class Alerts:
         return self._write(settings | {name: alert[name] for name in fixed})
 
     def get(self, alert_id: str) -> Json:
-        """Return an alert; of one in the trash, that it is there."""
+        """Return an alert, with its lifecycle state, also one in the trash."""
         file = self._file(alert_id)
         if not file.is_file():
             raise _missing(alert_id)
@@ -41,7 +41,7 @@ class Alerts:
         return found
 
     def views(self) -> list[Json]:
-        """Return all that are not in the trash, by name."""
+        """Return the alerts that are not in the trash, sorted by name."""
         found = (self.get(path.stem) for path in self._folder.glob("*.json"))
         active = (alert for alert in found if alert["lifecycle_state"] == "ACTIVE")
         return sorted(active, key=lambda alert: (alert["display_name"], alert["id"]))

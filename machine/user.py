@@ -1,4 +1,4 @@
-"""The user as whom everything runs."""
+"""The user that runs everything."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from machine.command_line import UserError
 
 
 def check_user(user_id: int | None = None) -> None:
-    """Raise UserError where a user, by default this one, has no name: Hadoop logs in by it, so Spark would not start.
+    """Raise UserError where a user, by default this one, has no name: Hadoop needs it, so Spark would not start.
 
-    So it is in containers that run as any number, such as `docker run --user 1234`.
+    That happens in containers that run as any number, such as `docker run --user 1234`.
     """
     user_id = os.getuid() if user_id is None else user_id
     try:

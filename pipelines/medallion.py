@@ -30,7 +30,7 @@ stamp = bronze.BuildStamp("pipeline", "0", code_version(), datetime.now(UTC))
 
 
 def current(name: str) -> DataFrame:
-    """Read a table of this pipeline as this update leaves it, through a view that only this update has.
+    """Read a table of this pipeline as this update makes it, through a view that only this update has.
 
     Below operators such as withColumn, Spark Connect resolves a name before the pipeline does: the table's own name
     would be the table that an earlier update left.
@@ -43,7 +43,7 @@ def read(table: str) -> DataFrame:
 
 
 def show_as_current(name: str) -> None:
-    """Define the view that `current` reads."""
+    """Define the view of a table that `current` reads."""
     dp.temporary_view(name=f"current_{name}")(lambda: spark.table(name))
 
 

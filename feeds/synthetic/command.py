@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> FeedResult:
     parser.add_argument(
         "--incidents",
         default="",
-        help=f"what happens to whole days: {', '.join(INCIDENTS)}, as in fewer_orders=2018-03-01/2018-03-07, by commas",
+        help=f"incidents, separated by commas, such as fewer_orders=2018-03-01/2018-03-07: {', '.join(INCIDENTS)}",
     )
     parser.add_argument("--truth", type=Path, help="where the truth files go (default: _truth in the landing root)")
     parser.add_argument("--processes", type=int, help="default: as many as are worth it, up to one per processor")

@@ -34,7 +34,7 @@ _END = b"\r\n"
 _WIDTH = len(source.COLUMNS)
 _CITY = source.position("order_city")
 LEFT_EMPTY = "department_name"
-"""The column that has no value in the share `missing` of the lines."""
+"""The column that is left empty in the share `missing` of the lines."""
 MISSING_VALUES_SHARE = 100_000
 """That share on a day of missing_values, in millionths."""
 
@@ -101,7 +101,7 @@ class FaultInjector:
         return replaced, injected
 
     def _shares(self, day: int) -> dict[str, int]:
-        """Return the share of each kind of damage on a day, but for those that do not occur."""
+        """Return the share of each kind of damage that occurs on a day."""
         settings = self._settings
         shares = {kind: int(getattr(settings, kind)) for kind in _FAULTS}
         if MISSING_VALUES in settings.incidents_on(day):
@@ -218,7 +218,7 @@ def _disagreement(column: str, reason: str) -> Fault:
 
 @functools.cache
 def omissions() -> tuple[Fault, ...]:
-    """Return what leaves a line valid, and is no fault of it."""
+    """Return the damage that leaves a line valid: an empty column."""
     place = source.position(LEFT_EMPTY)
     return (Fault("a value is missing", lambda fields, _: [(_with(fields, {place: b""}), ())]),)
 

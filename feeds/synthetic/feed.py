@@ -6,9 +6,10 @@
 A day is written under a hidden name and renamed when it is finished, its truth first. The truth has one line of JSON
 for each change of a tracked attribute on that day (`customer`, `product`: the key, the instant and the new values), and
 one for each line that was delivered late or damaged (`late`, `repeated`, `corrupt`, `malformed`: the file, the number
-of the line in it, 1 for the header, the order item, and the reasons that its quarantine must show). A day to which an
-incident happens has a line for it (`incident`: which one, the landing date, and the market that is missing). The truth
-about products does not hold the prices of a day on which all are doubled.
+of the line in it, 1 for the header, the order item, and the reasons that its quarantine must show). An incident has a
+line for each of its days (`incident`: its kind, the landing date, and the market that is missing). The truth about
+products
+does not hold the prices of a day on which all are doubled.
 """
 
 from __future__ import annotations

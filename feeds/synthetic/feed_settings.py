@@ -21,13 +21,13 @@ FEWER_ORDERS, DOUBLED_PRICES, MISSING_VALUES, MISSING_MARKET = INCIDENTS = (
     "missing_values",
     "missing_market",
 )
-"""What can happen to a day's file as a whole."""
+"""The kinds of incidents: what can happen to a day's file as a whole."""
 _MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
 class Incident:
-    """One of INCIDENTS, on consecutive days, counted from the epoch."""
+    """One of INCIDENTS, on consecutive days. Days are counted from the epoch."""
 
     kind: str
     first_day: int
@@ -102,7 +102,7 @@ class FeedSettings:
         )
 
     def incidents_on(self, day: int) -> list[str]:
-        """Return what happens to the file of a day, in the order of INCIDENTS."""
+        """Return the kinds of incidents that happen to the file of a day, in the order of INCIDENTS."""
         kinds = {one.kind for one in self.incidents if one.first_day <= day <= one.last_day}
         return [kind for kind in INCIDENTS if kind in kinds]
 

@@ -21,7 +21,7 @@ from feeds.synthetic.vocabulary import Vocabulary
 CHUNK = 16_384
 """The usual number of orders in memory at a time."""
 LOST_IN_THOUSANDTHS = 300
-"""Of the orders of a day with fewer_orders."""
+"""The share of the orders of a day with fewer_orders that do not land."""
 _NOON = 12 * 60
 _DAY = 24 * 60
 
@@ -114,7 +114,7 @@ class LineWriter:
         return items.where(self._is_deliverable(deliveries, items))
 
     def market_lost_on(self, day: int) -> str:
-        """Return the market whose orders are not in the file of a day with missing_market: each day another one."""
+        """Return the market whose orders are not in the file of a day with missing_market: a different one each day."""
         return self._texts.markets[day % len(self._texts.markets)]
 
     def _after_incidents(self, deliveries: Deliveries, orders: Orders, items: _Items) -> _Items:

@@ -23,7 +23,7 @@ from machine.state_folder import StateFolder, private_folder
 
 log = logging.getLogger(__name__)
 NEWS_SECONDS = 1.0
-"""Between two looks whether something was published; each costs two calls of the file system."""
+"""Between two checks whether something was published; each costs two calls of the file system."""
 HEARTBEAT = 15
 _VEGA = "window.vegaEmbed = vegaEmbed;"
 Handler = Callable[..., Awaitable[Response]]

@@ -1,4 +1,4 @@
-"""The content of an AI/BI dashboard file, checked: whatever this workspace could not draw is refused with its place."""
+"""The content of an AI/BI dashboard file, checked: what this workspace cannot draw is refused with its place."""
 
 import json
 import re
@@ -159,7 +159,7 @@ class ComputedField:
 
 
 class Dashboard(_Part):
-    """A dashboard that can be drawn: `parse` has looked at all of it."""
+    """A dashboard that can be drawn: `parse` has checked all of it."""
 
     datasets: list[Dataset] = []
     pages: list[Page] = []
@@ -262,7 +262,7 @@ def parsed_sql(sql: str) -> exp.Query:
 
 
 def output_columns(sql: str) -> set[str] | None:
-    """Return the names of a query's columns; None where it takes them from a table, by `*`."""
+    """Return the names of a query's columns; None where it selects `*`."""
     parsed = parsed_sql(sql)
     names = parsed.named_selects if isinstance(parsed, exp.Query) else []
     return None if "*" in names else set(names)

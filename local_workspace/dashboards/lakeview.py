@@ -1,4 +1,4 @@
-"""Dashboards as the Lakeview API keeps them: drafts, what is published of them, and the trash. One file for each."""
+"""Dashboards as in the Lakeview API: drafts, what is published of them, and the trash. One file per dashboard."""
 
 import json
 import re
@@ -60,17 +60,17 @@ class Lakeview:
         return self._save(dashboard, changes, catalog, schema)
 
     def get(self, dashboard_id: str) -> Json:
-        """Return the draft; of one in the trash, that it is there."""
+        """Return the draft, with its lifecycle state, also of a dashboard in the trash."""
         return _view(self._read(dashboard_id))
 
     def views(self, *, published: bool = False) -> list[Json]:
-        """Return all that are not in the trash, or the published ones, by name."""
+        """Return the dashboards that are not in the trash, or only the published ones, sorted by name."""
         found = (self._read(path.stem) for path in self._folder.glob("*.json"))
         wanted = (one for one in found if one["lifecycle_state"] == "ACTIVE" and (one["published"] or not published))
         return sorted(map(_view, wanted), key=lambda view: (view["display_name"], view["dashboard_id"]))
 
     def publish(self, dashboard_id: str, embed_credentials: bool, warehouse_id: str) -> Json:
-        """Publish the draft: people see it from now on."""
+        """Publish the draft, which people then see."""
         dashboard = self._active(dashboard_id)
         revision = {
             "display_name": dashboard["display_name"],

@@ -1,6 +1,6 @@
-"""A query's tables, pinned to what is published: each view of the schema `published`, as a subquery with a version.
+"""A query's tables, pinned to what is published: each view of the schema `published` becomes a subquery with a version.
 
-On Databricks the job published_views makes these views. Here none is made: they would cost each run statements.
+On Databricks the job published_views makes these views. Here none is made: views would cost each run statements.
 """
 
 import re
@@ -23,7 +23,7 @@ class NotPublished(Exception):
 
 @dataclass(frozen=True)
 class Schemas:
-    """Where the tables are that the views of one schema `published` show."""
+    """The catalog, and the prefix of the schemas, of the tables that the views of one schema `published` show."""
 
     catalog: str
     prefix: str
@@ -44,12 +44,12 @@ class Schemas:
 
 @dataclass(frozen=True)
 class Publication:
-    """A row of ops.publications, as far as it decides what is shown."""
+    """The part of a row of ops.publications that decides what is shown."""
 
     layer: str
     seq: int
     versions: Mapping[str, int]
-    """By full name, such as gold.customers360."""
+    """Delta version by table, such as gold.customers360."""
     landed_until: str
     """The first landing date after all that the layer has published."""
     published_at: str

@@ -1,4 +1,4 @@
-"""The rows of a dashboard's datasets, by the Spark of this machine: kept for as long as what is published stays."""
+"""The rows of a dashboard's datasets, from the Spark of this machine: kept until their layer is published again."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ Stamp = tuple[int, int]
 
 
 class QueryFailed(Exception):
-    """A query has no result. The message is for people."""
+    """A query that failed. The message is for people."""
 
 
 class Results:
@@ -66,7 +66,7 @@ class Results:
         return (self._changed(schemas, "publications"), self._changed(schemas, "verdicts"))
 
     def published(self, schemas: Schemas) -> Published:
-        """Return the newest publications. Nothing where there is none yet."""
+        """Return the newest publications of all layers; empty before the first."""
         stamp = self._changed(schemas, "publications")
         if not stamp:
             return Published({}, {})
@@ -97,7 +97,7 @@ class Results:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _pinned(self, dataset: Dataset) -> tuple[str, tuple[int, ...]]:
-        """Return the query of what is published, and the state of the tables that it reads as they are."""
+        """Return the pinned query, and the state of the tables of ops, which it reads unpinned."""
         schemas = Schemas.of(dataset.catalog, dataset.schema_name)
         read = [view.removeprefix("ops_") for view in views_of(dataset.sql) if view.startswith("ops_")]
         states = tuple(self._changed(schemas, table) for table in read)
@@ -123,7 +123,7 @@ class Results:
         return Published(*by_age)
 
     def _once(self, key: tuple[Any, ...], work: Callable[[], Found]) -> Found:
-        """Return a kept result, or do the work; who asks for the same meanwhile waits for it. Failures are not kept."""
+        """Return a kept result, or do the work, for which other callers wait. Failures are not kept."""
         with self._lock:
             future = self._kept.get(key)
             is_own = future is None
@@ -150,7 +150,7 @@ class Results:
         return found
 
     def _run(self, work: Callable[[Any], Any]) -> Any:
-        """Do something with a Spark session, for a limited time. Raises QueryFailed."""
+        """Do work with a Spark session, for a limited time. Raises QueryFailed."""
         from pyspark.errors import PySparkException
 
         spark = self._spark()

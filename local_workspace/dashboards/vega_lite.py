@@ -6,7 +6,7 @@ from typing import Any
 from local_workspace.dashboards.definition import ComputedField, Json, Spec
 
 DATES = "dates"
-"""The selection by which a person picks a stretch of time in a chart."""
+"""The selection by which a person picks a range of dates in a chart."""
 _TYPES = {"temporal": "temporal", "quantitative": "quantitative", "categorical": "nominal", "ordinal": "ordinal"}
 _TIME_UNITS = {"DAY": "utcyearmonthdate", "WEEK": "utcyearmonthdate", "MONTH": "utcyearmonth"} | {
     "QUARTER": "utcyearquarter",

@@ -32,7 +32,8 @@ WINDOW, LEVEL_DATES = 400, 28
 LEAST_DATES = 2 * LEVEL_DATES
 LASTING_DATES = 14
 LEFT_OUT, LASTING = 4.0, 3.0
-"""Standard deviations: what lies further out does not enter later bands, or counts for what lasts."""
+"""Standard deviations: what lies further out than the first does not enter later bands; what lies further out than the
+second counts as a lasting change."""
 _WEEK = 7
 _PRIOR_EVENTS, _PRIOR_FACTOR = 3.0, 4.0
 """Before anything is known of what is rare, its events are taken to come in clusters, as the items of an order do."""
@@ -43,7 +44,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Measured:
-    """Metrics of landing dates: one row per date, one column per metric and dimension. NaN: not measured."""
+    """Metrics of landing dates: one row per date, one column per metric and dimension. NaN where not measured."""
 
     dates: tuple[date, ...]
     series: tuple[tuple[str, str], ...]
@@ -70,7 +71,7 @@ class Measured:
         return [METRICS[name] for name, _ in self.series]
 
     def exposures(self) -> Numbers:
-        """Return what each value is a share, an average or a part of; 1 for what it is of nothing."""
+        """Return the number of which each value is a share, an average or a part; 1 where it is none of these."""
         place = {key: number for number, key in enumerate(self.series)}
         exposures = np.ones_like(self.values)
         for number, (name, dimension) in enumerate(self.series):
@@ -86,9 +87,9 @@ class Bands:
 
     level: Numbers
     factor: Numbers
-    """By which the variance is larger than that of independent events."""
+    """Factor by which the variance is larger than that of independent events."""
     known: Numbers
-    """The number of dates that the factor is taken from."""
+    """Number of dates from which the factor is computed."""
 
     def limits(self, measured: Measured) -> tuple[Numbers, Numbers]:
         """Return the least and the greatest value of each that is no anomaly, in the units of the values.
@@ -113,7 +114,7 @@ class Bands:
 
 @dataclass(frozen=True)
 class AnomalySettings:
-    """What a run is told about anomalies."""
+    """The settings of a run that are about anomalies."""
 
     critical: frozenset[str] = frozenset()
     """Metrics whose anomalies forbid publishing."""
@@ -209,7 +210,7 @@ class _History:
         self._sums = np.zeros(shape)
         """Rate x exposure: of counts and shares the number of events."""
         self._usual = np.zeros(shape)
-        """What was expected of it, whatever the day of the week."""
+        """What was expected, without the effect of the day of the week."""
         self._may_enter, self._enters = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
         self._has_error, self._is_far = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
         self.level, self.factor, self.known = (np.full(shape, np.nan) for _ in range(3))
@@ -243,7 +244,7 @@ class _History:
         self._begin_again(row)
 
     def _level(self, window: slice, enters: Flags, by_day: Numbers) -> Numbers:
-        """Return the rate of the last dates, or of all for what is rare, on a day of no effect."""
+        """Return the rate of the last dates, or of all dates for what is rare, on a weekday without an effect."""
         is_recent = np.arange(window.start, window.stop) >= window.stop - LEVEL_DATES
         used = enters & (self._is_rare | is_recent[:, None])
         weights = np.nan_to_num(self._exposures[window]) * by_day[self._weekdays[window]]
@@ -251,9 +252,9 @@ class _History:
         return level
 
     def _weekday_effects(self, window: slice, used: Flags) -> tuple[Numbers, Numbers]:
-        """Return for each day of the week by which factor it differs, as far as chance does not explain it.
+        """Return for each day of the week the factor by which it differs, as far as chance does not explain it.
 
-        And how many numbers the dates have given away for that: 7 where the effects are taken as they are.
+        Return also the degrees of freedom that this takes: 7 where the effects are not shrunk.
         """
         weekdays, sums, usual = self._weekdays[window], self._sums[window] * used, self._usual[window] * used
         is_day = (weekdays == np.arange(_WEEK)[:, None]).astype(np.float64)

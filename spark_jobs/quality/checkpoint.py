@@ -46,7 +46,7 @@ class AuditResult:
     parameters: dict[str, Any]
     outcomes: tuple[Outcome, ...] = ()
     unreadable: bool = False
-    """Whether a version of a table could not be read any more, or may not have been: the error hides its reason."""
+    """Whether a version of a table could not be read any more, or an error may hide that reason."""
 
     @property
     def success(self) -> bool:

@@ -11,7 +11,7 @@ from spark_jobs.quality.checkpoint import AuditResult
 from spark_jobs.storage.verdicts import QuarantineReason
 
 DECISION = "<!-- decision -->"
-"""Where a person's decision stands once there is one."""
+"""The place in the page where a person's decision is written."""
 
 
 def render_data_docs(audit: AuditResult, folder: Path, title: str, quarantine: Sequence[QuarantineReason] = ()) -> Path:

@@ -26,7 +26,7 @@ def anomalies_of(
     settings: AnomalySettings,
     confirmed: DataFrame | None = None,
 ) -> list[Anomaly]:
-    """Judge the staged metrics by the published ones of the dates before, and by each other.
+    """Return the anomalies of the staged metrics, by the published metrics of the dates before and by each other.
 
     `staged` has METRIC_COLUMNS. A published date that is staged again is left out, and so is what comes after the last
     staged one. `confirmed` has the landing_date of further incidents.
@@ -50,5 +50,5 @@ def anomalies_of(
 
 
 def as_evidence(spark: SparkSession, anomalies: Sequence[Anomaly]) -> DataFrame:
-    """Return the anomalies as rules name them: landing_date, severity and the sentence."""
+    """Return the anomalies as an input of rules: landing_date, severity and sentence."""
     return spark.createDataFrame([(one.landing_date, one.severity, one.message) for one in anomalies], _EVIDENCE)

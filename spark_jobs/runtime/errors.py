@@ -54,7 +54,7 @@ class PublicationMissing(LakehouseError):
 
 
 class TableDropped(LakehouseError):
-    """A published table is gone, or files of it are."""
+    """A published table is gone, or some of its files are."""
 
 
 class ConstraintViolated(LakehouseError):
@@ -66,7 +66,7 @@ class GateRejected(LakehouseError):
 
 
 class DecisionRefused(LakehouseError):
-    """A person's decision about a rejected build that cannot be taken: by whom, about what, or when."""
+    """A decision that is not accepted: its person may not decide, or nothing can be decided about its build."""
 
 
 class PublicationConflict(LakehouseError):

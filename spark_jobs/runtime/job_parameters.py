@@ -96,16 +96,17 @@ class BuildParameters(QuarantineLimits, TaskParameters):
     fewer_lines_critical_percent: Decimal
     """The same, and the gate fails."""
     dates: str = ""
-    """Landing dates of the interval, with commas: bronze leaves the others as they are. Empty for all of them."""
+    """Landing dates of the interval, separated by commas: bronze leaves the others as they are. Empty for
+    all."""
     open_from: str = ""
-    """The first landing date that is still being delivered, such as 2018-01-31: rules about whole dates wait for those.
-    Empty where all dates are judged."""
+    """The first open date, such as 2018-01-31: landing dates from it on are still being delivered, and rules about
+    whole dates are not judged. Empty where all dates are judged."""
     critical_metrics: str = ""
     """Metrics, separated by commas, whose anomalies are critical."""
     incident_dates: str = ""
     """Landing dates, separated by commas, that enter no band of later dates."""
     called_by: str = ""
-    """The run of another job that started this one: its gate finds the verdict by it."""
+    """The run of another job that started this one: the gate of that job finds the verdict by it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,7 +190,7 @@ class DecideParameters(TaskParameters):
     confirmed_incident: bool
     """Whether something was wrong indeed on the landing dates that failed."""
     decided_at: str
-    """When the person decided; nothing for now. UTC where the text names no zone."""
+    """When the person decided; empty for now. UTC where the text names no zone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -218,12 +219,12 @@ class DatesParameters(TaskParameters):
 
 @dataclass(frozen=True)
 class ReportParameters(TaskParameters):
-    """Parameters of the task `report`: what the run has published, and when it started."""
+    """Parameters of the task `report`: the builds that the run has published, and when it started."""
 
     build_job_run_id: str
     """The job run that built bronze."""
     fingerprints: str
-    """Of the builds of bronze, silver and gold, with commas."""
+    """Fingerprints of the builds of bronze, silver and gold, separated by commas."""
     started_at_ms: int
     """When the run started, in milliseconds since 1970."""
 

@@ -127,8 +127,8 @@ def _overwrite(lakehouse: Lakehouse, spec: TableSpec, staged: StagedTable) -> No
     except PySparkException as error:
         if not delta.is_unreadable(error):
             raise
-        # A statement that reads no row, and takes clustering away.
-        log.warning("%s: files of it are gone (%s); it is clustered no more", name, delta.condition(error))
+        # A statement that reads no row, and removes clustering.
+        log.warning("%s lacks files (%s): it is overwritten, and no longer clustered", name, delta.condition(error))
         _insert(lakehouse, spec, staged, f"INSERT OVERWRITE {name}")
 
 

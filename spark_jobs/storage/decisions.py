@@ -28,13 +28,13 @@ BrokenRule = tuple[str, str, date | None]
 _BROKEN_RULE = StructType().add("table", StringType()).add("rule", StringType()).add("landing_date", DateType())
 DECISIONS = TableSpec(
     name="ops.decisions",
-    comment="What people decided where a gate verb no: one row per build about which somebody has decided",
+    comment="What people decided about rejected builds: one row per build about which somebody has decided",
     grain="one row per build about which somebody has decided",
     schema=StructType(
         [
             column("layer", StringType(), "bronze, silver or gold", nullable=False),
             column("build_id", StringType(), "Build that the gate rejected", nullable=False),
-            column("fingerprint", StringType(), "Of what it holds for, and nothing else", nullable=False),
+            column("fingerprint", StringType(), "Fingerprint for which the decision holds", nullable=False),
             column("interval_start", DateType(), "First landing date of the run", nullable=False),
             column("interval_end", DateType(), "First landing date after the run", nullable=False),
             column("decision", StringType(), "publish (anyway) or reject", nullable=False),
@@ -118,7 +118,7 @@ class Decisions:
         return self._read(read, None)
 
     def overruled(self) -> set[BrokenRule]:
-        """Return the broken rules with which something was published anyway."""
+        """Return the broken rules that people have overruled."""
 
         def read() -> set[BrokenRule]:
             rules = self._spark.table(self._name).where(F.col("decision") == PUBLISH).select(F.explode("broken_rules"))
@@ -131,7 +131,7 @@ class Decisions:
         return self._spark.table(self._name).select(F.explode("confirmed_incidents").alias("landing_date")).distinct()
 
     def insert(self, decision: Decision) -> bool:
-        """Insert a decision. Return whether it was inserted: not if there is one about this build."""
+        """Insert a decision. Return whether it was inserted: not if this build has one already."""
         self.create()
         row, moment = asdict(decision), decision.decided_at.isoformat()
         row |= {name: list(row[name]) for name in ("broken_rules", "confirmed_incidents")}  # Spark takes no tuples

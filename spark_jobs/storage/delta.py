@@ -72,9 +72,9 @@ def is_unreadable(error: BaseException) -> bool:
 
 
 def hides_its_reason(error: BaseException) -> bool:
-    """Return whether an error says no more than that another thread of Spark has failed, as Spark Connect hands it on.
+    """Return whether an error of Spark Connect says only that another thread of Spark has failed.
 
-    So it is for subqueries: the reason may be that something can no longer be read, or any other.
+    Errors of subqueries do. The reason may be that something can no longer be read, or any other.
     """
     return isinstance(error, PySparkException) and not is_unreadable(error) and _IN_ANOTHER_THREAD in str(error)
 

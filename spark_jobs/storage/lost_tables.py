@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def report_lost(lakehouse: Lakehouse, layer: str, seq: int, reason: str) -> None:
-    """Note that what publication `seq` of silver or gold holds cannot be read: its own next build need not read it."""
+    """Record that publication `seq` of silver or gold cannot be read: the layer's next build then derives all rows."""
     lakehouse.ops.write_json(lost_file(layer), {"seq": seq, "reason": reason})
 
 
 def reported_lost(lakehouse: Lakehouse, layer: str, seq: int) -> str | None:
-    """Return why the newest publication, `seq`, of a layer cannot be read; None where nobody found that."""
+    """Return why the newest publication, `seq`, of a layer cannot be read; None where nobody has reported that."""
     found = lakehouse.ops.read_json(lost_file(layer))
     return str(found["reason"]) if found and found["seq"] == seq else None
 
@@ -55,13 +55,13 @@ def unreadable_table(lakehouse: Lakehouse, pinned: PinnedPublication) -> PySpark
 
 @dataclass(frozen=True)
 class BronzeDates:
-    """What bronze has published: an interval around all of it, and the landing dates that its tables still name."""
+    """What bronze has published: an interval around all of it, and the landing dates that can still be read."""
 
     interval: Interval
     dates: frozenset[date]
 
     def are_all_in(self, build: Build) -> bool:
-        """Return whether a build of bronze has landed files for all that is published: a list of dates never tells."""
+        """Return whether a build of bronze has files for all that is published; never for a build of listed dates."""
         if build.parameters.dates:
             return False
         missing = {date.fromisoformat(day) for day in build.missing_dates}
@@ -73,9 +73,9 @@ class BronzeDates:
         """What brings the rows back, in a sentence."""
         start, end = self.interval.start, self.interval.end
         return (
-            f"The rows of bronze come back from the landing files: run {start} up to (without) {end} in one run"
-            f" (`make run START={start} END={end}`), which writes its tables again. On Databricks, UNDROP TABLE brings"
-            " a dropped table back"
+            f"The rows of bronze come back from the landing files: run {start} up to, and not including, {end} in one"
+            f" run (`make run START={start} END={end}`), which writes its tables again. On Databricks, UNDROP TABLE"
+            " brings a dropped table back"
         )
 
 

@@ -78,7 +78,7 @@ def restore_tables(
 def readable(lakehouse: Lakehouse, pinned: PinnedPublication) -> PinnedPublication:
     """Pin a publication to the newest versions with the same rows, whose files are there if any are.
 
-    A table that cannot be looked at keeps its version: whatever reads it names what is wrong.
+    A table that cannot be read keeps its version: whatever reads it next reports the error.
     """
 
     def newest_with_same_rows(table: str) -> int:

@@ -1,4 +1,4 @@
-"""The changes of a published table, by publication: for those who keep a copy of it, or read on as a stream."""
+"""The changes of a published table, by publication: for readers who keep a copy of it, or follow it as a stream."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ CHANGE_COLUMNS = (
 class PublishedChanges:
     """The rows that publications inserted, updated and deleted in one table of silver or gold.
 
-    They are found by comparing the versions that two neighbouring publications name. So half a publication, what
-    another writer did, and maintenance, which changes no row, are never among them.
+    They are found by comparing the versions that two successive publications name. So half a publication and what
+    another writer did are never among them, and maintenance, which changes no row, adds none.
     """
 
     def __init__(self, spark: SparkSession, names: TableNames, spec: TableSpec) -> None:
-        """Take the table's specification from the registry. It needs SELECT on the table and on ops.publications."""
+        """`spec` is from the registry. Reading needs SELECT on the table and on ops.publications."""
         self._spark, self._names, self._spec = spark, names, spec
         self.table_schema = spec.schema
         self.schema = StructType([*spec.schema.fields, *CHANGE_COLUMNS])

@@ -55,7 +55,7 @@ VERDICTS = TableSpec(
 )
 
 MAINTAINED = "publication_"
-"""How the ids begin under which maintenance audits whole published tables."""
+"""The beginning of the build ids under which maintenance audits whole published tables."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ class Verdict:
 
     @property
     def may_be_overruled(self) -> bool:
-        """Whether a person may decide to publish all the same: if the verdict rejects, and all that failed is of that
-        kind."""
+        """Whether a person may decide to publish all the same: the verdict rejects, and each rule that failed allows
+        it."""
         failed = {(failure.table, failure.rule) for failure in self.failures}
         return (
             not self.success
@@ -190,11 +190,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class JudgedBuild:
-    """A verdict as its row has it, and what came after it."""
+    """A verdict as its row in ops.verdicts has it, and the build that replaced its build."""
 
     verdict: dict[str, Any]
     newer_build: str | None
-    """Id of the newest build that took its place since; None for none."""
+    """Id of the newest later build of the same dates or layer; None for none."""
 
     @property
     def may_be_overruled(self) -> bool:
@@ -241,9 +241,9 @@ class Verdicts:
         ).collect()
 
     def on_build(self, layer: str, build_id: str, fingerprint: str) -> JudgedBuild | None:
-        """Return the newest verdict on exactly this, and whether the same was built again since.
+        """Return the newest verdict on exactly this build, and the newest later build; None without a verdict.
 
-        That is a build of the same layer, for bronze one of the same landing dates, which was audited later. What
+        A later build is one of the same layer, for bronze one that shares landing dates, which was audited later. What
         maintenance audits is no build.
         """
         try:

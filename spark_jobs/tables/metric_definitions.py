@@ -10,14 +10,14 @@ ALL = ""
 
 
 class Noise(StrEnum):
-    """How the variance of a metric follows from its level, up to a factor that its history tells."""
+    """How the variance of a metric follows from its level, up to a factor that is taken from its history."""
 
     COUNT = "count"
-    """As the level: of counts and sums, and of averages by what they are taken over."""
+    """Proportional to the level: counts and sums, and averages, by the number of what they are taken over."""
     SHARE = "share"
-    """As level x (1 - level): of shares, by what they are taken over."""
+    """Proportional to level x (1 - level): shares, by the number of what they are taken over."""
     CONSTANT = "constant"
-    """Not at all: of what may be negative."""
+    """Not at all: metrics that may be negative."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +28,29 @@ class Metric:
     says: str
     """What it is, with its unit."""
     unit: str
-    """What stands after a value of it in a sentence."""
+    """The words after its value in a sentence."""
     by: str = ""
     """What its dimension is, where it has values by dimension."""
     part_of: str = ""
     """The metric of which it is a share or an average, or, of a count, a part."""
     noise: Noise = Noise.COUNT
     is_rare: bool = False
-    """Whether it is 0 on most dates: its level is that of all the history, and not of the last weeks."""
+    """Whether it is 0 on most dates: its level is the mean of the whole history, not of the last weeks."""
     low: float | None = 3.5
-    """How many standard deviations below its level it is an anomaly; None: never."""
+    """From how many standard deviations below its level it is an anomaly; None for never."""
     high: float | None = 3.5
-    """How many standard deviations above its level it is one."""
+    """The same above its level."""
     by_low: float | None = 3.5
-    """The same as `low`, by dimension."""
+    """`low` for the values by dimension."""
     by_high: float | None = 3.5
-    """The same as `high`, by dimension."""
+    """`high` for the values by dimension."""
     places: int = 0
-    """Decimals that people are shown; of a share, of its percentage."""
+    """Decimals in messages; of a share, those of its percentage."""
     least: float = 0.1
-    """The least change that is an anomaly, as a share of the level; of what is a part of another metric: as a share of
-    that."""
+    """The least change that is an anomaly, as a share of the level; for a share or a part, the difference itself."""
 
     def sides(self, dimension: str) -> tuple[float | None, float | None]:
-        """Return how many standard deviations below and above the level a series of it is an anomaly."""
+        """Return the standard deviations below and above the level from which a value is an anomaly."""
         return (self.low, self.high) if dimension == ALL else (self.by_low, self.by_high)
 
     @property
@@ -61,7 +60,7 @@ class Metric:
 
     @property
     def is_zero_without_rows(self) -> bool:
-        """Whether a date without a row of it has 0 of it, and not no value."""
+        """Whether a date without a row of it counts as 0, and not as unknown."""
         return not self.part_of or self.is_part
 
 

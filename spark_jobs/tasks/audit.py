@@ -106,7 +106,7 @@ def _quarantine(lakehouse: Lakehouse, build: Build, result: AuditResult) -> tupl
 
 
 def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, list[Anomaly], tuple[str, ...]]:
-    """Judge a build, and where that needs what others removed, all that is left of it; return notes on that too."""
+    """Judge a build. Where that needs what others removed, judge by what is left. Return also notes on that."""
     (result, anomalies), layer = _judge(lakehouse, build), build.layer
     if not result.unreadable:
         return result, anomalies, ()
@@ -133,7 +133,7 @@ def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, list[Anoma
 
 
 def _record(lakehouse: Lakehouse, build: Build, anomalies: Sequence[Anomaly]) -> None:
-    """Append anomalies to ops.anomalies. The first build of bronze makes it, and ops.decisions, for who reads them."""
+    """Append anomalies to ops.anomalies. The first build of bronze makes that table and ops.decisions for readers."""
     anomaly_log = AnomalyLog(lakehouse)
     if build.layer == "bronze" and not build.previous.seq:
         anomaly_log.create()
@@ -175,7 +175,8 @@ def _parameters(build: Build) -> dict[str, Any]:
 class _Inputs:
     """Binds the inputs of the rules to what one build read and staged. Each is read at most once.
 
-    `pin` chooses the versions at which a publication is read that the build did not read itself: its own, unless given.
+    `pin` chooses the versions at which to read a publication that the build did not read itself; by default those that
+    the publication names.
     """
 
     def __init__(
@@ -185,7 +186,7 @@ class _Inputs:
         self._build = build
         self._pin = pin or (lambda publication: publication)
         self.anomalies: list[Anomaly] = []
-        """Once the input of that name has been made."""
+        """Empty until the input `anomalies` has been read."""
 
     def by_name(self) -> dict[str, Input]:
         """Return the inputs by the names that spark_jobs/quality/inputs.py lists."""
@@ -214,7 +215,7 @@ class _Inputs:
         return files.where(f"landing_date >= DATE'{interval.start}' AND landing_date < DATE'{interval.end}'")
 
     def _anomalies(self) -> DataFrame:
-        """Find the anomalies of the metrics that the build stages: none where it stages nothing, as in maintenance.
+        """Return the anomalies of the metrics that the build stages: none where it stages nothing, as in maintenance.
 
         Dates that are still being delivered are not judged.
         """

@@ -167,7 +167,7 @@ def _ignored(files: Sequence[LandedFile]) -> Iterator[str]:
 
 
 def _newest(files: Sequence[LandedFile]) -> str:
-    """Return when the newest file was last written, as ISO text; "" without any."""
+    """Return when the newest file was last written, as ISO text; empty without files."""
     written = max((file.modified_ns for file in files), default=0)
     return datetime.fromtimestamp(written / 1e9, UTC).isoformat() if written else ""
 
@@ -212,7 +212,7 @@ def _from_upstream(lakehouse: Lakehouse, parameters: BuildParameters, build_id: 
 def _upstream_lost(
     lakehouse: Lakehouse, layer: str, upstream: PinnedPublication, error: PySparkException
 ) -> TableDropped:
-    """Return the error that says how the rows upstream come back; for silver, its next build has been told."""
+    """Return the error that says how the rows upstream come back. The loss is recorded for silver's next build."""
     upstream_layer = UPSTREAM_LAYER[layer]
     versions = ", ".join(f"{lakehouse.name(table)} version {version}" for table, version in upstream.versions.items())
     what = f"what {upstream_layer} has published ({versions}) cannot be read: {delta.condition(error)}"

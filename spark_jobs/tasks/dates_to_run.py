@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_NAMED = 500
-"""Dates that are named one by one; among more, those that have not changed are built as well, and stay as they are."""
+"""The most dates that are named one by one. Of more, the whole interval is built; dates without a change stay as they
+are."""
 
 
 def dates_to_run(lakehouse: Lakehouse, parameters: DatesParameters) -> dict[str, str]:
-    """Return the job parameters of the builds that say which dates to run, and whether there are any (`changed`).
+    """Return the job parameters that name the dates to build, and whether there are any (`changed`).
 
-    Without a given interval these are the landing dates that changed since bronze was published: one of them that
-    vanishes before it is built is no fault then. Raises IntervalRefused.
+    Without a given interval these are the landing dates that changed since bronze was published. One of them that
+    vanishes before it is built is then a warning, not an error. Raises IntervalRefused.
     """
     values = {
         "allow_missing_dates": str(parameters.allow_missing_dates).lower(),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 3
-"""Two people decide at the same moment about different builds."""
+"""Two people may decide at the same moment about different builds, and the inserts conflict."""
 
 
 def decide_about_build(lakehouse: Lakehouse, parameters: DecideParameters) -> Decision:
@@ -86,7 +86,7 @@ def _check_build(lakehouse: Lakehouse, parameters: DecideParameters, judged: Jud
         fixed = sorted({one["rule"] for one in judged.verdict["failures"] if not one.get("may_be_overruled")})
         raise DecisionRefused(
             f"{name} cannot be published: nobody may overrule {', '.join(fixed) or 'what failed'}. Only rules with"
-            " may_be_overruled in gx/rules/ can be"
+            " may_be_overruled in gx/rules/ can be overruled"
         )
 
 
@@ -131,7 +131,7 @@ def _is_same(known: Decision, decision: Decision, parameters: DecideParameters) 
 
 
 def _show(lakehouse: Lakehouse, verdict: dict[str, Any], decision: Decision) -> None:
-    """Write the decision where people and gates read the verdict."""
+    """Write the decision into the verdict files, which gates read, and into Data Docs."""
     ops, job_run_id = lakehouse.ops, str(verdict["job_run_id"])
     record = ops.read_json(build_file(decision.layer, job_run_id)) or {}
     for reader in filter(None, (job_run_id, record.get("parameters", {}).get("called_by"))):

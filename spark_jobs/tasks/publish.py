@@ -107,7 +107,7 @@ def _publish(
 
 
 def _verify(lakehouse: Lakehouse, parameters: PublishParameters, verdict: dict[str, Any] | None) -> _Audited:
-    """Return the build, if exactly what is staged now has a successful verdict, or one that a person has overruled.
+    """Return the build, if what is staged now has a successful verdict, or one that a person has overruled.
 
     Raises GateRejected, BuildMissing.
     """
@@ -169,8 +169,8 @@ def _without_the_lost(
 ) -> _Audited:
     """Return what replaces all rows of the layer, since published ones are lost.
 
-    Silver and gold are built again as a whole. Of bronze that takes a build with all landing dates; raises TableDropped
-    for any other, and GateRejected where the audit rejects what was built again.
+    Silver and gold are built again as a whole. Bronze needs a build with all landing dates. Raises TableDropped for any
+    other build of bronze, and GateRejected where the audit rejects what was built again.
     """
     build = audited.build
     if newest is None:
@@ -271,7 +271,7 @@ def _publication(
 
 
 def _open_dates(build: Build, newest: Publication | None) -> tuple[date, ...]:
-    """Return the published dates that were open when they were built: by this build, or by one before."""
+    """Return the published dates that were open when they were built, by this build or an earlier one."""
     if build.layer != "bronze":
         return ()
     before = set(newest.open_dates if newest else ()).difference(build.built_dates)

@@ -40,7 +40,7 @@ _NUMBERS = (
     "fraud",
     *_NULLS,
 )
-"""What is summed of orders."""
+"""The columns that are summed over orders."""
 
 
 def metrics(landed_files: DataFrame, order_items: DataFrame, quarantine: DataFrame) -> DataFrame:
@@ -77,7 +77,7 @@ def metrics(landed_files: DataFrame, order_items: DataFrame, quarantine: DataFra
 
 
 def _kinds() -> Column:
-    """Return the reasons of a line without the numbers that some end with, as "wrong number of fields: found 52"."""
+    """Return the reasons of a line without the details of some, such as "wrong number of fields: found 52"."""
     return F.transform("reasons", lambda reason: F.split_part(reason, F.lit(":"), F.lit(1)))
 
 
