@@ -8,8 +8,7 @@ for each change of a tracked attribute on that day (`customer`, `product`: the k
 one for each line that was delivered late or damaged (`late`, `repeated`, `corrupt`, `malformed`: the file, the number
 of the line in it, 1 for the header, the order item, and the reasons that its quarantine must show). An incident has a
 line for each of its days (`incident`: its kind, the landing date, and the market that is missing). The truth about
-products
-does not hold the prices of a day on which all are doubled.
+products does not hold the prices of a day on which all are doubled.
 """
 
 from __future__ import annotations
