@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOST_NAMED = 500
-"""The most dates that are named one by one. Of more, the whole interval is built; dates without a change stay as they
-are."""
+"""The most dates that are named one by one. Where more have changed, the whole interval around them is built."""
 
 
 def dates_to_run(lakehouse: Lakehouse, parameters: DatesParameters) -> dict[str, str]:
