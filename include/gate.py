@@ -210,6 +210,12 @@ def decide(verdict: Verdict) -> dict[str, str]:
     if not verdict.success and not verdict.is_overruled:
         reasons = verdict.explanation or ["the verdict lists no failed rule"]
         decided = [verdict.decision["text"]] if verdict.decision else []
+        if verdict.may_be_overruled and not verdict.decision:
+            decided.append(
+                "All that failed may be overruled by a person: run the job decide with decision=publish (or reject),"
+                f" reason, decided_by, layer={verdict.layer}, build_id={verdict.build_id},"
+                f" fingerprint={verdict.fingerprint}; then clear this task."
+            )
         raise PublicationForbidden(
             f"The audit of {verdict.layer} (build {verdict.build_id}) forbids publishing; published tables are "
             f"untouched. {verdict.statistics['failed']} of {verdict.statistics['evaluated']} rules failed:\n"

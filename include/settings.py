@@ -53,9 +53,9 @@ class Settings:
     """LAKEHOUSE_ALERTS_CONNECTION: Airflow connection whose password holds the Apprise URLs of the receivers of
     alerts, separated by blanks (default none)."""
     alerts_file: str
-    """LAKEHOUSE_ALERTS_FILE: or a file with such URLs, one a line (default none)."""
+    """LAKEHOUSE_ALERTS_FILE: or a file with such URLs, one per line (default none)."""
     deadline: timedelta | None
-    """LAKEHOUSE_DEADLINE: time in UTC, such as 06:00, until which a scheduled run has published gold for the day
+    """LAKEHOUSE_DEADLINE: time in UTC, such as 06:00, by which a scheduled run has published gold for the day
     before; otherwise an alert says that it is late (default none)."""
     decision_wait: timedelta
     """LAKEHOUSE_DECISION_WAIT: seconds for which a gate waits for a person's decision where all that failed may be

@@ -197,7 +197,8 @@ def _bundle_default(variable: dict[str, Any]) -> str:
 
 
 def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+    """Begin a sentence with a small letter, unless its first word is written in capitals."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 def _shown(value: Any) -> str:

@@ -86,8 +86,9 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
         staged_quarantine=staged_quarantine,
         unreadable=result.unreadable,
     )
-    Verdicts(lakehouse).append(verdict)
+    # Before the verdict, by which dashboards see that there is something new.
     _record(lakehouse, build, anomalies)
+    Verdicts(lakehouse).append(verdict)
     for job_run_id in filter(None, (build.job_run_id, build.parameters.called_by)):
         lakehouse.ops.write_json(verdict_file(build.layer, job_run_id), verdict.as_dict())
     for line in verdict.lines():

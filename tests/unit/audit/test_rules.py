@@ -174,6 +174,7 @@ def test_people_may_overrule_shares_and_volumes_and_nothing_else() -> None:
         "few_lines_are_quarantined",
         "few_lines_of_a_small_date_are_quarantined",
         "a_date_lands_again_with_enough_lines",
+        "critical_metrics_lie_in_their_bands",
     }
 
 
