@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, DecimalType, StringType, StructType, TimestampType
 
-from spark_jobs.storage.delta import create_table, is_missing
+from spark_jobs.storage.ops_table import OpsTable
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
@@ -44,33 +40,5 @@ ANOMALIES = TableSpec(
 )
 
 
-class AnomalyLog:
-    """Appends rows of ops.anomalies."""
-
-    def __init__(self, lakehouse: Lakehouse) -> None:
-        self._spark = lakehouse.spark
-        self._name = lakehouse.name(ANOMALIES.name)
-
-    def create(self) -> None:
-        create_table(self._spark, self._name, ANOMALIES)
-
-    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append anomalies, all columns of each but `found_at`."""
-        schema = StructType([column for column in ANOMALIES.schema.fields if column.name != "found_at"])
-        values = [tuple(row[name] for name in schema.names) for row in rows]
-        frame = self._spark.createDataFrame(values, schema).withColumn("found_at", F.current_timestamp())
-        try:
-            frame.writeTo(self._name).append()
-        except PySparkException as error:
-            if not is_missing(error):
-                raise
-            self.create()
-            frame.writeTo(self._name).append()
-
-    def remove(self, before: datetime, kept: Collection[str]) -> None:
-        """Remove the rows inserted before a moment, but those of the builds `kept`."""
-        listed = ", ".join(f"'{build_id}'" for build_id in sorted(kept)) or "''"
-        moment = before.astimezone(UTC).isoformat(sep=" ")
-        self._spark.sql(
-            f"DELETE FROM {self._name} WHERE found_at < TIMESTAMP'{moment}' AND build_id NOT IN ({listed})"  # noqa: S608
-        ).collect()
+def anomaly_log(lakehouse: Lakehouse) -> OpsTable:
+    return OpsTable(lakehouse, ANOMALIES, "found_at")

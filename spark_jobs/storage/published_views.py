@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_jobs.storage.anomaly_log import ANOMALIES, AnomalyLog
+from spark_jobs.storage.anomaly_log import ANOMALIES, anomaly_log
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
 from spark_jobs.storage.verdicts import VERDICTS
 
@@ -38,7 +38,7 @@ def replace_views(lakehouse: Lakehouse) -> list[str]:
                 else f"{_at(lakehouse, newest, table)} WHERE false"  # there was nothing before
             )
     if queries:
-        AnomalyLog(lakehouse).create()  # no bronze of this version may have run yet
+        anomaly_log(lakehouse).create()  # no bronze of this version may have run yet
         for spec in (PUBLICATIONS, VERDICTS, ANOMALIES):
             queries[view_name(spec.name)] = f"SELECT * FROM {lakehouse.name(spec.name)}"  # noqa: S608 - a checked name
     for view, query in queries.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
@@ -20,7 +20,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from spark_jobs.storage.delta import create_table, is_missing
+from spark_jobs.storage.delta import is_missing
+from spark_jobs.storage.ops_table import OpsTable
 from spark_jobs.tables.spec import TableSpec, Write, column
 
 if TYPE_CHECKING:
@@ -207,9 +208,10 @@ class Verdicts:
     def __init__(self, lakehouse: Lakehouse) -> None:
         self._spark = lakehouse.spark
         self._name = lakehouse.name(VERDICTS.name)
+        self._table = OpsTable(lakehouse, VERDICTS, "audited_at")
 
     def create(self) -> None:
-        create_table(self._spark, self._name, VERDICTS)
+        self._table.create()
 
     def append(self, verdict: Verdict) -> None:
         row = {
@@ -222,23 +224,11 @@ class Verdicts:
             "failures": [failure.message for failure in verdict.failures],
             "verdict": json.dumps(verdict.as_dict(), sort_keys=True),
         }
-        schema = StructType([column for column in VERDICTS.schema.fields if column.name != "audited_at"])
-        frame = self._spark.createDataFrame([row], schema).withColumn("audited_at", F.current_timestamp())
-        try:
-            frame.writeTo(self._name).append()
-        except PySparkException as error:
-            if not is_missing(error):
-                raise
-            self.create()
-            frame.writeTo(self._name).append()
+        self._table.append([row])
 
     def remove(self, before: datetime, kept: Collection[str]) -> None:
         """Remove the rows inserted before a moment, but those of the builds `kept`."""
-        listed = ", ".join(f"'{build_id}'" for build_id in sorted(kept)) or "''"
-        moment = before.astimezone(UTC).isoformat(sep=" ")
-        self._spark.sql(
-            f"DELETE FROM {self._name} WHERE audited_at < TIMESTAMP'{moment}' AND build_id NOT IN ({listed})"  # noqa: S608
-        ).collect()
+        self._table.remove(before, kept)
 
     def on_build(self, layer: str, build_id: str, fingerprint: str) -> JudgedBuild | None:
         """Return the newest verdict on exactly this build, and the newest later build; None without a verdict.

@@ -27,7 +27,7 @@ from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.session import expect_rows
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from spark_jobs.storage import delta
-from spark_jobs.storage.anomaly_log import AnomalyLog
+from spark_jobs.storage.anomaly_log import anomaly_log
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.decisions import Decisions
 from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
@@ -135,13 +135,13 @@ def _judged(lakehouse: Lakehouse, build: Build) -> tuple[AuditResult, list[Anoma
 
 def _record(lakehouse: Lakehouse, build: Build, anomalies: Sequence[Anomaly]) -> None:
     """Append anomalies to ops.anomalies. The first build of bronze makes that table and ops.decisions for readers."""
-    anomaly_log = AnomalyLog(lakehouse)
+    found = anomaly_log(lakehouse)
     if build.layer == "bronze" and not build.previous.seq:
-        anomaly_log.create()
+        found.create()
         Decisions(lakehouse).create()
     if anomalies:
         of_build = {"layer": build.layer, "build_id": build.build_id, "job_run_id": build.job_run_id}
-        anomaly_log.append([asdict(one) | of_build for one in anomalies])
+        found.append([asdict(one) | of_build for one in anomalies])
 
 
 def _judge(

@@ -19,7 +19,7 @@ from spark_jobs.runtime.errors import GateRejected, PublicationMissing
 from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
-from spark_jobs.storage.anomaly_log import ANOMALIES, AnomalyLog
+from spark_jobs.storage.anomaly_log import ANOMALIES, anomaly_log
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.decisions import DECISIONS, Decisions, broken_rules
 from spark_jobs.storage.lost_tables import bronze_dates, report_lost
@@ -28,7 +28,7 @@ from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
 from spark_jobs.storage.verdicts import MAINTAINED, VERDICTS, Verdicts
 from spark_jobs.tasks.audit import audit_build
-from spark_jobs.tasks.run_report import RUNS, remove_reports
+from spark_jobs.tasks.run_report import RUNS, run_reports
 
 if TYPE_CHECKING:
     from spark_jobs.runtime.job_parameters import MaintenanceParameters
@@ -96,15 +96,16 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
     runs = {publication.job_run_id for publication in newest} | {build_id.partition("_")[0] for build_id in build_ids}
     removed = lakehouse.ops.remove_records(before, build_ids | runs)
     log.info("%d files on the ops volume removed: they were written before %s", removed, f"{before:%Y-%m-%d}")
-    verdicts, anomalies = Verdicts(lakehouse), AnomalyLog(lakehouse)
+    verdicts, anomalies, reports = Verdicts(lakehouse), anomaly_log(lakehouse), run_reports(lakehouse)
     verdicts.create()
     anomalies.create()
+    reports.create()
     Decisions(lakehouse).create()
     try:
         publications.remove(before)
         verdicts.remove(before, build_ids)
         anomalies.remove(before, build_ids)
-        remove_reports(lakehouse, before)
+        reports.remove(before)
         for spec in (PUBLICATIONS, VERDICTS, ANOMALIES, DECISIONS, RUNS):
             name = lakehouse.name(spec.name)
             delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)

@@ -8,13 +8,12 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, DecimalType, LongType, StringType, StructType, TimestampType
 
 from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.storage.build_record import Build
-from spark_jobs.storage.delta import create_table, is_missing
+from spark_jobs.storage.ops_table import OpsTable
 from spark_jobs.storage.publications import PUBLICATIONS
 from spark_jobs.tables.spec import TableSpec, Write, column
 
@@ -116,7 +115,7 @@ def report_run(lakehouse: Lakehouse, parameters: ReportParameters) -> RunReport:
         started_at=started,
         published_at=moments[-1],
     )
-    _append(lakehouse, report)
+    run_reports(lakehouse).append([vars(report)])
     return report
 
 
@@ -127,23 +126,8 @@ def _published_at(lakehouse: Lakehouse, fingerprints: list[str]) -> dict[str, da
     return {row["layer"]: datetime.fromtimestamp(row["at"] / 1_000_000, UTC) for row in seconds}
 
 
-def remove_reports(lakehouse: Lakehouse, before: datetime) -> None:
-    """Remove the rows of runs that published before a moment."""
-    create_table(lakehouse.spark, lakehouse.name(RUNS.name), RUNS)
-    moment = before.astimezone(UTC).isoformat(sep=" ")
-    lakehouse.spark.sql(f"DELETE FROM {lakehouse.name(RUNS.name)} WHERE published_at < TIMESTAMP'{moment}'").collect()  # noqa: S608
-
-
-def _append(lakehouse: Lakehouse, report: RunReport) -> None:
-    name = lakehouse.name(RUNS.name)
-    frame = lakehouse.spark.createDataFrame([vars(report)], RUNS.schema)
-    try:
-        frame.writeTo(name).append()
-    except PySparkException as error:
-        if not is_missing(error):
-            raise
-        create_table(lakehouse.spark, name, RUNS)
-        frame.writeTo(name).append()
+def run_reports(lakehouse: Lakehouse) -> OpsTable:
+    return OpsTable(lakehouse, RUNS, "published_at")
 
 
 def _number(value: float, places: str = "0.001") -> Decimal:
