@@ -40,7 +40,9 @@ class LookAtLanding(BaseOperator):
         """Return what stands for all that was found. Raises AirflowSkipException where nothing has changed."""
         day = context["dag_run"].run_after.astimezone(UTC).date()
         found = self._found(Workspace(self.settings, "LookAtLanding"), day)
-        before = context["ti"].xcom_pull(task_ids=self.task_id, key="return_value", include_prior_dates=True)
+        # Without an index of a mapped task it would be a list of what all looks before have found.
+        newest = {"key": "return_value", "include_prior_dates": True, "map_indexes": -1}
+        before = context["ti"].xcom_pull(task_ids=self.task_id, **newest)
         if found == before:
             raise AirflowSkipException(f"Nothing has changed in {self.settings.landing_volume} since the last look.")
         return found
