@@ -118,7 +118,8 @@ function table(widget, rows) {
 }
 
 function summary(widget, rows) {
-  const measure = widget.fields.find((field) => field.operation !== "value") || widget.fields.at(-1);
+  const measure = widget.fields.find((field) => field.operation !== "value")
+    || widget.fields.find((field) => kindOf(widget, field.name) === "number") || widget.fields.at(-1);
   const column = widget.columns.find((each) => each.field === measure.name);
   const named = rows.filter((row) => typeof row[measure.name] === "number");
   const by = widget.columns.filter((each) => each !== column);

@@ -21,6 +21,7 @@ from local_workspace.spark_supervisor import SparkSupervisor
 from local_workspace.store import Store
 from machine.ports import free_port
 from machine.state_folder import StateFolder
+from spark_jobs.storage.anomaly_log import anomaly_log
 from tests.spark.publishing.conftest import email_key
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -126,6 +127,7 @@ def publish_next_day(lakehouse: Lakehouse) -> str:
 def lakehouse(spark: SparkSession, email_key: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lakehouse]:
     """Two landing dates, published one after the other; tests publish more."""
     lakehouse = Lakehouse(spark, tmp_path_factory.mktemp("lakehouse"), f"dashboards_{os.getpid()}_")
+    anomaly_log(lakehouse.jobs).create()  # as the audit of bronze would have
     for _ in range(2):
         publish_next_day(lakehouse)
     yield lakehouse

@@ -84,6 +84,7 @@ def as_table(page: Page, name: str) -> list[list[str]]:
     found = widget(page, name)
     found.locator("summary").focus()
     page.keyboard.press("Enter")
+    expect(found.locator("tbody tr").first).to_be_visible()
     rows = [row.locator("td").all_inner_texts() for row in found.locator("tbody tr").all()]
     page.keyboard.press("Enter")
     return rows
