@@ -133,17 +133,17 @@ def test_the_numbers_are_those_of_gold(opened: Callable[..., Page], served: Serv
 
 def test_filters_by_keyboard_hold_on_all_pages(opened: Callable[..., Page], served: Served) -> None:
     page, orders = opened("business"), served.rows("orders")["columns"]
-    page.get_by_label("Corporate").focus()
+    page.get_by_role("checkbox", name="Corporate").focus()
     page.keyboard.press("Space")
     wanted = [row for row, segment in enumerate(orders["segment"]) if segment == "Corporate"]
     expected = sum(orders["orders"][row] for row in wanted)
     expect(widget(page, "orders").locator(".body")).to_have_text(f"{expected}")
-    expect(page.get_by_label("Corporate")).to_be_focused()
+    expect(page.get_by_role("checkbox", name="Corporate")).to_be_focused()
     page.get_by_label("Order dates: from").fill("2018-01-02")
     later = sum(orders["orders"][row] for row in wanted if orders["day"][row] >= "2018-01-02")
     expect(widget(page, "orders").locator(".body")).to_have_text(f"{later}")
     page.get_by_role("link", name="Customers").click()
-    expect(page.get_by_label("Corporate")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="Corporate")).to_be_checked()
     customers = served.rows("customers")["columns"]
     corporate = sum(
         count
