@@ -91,7 +91,7 @@ function kindOf(widget, field) {
 function shown(value, format) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return new Intl.NumberFormat("en-US", format).format(value);
-  return String(value).replace("T", " ").replace("Z", "");
+  return String(value).replace(/^(\d{4}-\d\d-\d\d)T([\d:.]+)Z?$/, "$1 $2"); // a moment
 }
 
 function table(widget, rows) {
