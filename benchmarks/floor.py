@@ -143,7 +143,8 @@ class Floor:
         measured = [tuple(row) for row in tables["bronze.metrics"].collect()]
         anomalies = anomalies_of(measured, self.rows("bronze.metrics"), AnomalySettings())
         inputs["anomalies"] = partial(as_evidence, self._spark, anomalies)
-        bounds = {"interval_start": day, "interval_end": day + timedelta(days=1)}
+        end = day + timedelta(days=1)
+        bounds = {"interval_start": day, "interval_end": end, "open_from": end}
         self._judge("bronze", inputs, LIMITS | bounds)
         for table, rows in tables.items():
             self._insert(table, rows, f"INSERT INTO {{table}} REPLACE WHERE landing_date = DATE'{day}'")

@@ -319,8 +319,9 @@ function showFilters() {
   form.onsubmit = () => false;
   const parts = model.filters.map((filter) => {
     const set = element("fieldset", {});
-    set.append(element("legend", { textContent: filter.title }),
-      ...(filter.type === "filter-date-range-picker" ? dateInputs(filter) : choices(filter)));
+    const inputs = filter.type === "filter-date-range-picker" ? dateInputs(filter) : choices(filter);
+    set.append(element("legend", { textContent: filter.title }), ...inputs);
+    set.hidden = !set.querySelector("input, option:nth-child(2)"); // no data of this page has values for it
     return set;
   });
   const clear = element("button", { type: "button", textContent: "Clear filters", id: "clear-filters" });
