@@ -76,7 +76,7 @@ def test_parameters_reach_the_task_as_they_are(workspace: Workspace, owner: requ
     job = workspace.create(
         task("ok", *(f"{{{{job.parameters.{name}}}}}" for name in names)), name="values", parameters=parameters
     )
-    jobs = workspace.call("GET", "/api/2.2/jobs/list")
+    jobs, uploaded = workspace.call("GET", "/api/2.2/jobs/list"), set(workspace.state.rglob("x"))
     run = workspace.wait(workspace.run(job, job_parameters=dict(zip(names, TEXTS, strict=True))))
     assert run["state"]["result_state"] == "SUCCESS"
     assert {item["name"]: item["value"] for item in run["job_parameters"]} == dict(zip(names, TEXTS, strict=True))
@@ -85,7 +85,7 @@ def test_parameters_reach_the_task_as_they_are(workspace: Workspace, owner: requ
     arguments = arguments_of(output["logs"])
     assert arguments == list(TEXTS)
     assert {path.name for path in folder.iterdir()} == {"log.txt"}
-    assert not list(workspace.state.rglob("x"))
+    assert set(workspace.state.rglob("x")) == uploaded
     assert workspace.call("GET", "/api/2.2/jobs/list") == jobs
     page = owner.get(run["run_page_url"], timeout=5).text
     assert Active(page).found == []
