@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 
 import pytest
 from pyspark.sql import SparkSession
@@ -52,3 +53,10 @@ def new_lakehouse(
 def lakehouse(new_lakehouse: Callable[[], Lakehouse]) -> Lakehouse:
     """An empty lakehouse for all tests of a module."""
     return new_lakehouse()
+
+
+@pytest.fixture(scope="module")
+def free_dates() -> Iterator[tuple[str, str, int]]:
+    """Landing dates that no other test of the module has, each with the day after and the first of its item ids."""
+    starts = (date(2018, 1, 1) + timedelta(days=number) for number in itertools.count())
+    return ((str(start), str(start + timedelta(days=1)), 100 * number) for number, start in enumerate(starts, 1))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
@@ -57,15 +56,8 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def new_day(lakehouse: Lakehouse) -> Callable[[], Day]:
-    numbers = itertools.count()
-
-    def new() -> Day:
-        number = next(numbers)
-        start = date(2018, 1, 1) + timedelta(days=number)
-        return Day(lakehouse, str(start), str(start + timedelta(days=1)), 100 * (number + 1))
-
-    return new
+def new_day(lakehouse: Lakehouse, free_dates: Iterator[tuple[str, str, int]]) -> Callable[[], Day]:
+    return lambda: Day(lakehouse, *next(free_dates))
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -86,16 +85,9 @@ class Day:
 
 
 @pytest.fixture(scope="module")
-def new_day(lakehouse: Lakehouse) -> Callable[[], Day]:
+def new_day(lakehouse: Lakehouse, free_dates: Iterator[tuple[str, str, int]]) -> Callable[[], Day]:
     """The next landing date that no other test has."""
-    numbers = itertools.count()
-
-    def new() -> Day:
-        number = next(numbers)
-        start = date(2018, 1, 1) + timedelta(days=number)
-        return Day(lakehouse, str(start), str(start + timedelta(days=1)), 100 * (number + 1))
-
-    return new
+    return lambda: Day(lakehouse, *next(free_dates))
 
 
 @pytest.fixture
