@@ -253,7 +253,7 @@ def live_run(lake: Lake, source: Source, late_run: Ended) -> LiveRun:
     ended = Ended.look(lake, lake.follow_to_success(daily))
     rebuilt = {day for day, found in lake.sql(builds) if found != before.get(day)}
     reported = lake.sql("SELECT interval_start, interval_end, files, lines FROM ops.runs")
-    looked_again = lake.follow_to_success(lake.look(), LIVE_DAG)
+    looked_again = lake.follow(lake.look(), LIVE_DAG)
     return LiveRun(**vars(ended), looked_again=looked_again, rebuilt=rebuilt, reported=reported)
 
 

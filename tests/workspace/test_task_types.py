@@ -148,7 +148,8 @@ def test_a_run_goes_on_where_the_workspace_was_killed(own_workspace: Workspace, 
     job = workspace.create(run_job("other", child), task("ok", key="last", after=("other",)))
     run_id = workspace.run(job)
     started = wait_until(lambda: workspace.get(run_id)["tasks"][0]["run_job_task"].get("run_id"))
-    wait_until(lambda: workspace.get(started)["state"]["life_cycle_state"] == "RUNNING")
+    # The state of the task, not of the run: a task whose process has not started yet is started again.
+    wait_until(lambda: workspace.get(started)["tasks"][0]["state"]["life_cycle_state"] == "RUNNING")
     workspace.stop(signal.SIGKILL)
     workspace.start()
     # The child's own process was ended with the workspace: its failure is the failure of the task.
