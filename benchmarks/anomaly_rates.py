@@ -33,7 +33,7 @@ from spark_jobs.quality.anomalies import Anomaly, Bands, Measured, expected, fin
 from spark_jobs.tables.metric_definitions import METRICS, NULL_COLUMNS
 
 START, DAYS = date(2016, 1, 1), 3 * 365 + 1
-SEEDS = {"1": (6, 2), "1.5": (3, 1), "3": (1, 1)}
+SEEDS = {"1": (6, 2), "1.5": (4, 2), "3": (3, 1)}
 """Scale of the feed (multiples of DataCo's daily volume) -> number of feeds, and of those with incidents."""
 MISSING = "0.01"
 """Share of the lines without a value in a column; an incident makes it 10 %."""

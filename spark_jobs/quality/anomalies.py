@@ -35,7 +35,7 @@ LEFT_OUT, LASTING = 4.0, 3.0
 """Standard deviations: what lies further out than the first does not enter later bands; what lies further out than the
 second counts as a lasting change."""
 _WEEK = 7
-_PRIOR_EVENTS, _PRIOR_FACTOR = 3.0, 4.0
+_PRIOR_EVENTS, _PRIOR_FACTOR = 10.0, 5.0
 """Before anything is known of what is rare, its events are taken to come in clusters, as the items of an order do."""
 
 Numbers = npt.NDArray[np.float64]
