@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,6 +20,7 @@ from local_workspace.dashboards.dashboard_pages import vega_script
 from local_workspace.dashboards.definition import Dashboard
 from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.lakeview_api import lakeview_router
+from local_workspace.dashboards.prefetch import keep_fetching
 from local_workspace.dashboards.results import Results
 from local_workspace.files_api import files_router
 from local_workspace.jobs import Jobs
@@ -115,6 +117,7 @@ def build_app(state: StateFolder, store: Store, runner: Runner, redactor: Redact
         # Clients warn at every call if no OAuth endpoint is named. The named one answers that it is not supported.
         return {"host_type": "workspace", "workspace_id": "1", "workspace_url": base, "oidc_endpoint": f"{base}/oidc"}
 
+    app.state.prefetch = partial(keep_fetching, lakeview, results)
     app.include_router(jobs_router(jobs, store, runner), prefix="/api")
     app.include_router(pipelines_router(Pipelines(state, store, jobs, runner)), prefix="/api")
     app.include_router(alerts_router(Alerts(state)), prefix="/api")

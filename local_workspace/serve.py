@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from datetime import timedelta
+from functools import partial
 
 import uvicorn
 
@@ -76,6 +77,9 @@ def serve_forever(
         runner.spark.start()
         threading.Thread(target=_stop_without_spark, args=(runner.spark, http, errors), daemon=True).start()
     runner.start()
+    if runner.spark:
+        prefetch = partial(app.state.prefetch, lambda: not store.unfinished_runs())
+        threading.Thread(target=prefetch, name="prefetch", daemon=True).start()
     keep_removing(state, store, runner, run_retention)
     try:
         http.run(sockets=[listener])

@@ -62,7 +62,7 @@ def dashboard_routes(
         if not pages:
             raise ValueError(f"The dashboard {found['display_name']} has no page.")
         current = next((one for one in pages if one.name == name), pages[0])
-        stamp = [results.stamp(one) for one in _schemas(dashboard)]
+        stamp = [results.stamp(one) for one in schemas_of(dashboard)]
         model = _model(dashboard, current) | {"address": f"/dashboardsv3/{dashboard_id}", "stamp": stamp}
         return page(
             "dashboard.html",
@@ -88,7 +88,7 @@ def dashboard_routes(
 
     async def news(request: Request, dashboard_id: str) -> Response:
         dashboard = parsed(lakeview.published(dashboard_id)["serialized_dashboard"])
-        events = _news(request, results, _schemas(dashboard))
+        events = _news(request, results, schemas_of(dashboard))
         return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def vega(_: Request) -> Response:
@@ -125,7 +125,8 @@ async def _news(request: Request, results: Results, schemas: list[Schemas]) -> A
         await asyncio.sleep(NEWS_SECONDS)
 
 
-def _schemas(dashboard: Dashboard) -> list[Schemas]:
+def schemas_of(dashboard: Dashboard) -> list[Schemas]:
+    """Return the schemas that the datasets read."""
     return sorted({Schemas.of(one.catalog, one.schema_name) for one in dashboard.datasets}, key=str)
 
 

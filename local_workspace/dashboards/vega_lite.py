@@ -14,7 +14,8 @@ _TIME_UNITS = {"DAY": "utcyearmonthdate", "WEEK": "utcyearmonthdate", "MONTH": "
 }
 _SORTS = {"x": "x", "y": "y", "x-reversed": "-x", "y-reversed": "-y", "natural-order": None}
 _MARKS: dict[str, Json] = {
-    "area": {"type": "area", "line": True, "fillOpacity": 0.35},
+    # A person can point at a point, though it is not seen: an area and a line have no row of their own.
+    "area": {"type": "area", "line": True, "point": {"opacity": 0, "size": 36}, "fillOpacity": 0.35},
     "bar": {"type": "bar", "cornerRadiusEnd": 2},
     # A line through few points, or through one, is hardly seen.
     "line": {"type": "line", "point": {"opacity": {"expr": "length(data('rows')) > 60 ? 0 : 1"}, "size": 36}},
@@ -31,11 +32,9 @@ def specification(spec: Spec, fields: Sequence[ComputedField]) -> Json:
         for channel in ("x", "y", "color", "angle", "size")
         if channel in spec.encodings
     }
-    extra = [_channel("extra", one, by_name[one["fieldName"]]) for one in spec.encodings.get("extra", [])]
-    channels["tooltip"] = [_tooltip(channel) for channel in (*channels.values(), *extra)]
     base: Json = {"data": {"name": "rows"}, "width": "container", "height": "container"}
     if spec.widget_type == "heatmap":
-        return base | _heatmap(channels)
+        return base | _heatmap(channels, number_format(spec.encodings["color"].get("format")))
     if spec.widget_type == "pie":
         channels["theta"] = {**channels.pop("angle"), "stack": True}
         channels["order"] = {"field": channels["theta"]["field"], "type": "quantitative", "sort": "descending"}
@@ -50,16 +49,13 @@ def _channel(name: str, encoding: Json, field: ComputedField) -> Json:
     scale = encoding.get("scale") or {}
     kind = _TYPES.get(scale.get("type", ""), "temporal" if field.unit else "nominal")
     title = (encoding.get("axis") or {}).get("title") or encoding.get("displayName") or field.name
-    channel: Json = {"field": _path(field.name), "type": kind, "title": title, "tooltip": {"title": title}}
+    channel: Json = {"field": _path(field.name), "type": kind, "title": title}
     if kind == "temporal":
-        channel["tooltip"]["timeUnit"] = _TIME_UNITS[field.unit or "DAY"]
         channel["scale"] = {"type": "utc"}
         if field.unit:
             channel["timeUnit"] = _TIME_UNITS[field.unit]
-    elif kind == "quantitative":
-        if name in ("x", "y"):
-            channel["axis"] = {"format": number_format(encoding.get("format"), axis=True)}
-        channel["tooltip"]["format"] = number_format(encoding.get("format"))
+    elif kind == "quantitative" and name in ("x", "y"):
+        channel["axis"] = {"format": number_format(encoding.get("format"), axis=True)}
     if sort := scale.get("sort"):
         channel["sort"] = sort.get("order") if sort.get("by") == "custom-order" else _SORTS.get(sort.get("by"))
     if (encoding.get("axis") or {}).get("hideTitle"):
@@ -67,19 +63,14 @@ def _channel(name: str, encoding: Json, field: ComputedField) -> Json:
     return channel
 
 
-def _tooltip(channel: Json) -> Json:
-    return {"field": channel["field"], "type": channel["type"], **channel.pop("tooltip")}
-
-
-def _heatmap(channels: Json) -> Json:
+def _heatmap(channels: Json, shown: str) -> Json:
     """Return a heat map that shows its numbers; on dark cells they are light."""
     color = {**channels["color"], "legend": None}
-    shown = next(one for one in channels["tooltip"] if one["field"] == color["field"])
     most = {"joinaggregate": [{"op": "max", "field": color["field"], "as": "most of all"}]}
     is_dark = f"datum[{_quoted(color['field'])}] > 0.55 * datum['most of all']"
-    text: Json = {"field": color["field"], "type": "quantitative", "format": shown.get("format", ",")}
+    text: Json = {"field": color["field"], "type": "quantitative", "format": shown}
     inked = {"condition": {"test": is_dark, "value": "white"}, "value": "#1d2733"}
-    places = {channel: channels[channel] for channel in ("x", "y", "tooltip")}
+    places = {channel: channels[channel] for channel in ("x", "y")}
     return {
         "transform": [most],
         "layer": [

@@ -148,7 +148,8 @@ function theme() {
     axisTemporal: { tickCount: isNarrow.matches ? 4 : 7 }, axisDiscrete: { ticks: false },
     legend: { labelColor: soft, titleColor: soft, labelFontSize: 11, titleFontSize: 11, labelLimit: 150, title: null, symbolType: "circle", ...bottom },
     range: { category: series, heatmap: [color("low"), color("high")], ramp: [color("low"), color("high")] },
-    mark: { color: series[0] }, bar: { color: series[0] }, area: { color: series[0] }, line: { color: series[0], strokeWidth: 2 },
+    mark: { color: series[0], tooltip: { content: "data" } }, bar: { color: series[0] },
+    area: { color: series[0], tooltip: null }, line: { color: series[0], strokeWidth: 2, tooltip: null },
     arc: { stroke: color("card") }, rect: { color: series[0] },
   };
 }
@@ -157,6 +158,17 @@ function chartRows(widget, rows) {
   // Vega takes dates as numbers.
   const dates = widget.fields.filter((field) => kindOf(widget, field.name) === "date").map((field) => field.name);
   return rows.map((row) => ({ ...row, ...Object.fromEntries(dates.map((name) => [name, row[name] && Date.parse(row[name])])) }));
+}
+
+// The row that a person points at. Vega's own tooltips are made for all rows, which takes longer than to draw them.
+function tooltip(widget, row, sanitize) {
+  const lines = widget.columns.map(({ field, title, format }) => {
+    const { unit } = widget.fields.find((each) => each.name === field);
+    const isDate = kindOf(widget, field) === "date" && row[field] !== null;
+    const text = isDate ? new Date(row[field]).toISOString().slice(0, unit === "MONTH" ? 7 : 10) : shown(row[field], format);
+    return `<tr><td class="key">${sanitize(title)}</td><td class="value">${sanitize(text)}</td></tr>`;
+  });
+  return `<table>${lines.join("")}</table>`;
 }
 
 async function drawChart(widget, section, rows) {
@@ -184,7 +196,7 @@ async function drawChart(widget, section, rows) {
   const place = document.createElement("div");
   body.replaceChildren(place);
   const made = await vegaEmbed(place, spec, { actions: false, ast: true, config: theme(), defaultStyle: false, renderer: "svg",
-    tooltip: { disableDefaultStyle: true } });
+    tooltip: { disableDefaultStyle: true, formatTooltip: (row, sanitize) => tooltip(widget, row, sanitize) } });
   charts[widget.name] = made.view;
   if (spec.params) pickDates(widget, made.view);
   return undefined;
