@@ -10,7 +10,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from include.alerts import run_alerts
 from include.defaults import default_args
 from include.look_at_landing import LookAtLanding
-from include.operators import JobRunOperator
+from include.operators import MedallionOperator
 from include.settings import SETTINGS
 
 DOC = """
@@ -21,7 +21,8 @@ seconds where they have not. Otherwise `run` starts the bundle's job `ecommerce_
 whose files are not what bronze has published, through the same builds, gates and publications as the daily run. Both
 may run at the same time.
 
-A run that a gate has rejected is not repeated until something else changes. To repeat it, clear `run`.
+A run that a gate has rejected is not repeated until something else changes. To repeat it, clear `run`. An alert about
+a run has the findings of all gates of its job run.
 """
 
 with DAG(
@@ -38,4 +39,4 @@ with DAG(
     doc_md=DOC,
 ):
     look = LookAtLanding(task_id="look", doc_md="Skips the rest of the run where nothing has changed.")
-    look >> JobRunOperator(task_id="run", job="ecommerce_medallion", execution_timeout=SETTINGS.live_timeout)
+    look >> MedallionOperator(task_id="run", execution_timeout=SETTINGS.live_timeout)

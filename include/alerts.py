@@ -23,8 +23,8 @@ from airflow.sdk.definitions.deadline import DeadlineAlert
 from include.deadlines import LandingDateEnd
 from include.failures import IntervalRefused
 from include.intervals import date_ranges, days, landing_dates
-from include.links import DATA_DOCS_URL, VERDICT_URL
 from include.settings import SETTINGS, Settings
+from include.verdict_file import VERDICT_KEY, VERDICTS_KEY
 
 log = logging.getLogger(__name__)
 FAILURE_KEY = "failure"
@@ -130,12 +130,15 @@ class RunAlert(BaseNotifier):
         dag_id, run_id = context["dag"].dag_id, context["run_id"]
         pull, task_ids = _puller(context), list(context["dag"].task_ids)
         failures = {task: reason for task in task_ids if (reason := pull(task, FAILURE_KEY))}
-        verdicts = {task: verdict for task in task_ids if (verdict := pull(task, "verdict"))}
-        found = [line for verdict in verdicts.values() for line in verdict.get("alerts") or []]
+        verdicts = [verdict for task in task_ids if (verdict := pull(task, VERDICT_KEY))]
+        verdicts += [verdict for task in task_ids for verdict in pull(task, VERDICTS_KEY) or []]
+        found = [line for verdict in verdicts for line in verdict.get("alerts") or []]
         has_failed = context.get("reason") != "success"
         if not (has_failed or found):
             return
-        dates = _dates(context.get("dag_run"))
+        # A run of the live DAG has no landing dates: its job finds them.
+        judged = dict.fromkeys(verdict["landing_dates"] for verdict in verdicts if "landing_dates" in verdict)
+        dates = ", ".join(judged) or _dates(context.get("dag_run"))
         if has_failed:
             title = f"{dag_id} failed, landing dates {dates}"
             lines = [line for task, reason in failures.items() for line in _shortened(f"{task}: {reason}")]
@@ -144,12 +147,10 @@ class RunAlert(BaseNotifier):
             title = f"{len(found)} {'finding' if len(found) == 1 else 'findings'} in {dag_id}, landing dates {dates}"
             lines = []
         lines += [f"Found: {line}" for line in found]
-        lines += [verdict["decision"] for verdict in verdicts.values() if verdict.get("decision")]
+        lines += [verdict["decision"] for verdict in verdicts if verdict.get("decision")]
         lines += ["", f"Run: {run_page(dag_id, run_id)}"]
-        for task in verdicts:
-            for name, key in (("Verdict", VERDICT_URL), ("Data Docs", DATA_DOCS_URL)):
-                if url := pull(task, key):
-                    lines.append(f"{name} of {task.partition('.')[0]}: {url}")
+        for verdict in verdicts:
+            lines += [f"{name} of {verdict['layer']}: {url}" for name, url in (verdict.get("pages") or {}).items()]
         alert(title, [*lines, *_dashboard(self.settings)], self.settings, kind="failure" if has_failed else "warning")
 
 

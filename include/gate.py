@@ -23,7 +23,7 @@ from include.intervals import date_ranges, days, landing_dates
 from include.links import DATA_DOCS_URL, VERDICT_URL, DataDocsLink, VerdictLink
 from include.operators import JobRunOperator
 from include.settings import SETTINGS, Settings
-from include.verdict_file import Verdict
+from include.verdict_file import VERDICT_KEY, Verdict
 from include.workspace import Workspace
 
 PUBLISH, REJECT = "Publish anyway", "Reject"
@@ -138,15 +138,10 @@ class AuditGate(JobRunOperator):
         alerts.alert_of_question(context, self.settings, subject, [*verdict.explanation, f"Answer until {until_text}."])
 
     def _pages(self, verdict: Verdict) -> dict[str, str]:
-        """Return the addresses of what people read about a verdict, by name."""
-        workspace = Workspace(self.settings, "AuditGate")
-        pages = {"Verdict": workspace.page_url(self._path())}
-        if verdict.data_docs:
-            pages["Data Docs"] = workspace.page_url(f"{self.settings.ops_volume}/{verdict.data_docs}")
-        return pages
+        return verdict_file.pages_of(verdict, self._path(), self.settings, Workspace(self.settings, "AuditGate"))
 
     def _path(self) -> str:
-        return f"{self.settings.ops_volume}/verdicts/{self.layer}/{self.build_job_run_id}.json"
+        return self.settings.verdict_path(self.layer, self.build_job_run_id)
 
     def _verdict(self, context: Any) -> Verdict:
         """Read the verdict, log it, and push its links and its summary."""
@@ -167,11 +162,18 @@ class AuditGate(JobRunOperator):
                 f"was marked as success, or cancelled, leaves none. {self._remedy()}"
             ) from error
         ti.xcom_push(VERDICT_URL, workspace.page_url(path))
-        verdict = verdict_file.read(raw, path=path, layer=self.layer, job_run_id=job_run_id, first=first, after=after)
-        data_docs = self._pages(verdict).get("Data Docs")
+        expected = {
+            "layer": self.layer,
+            "job_run_id": job_run_id,
+            "interval_start": first.isoformat(),
+            "interval_end": after.isoformat(),
+        }
+        verdict = verdict_file.read(raw, path=path, expected=expected)
+        pages = self._pages(verdict)
+        data_docs = pages.get("Data Docs")
         if data_docs:
             ti.xcom_push(DATA_DOCS_URL, data_docs)
-        ti.xcom_push("verdict", summary(verdict, data_docs))
+        ti.xcom_push(VERDICT_KEY, verdict_file.summary(verdict, pages))
         self._log(verdict, data_docs)
         return verdict
 
@@ -230,22 +232,4 @@ def decide(verdict: Verdict) -> dict[str, str]:
         "build_job_run_id": verdict.job_run_id,
         "build_id": verdict.build_id,
         "fingerprint": verdict.fingerprint,
-    }
-
-
-def summary(verdict: Verdict, data_docs: str | None) -> dict[str, Any]:
-    """Return what XCom keeps of a verdict."""
-    return {
-        "layer": verdict.layer,
-        "build_id": verdict.build_id,
-        "job_run_id": verdict.job_run_id,
-        "success": verdict.success,
-        "statistics": verdict.statistics,
-        "rows": verdict.rows,
-        "notes": verdict.notes,
-        "failures": verdict.explanation,
-        "warnings": verdict_file.lines(verdict.warnings),
-        "alerts": verdict_file.lines(verdict.alerts),
-        "decision": verdict.decision and verdict.decision["text"],
-        "data_docs": data_docs,
     }

@@ -125,8 +125,15 @@ class LakehouseHook(DatabricksHook):
 
 
 def _event(run_id: int, run: dict[str, Any], state: RunState, errors: list[Any]) -> dict[str, Any]:
-    page = run.get("run_page_url", "")
-    return {"run_id": run_id, "run_page_url": page, "run_state": state.to_json(), "errors": errors}
+    return {
+        "run_id": run_id,
+        "run_page_url": run.get("run_page_url", ""),
+        "run_state": state.to_json(),
+        "errors": errors,
+        "succeeded_tasks": [
+            task["task_key"] for task in run.get("tasks", []) if task.get("state", {}).get("result_state") == "SUCCESS"
+        ],
+    }
 
 
 def _checked(endpoint_info: tuple[str, str], asked: dict[str, Any] | None, answer: Any) -> Any:

@@ -19,11 +19,11 @@ from typing import Any
 from airflow.listeners import hookimpl
 
 from include.hook import LakehouseHook
-from include.operators import JobRunOperator, PublishOperator
+from include.operators import JobRunOperator, MedallionOperator, PublishOperator
 from include.settings import SETTINGS
 
 log = logging.getLogger(__name__)
-JOB_OPERATORS = {JobRunOperator.__name__, PublishOperator.__name__}
+JOB_OPERATORS = {operator.__name__ for operator in (JobRunOperator, MedallionOperator, PublishOperator)}
 
 
 @hookimpl

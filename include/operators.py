@@ -1,4 +1,4 @@
-"""Tasks that run a job of the bundle, and the task that publishes, with its asset events.
+"""Tasks that run a job of the bundle: any, the one that publishes, and the one that runs all layers.
 
 The task waits for its job run itself at first, polling often, so that it ends when a short job run does. It defers what
 lasts longer, so that a long wait takes no worker.
@@ -25,6 +25,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.execution_time import task_runner
 
+from include import verdict_file
 from include.failures import (
     CALL_ERRORS,
     JobRunCancelled,
@@ -38,8 +39,9 @@ from include.failures import (
 from include.hook import LakehouseHook
 from include.intervals import interval_parameters
 from include.patience import Patience
-from include.settings import SETTINGS, Settings
+from include.settings import LAYERS, SETTINGS, Settings
 from include.triggers import JobRunTrigger
+from include.verdict_file import VERDICTS_KEY
 from include.workspace import Workspace
 
 RUN_KEY = "job_run_id"
@@ -332,3 +334,45 @@ class PublishOperator(JobRunOperator):
                 "job_run_id": run_id,
             }
         return publication
+
+
+class MedallionOperator(JobRunOperator):
+    """Run the job `ecommerce_medallion`, and keep its verdicts for the message about the DAG run.
+
+    A retry does not audit again what an earlier try has published, so the newest verdict of each layer is kept over all
+    tries.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(job="ecommerce_medallion", **kwargs)
+
+    def run_job(self, context: Any) -> Any:
+        """Run the job. What earlier tries have found is shown, however this one ends."""
+        self._keep(context, {})
+        return super().run_job(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any] | None = None) -> Any:
+        """Keep the verdicts of the builds that have ended, and judge the end of the job run."""
+        if event and (done := event.get("succeeded_tasks")):
+            audited = [layer for layer in LAYERS if f"{layer}_build" in done]
+            self._keep(context, {layer: self._verdict(layer, event["run_id"]) for layer in audited})
+        return super().execute_complete(context, event)
+
+    def _verdict(self, layer: str, run_id: int) -> dict[str, Any]:
+        """Return the summary of the verdict on a layer; of one that cannot be read, that it must be looked at."""
+        path = self.settings.verdict_path(layer, run_id)
+        workspace = Workspace(self.settings, "MedallionOperator")
+        try:
+            verdict = verdict_file.read(workspace.read_json(path), path=path, expected={"layer": layer})
+        except CALL_ERRORS as error:
+            self.log.error("The verdict on %s cannot be read: %s", layer, error)
+            return {"layer": layer, "alerts": [f"the verdict on {layer} cannot be read, so look at it: {error}"]}
+        return verdict_file.summary(verdict, verdict_file.pages_of(verdict, path, self.settings, workspace))
+
+    def _keep(self, context: Any, found: dict[str, Any]) -> None:
+        ti, store = context["ti"], context["task_state_store"]
+        earlier = store.get(VERDICTS_KEY) or {}
+        # A clear raises the number of tries: what was found before it is in an earlier message.
+        verdicts = found if earlier.get("max_tries") != ti.max_tries else earlier["verdicts"] | found
+        store.set(VERDICTS_KEY, {"max_tries": ti.max_tries, "verdicts": verdicts})
+        ti.xcom_push(key=VERDICTS_KEY, value=list(verdicts.values()))

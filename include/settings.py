@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+LAYERS = ("bronze", "silver", "gold")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 
 
@@ -119,6 +120,10 @@ class Settings:
         """Return the API path of the volume that holds verdicts, publications and Data Docs."""
         return f"/Volumes/{self.catalog}/{self.schema_prefix}ops/files"
 
+    def verdict_path(self, layer: str, job_run_id: int | str) -> str:
+        """Return the API path of the verdict on the build of a job run, or of a job run that has started the build."""
+        return f"{self.ops_volume}/verdicts/{layer}/{job_run_id}.json"
+
     def layer_pool(self, layer: str) -> str:
         """Return the pool of a layer's tasks: as many runs as it has slots work on the layer at a time."""
         return f"{self.pool}_{layer}"
@@ -126,7 +131,7 @@ class Settings:
     @property
     def pools(self) -> dict[str, int]:
         """Return every pool with the slots that it is made with."""
-        return {self.pool: 3} | {self.layer_pool(layer): 1 for layer in ("bronze", "silver", "gold")}
+        return {self.pool: 3} | {self.layer_pool(layer): 1 for layer in LAYERS}
 
     def job_name(self, job: str) -> str:
         """Return the name of a deployed job of the bundle."""

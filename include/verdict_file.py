@@ -1,15 +1,23 @@
-"""Read an audit's verdict file strictly, because the gate fails closed."""
+"""Read an audit's verdict file strictly, because the gate fails closed, and say what people need of it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from include.failures import VerdictUnusable
+from include.intervals import date_ranges, days
+from include.settings import Settings
+from include.workspace import Workspace
 
 MOST_SHOWN = 20
+VERDICT_KEY = "verdict"
+"""XCom key of the summary of the verdict that a gate has read."""
+VERDICTS_KEY = "verdicts"
+"""XCom key of the summaries of the verdicts of a task's job run, and the key in the task's state store."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,8 @@ class Verdict:
     layer: str
     build_id: str
     job_run_id: str
+    interval_start: date
+    interval_end: date
     fingerprint: str
     success: bool
     statistics: dict[str, int]
@@ -59,8 +69,8 @@ class Verdict:
         return found
 
 
-def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after: date) -> Verdict:
-    """Return the verdict if it is for exactly this layer, job run and interval; raise `VerdictUnusable` if not."""
+def read(raw: Any, *, path: str, expected: Mapping[str, str]) -> Verdict:
+    """Return the verdict if it has the expected values in its fields; raise `VerdictUnusable` if not."""
 
     def field(name: str, kind: type | tuple[type, ...]) -> Any:
         value = raw.get(name)
@@ -70,16 +80,14 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
 
     if not isinstance(raw, dict):
         raise VerdictUnusable(f"The verdict {path} is not an object but {raw!r:.100}")
-    expected = {
-        "layer": layer,
-        "job_run_id": str(job_run_id),
-        "interval_start": first.isoformat(),
-        "interval_end": after.isoformat(),
-    }
     for name, value in expected.items():
         found = str(field(name, (str, int)))
         if found != value:
             raise VerdictUnusable(f"The verdict {path} has another {name.replace('_', ' ')}: {found}, not {value}.")
+    try:
+        start, end = (date.fromisoformat(field(name, str)) for name in ("interval_start", "interval_end"))
+    except ValueError as error:
+        raise VerdictUnusable(f"The verdict {path} has no usable interval: {error}") from error
     fingerprint = field("fingerprint", str)
     if not re.fullmatch(r"[0-9a-f]{64}", fingerprint) or not field("build_id", str):
         raise VerdictUnusable(f"The verdict {path} names no build that could be published.")
@@ -91,9 +99,11 @@ def read(raw: Any, *, path: str, layer: str, job_run_id: str, first: date, after
     if not all(isinstance(finding, dict) for finding in failures + warnings):
         raise VerdictUnusable(f"The verdict {path} lists failures or warnings of an unknown shape.")
     return Verdict(
-        layer=layer,
+        layer=field("layer", str),
         build_id=raw["build_id"],
-        job_run_id=str(job_run_id),
+        job_run_id=str(field("job_run_id", (str, int))),
+        interval_start=start,
+        interval_end=end,
         fingerprint=fingerprint,
         success=field("success", bool),
         statistics=counts,
@@ -114,6 +124,33 @@ def _decision(content: Any, fingerprint: str) -> dict[str, str] | None:
         return None
     decision, text = content.get("decision"), content.get("text")
     return {"decision": decision, "text": text} if isinstance(decision, str) and isinstance(text, str) else None
+
+
+def pages_of(verdict: Verdict, path: str, settings: Settings, workspace: Workspace) -> dict[str, str]:
+    """Return the addresses of what people read about a verdict, by name."""
+    found = {"Verdict": workspace.page_url(path)}
+    if verdict.data_docs:
+        found["Data Docs"] = workspace.page_url(f"{settings.ops_volume}/{verdict.data_docs}")
+    return found
+
+
+def summary(verdict: Verdict, pages: Mapping[str, str]) -> dict[str, Any]:
+    """Return what XCom keeps of a verdict."""
+    return {
+        "layer": verdict.layer,
+        "build_id": verdict.build_id,
+        "job_run_id": verdict.job_run_id,
+        "landing_dates": date_ranges(days(verdict.interval_start, verdict.interval_end)),
+        "success": verdict.success,
+        "statistics": verdict.statistics,
+        "rows": verdict.rows,
+        "notes": verdict.notes,
+        "failures": verdict.explanation,
+        "warnings": lines(verdict.warnings),
+        "alerts": lines(verdict.alerts),
+        "decision": verdict.decision and verdict.decision["text"],
+        "pages": dict(pages),
+    }
 
 
 def lines(findings: list[dict[str, Any]]) -> list[str]:

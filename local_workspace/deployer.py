@@ -49,7 +49,7 @@ def deploy(path: Path, target: str | None, variables: list[str], host: str, toke
     state_file = f"{bundle.remote_root}/state/resources.json"
     local_copy = bundle.root / ".databricks" / "bundle" / bundle.target / "resources.json"
     state = BundleState(client.download(state_file), local_copy)
-    known = client.call("GET", "/api/2.0/pipelines?max_results=250").get("statuses", [])
+    known = client.listed("/api/2.0/pipelines", "statuses")
     for key, resource, folder in bundle.resources("pipelines"):
         settings = {name: value for name, value in resource.items() if name not in _NOT_LOCAL}
         if environment := settings.get("environment"):
@@ -104,7 +104,7 @@ def _deploy_dashboards(bundle: Bundle, client: "_Client", state: BundleState) ->
     """Create or replace each dashboard, and publish it."""
     for variable, lookup in bundle.lookups.items():
         bundle.set_variable(variable, _warehouse(variable, lookup, client))
-    known = client.call("GET", "/api/2.0/lakeview/dashboards?page_size=1000").get("dashboards", [])
+    known = client.listed("/api/2.0/lakeview/dashboards", "dashboards")
     for key, resource, folder in bundle.resources("dashboards"):
         settings = {name: value for name, value in resource.items() if name not in _NOT_LOCAL}
         file = folder / settings.pop("file_path")
@@ -134,7 +134,7 @@ def _deploy_dashboards(bundle: Bundle, client: "_Client", state: BundleState) ->
 
 def _deploy_alerts(bundle: Bundle, client: "_Client", state: BundleState) -> Iterator[str]:
     """Create or replace each SQL alert. Variables that name a warehouse by lookup must be set before."""
-    known = client.call("GET", "/api/2.0/alerts?page_size=100").get("alerts", [])
+    known = client.listed("/api/2.0/alerts", "alerts")
     for key, resource, _ in bundle.resources("alerts"):
         settings = {name: value for name, value in resource.items() if name not in ("permissions", "run_as")}
         settings.setdefault("parent_path", f"{bundle.remote_root}/resources")
@@ -227,6 +227,17 @@ class _Client(HttpClient):
         if not host.startswith(("http://", "https://")):
             raise BundleError(f"--host {host}: it must begin with http:// or https://.")
         super().__init__("The workspace", host, token)
+
+    def listed(self, path: str, name: str) -> list[dict[str, Any]]:
+        """Return everything that a list has under a name, from all of its pages."""
+        found: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = self.call("GET", f"{path}?{urllib.parse.urlencode({'page_token': token})}")
+            found += page.get(name, [])
+            token = page.get("next_page_token")
+            if not token:
+                return found
 
     def upload(self, path: str, content: bytes) -> None:
         """Write a file of the workspace, and replace an existing one."""

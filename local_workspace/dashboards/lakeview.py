@@ -1,19 +1,16 @@
-"""Dashboards as in the Lakeview API: drafts, what is published of them, and the trash. One file per dashboard."""
+"""Dashboards as in the Lakeview API: drafts, what is published of them, and the trash."""
 
 import json
-import re
-import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
 
 from local_workspace.api_errors import ApiError, invalid
 from local_workspace.dashboards.definition import Dashboard, Json
 from local_workspace.dashboards.published import Schemas
-from local_workspace.paths import path_in_files, written
+from local_workspace.object_files import ACTIVE, ObjectFiles, now
+from local_workspace.paths import path_in_files
 from local_workspace.users import USER_NAME
-from machine.state_folder import StateFolder, private_folder
+from machine.state_folder import StateFolder
 
 WAREHOUSE = {
     "id": "local",
@@ -35,8 +32,7 @@ class Lakeview:
         """`check` raises ApiError where the queries of a dashboard cannot run on the tables that there are."""
         self._state = state
         self._check = check
-        self._folder = state.workspace / "dashboards"
-        self._lock = threading.Lock()
+        self._files = ObjectFiles(state.workspace / "dashboards", "dashboard", "dashboard_id")
 
     def create(self, settings: Json, catalog: str, schema: str) -> Json:
         """Make a draft, and return it."""
@@ -46,13 +42,13 @@ class Lakeview:
         if not path_in_files(self._state, parent).is_dir():
             raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Path ({parent}) doesn't exist.")
         parent = parent.removeprefix("/Workspace") or "/"
-        dashboard: Json = {"dashboard_id": uuid.uuid4().hex, "parent_path": parent, "lifecycle_state": "ACTIVE"}
-        dashboard |= {"create_time": _now(), "etag": "0", "published": None, "serialized_dashboard": "{}\n"}
+        dashboard: Json = {"dashboard_id": uuid.uuid4().hex, "parent_path": parent, "lifecycle_state": ACTIVE}
+        dashboard |= {"create_time": now(), "etag": "0", "published": None, "serialized_dashboard": "{}\n"}
         return self._save(dashboard, settings, catalog, schema)
 
     def update(self, dashboard_id: str, changes: Json, catalog: str, schema: str) -> Json:
         """Change the draft, and return it. Nothing is published by that."""
-        dashboard = self._active(dashboard_id)
+        dashboard = self._files.active(dashboard_id)
         if changes.get("etag") and changes["etag"] != dashboard["etag"]:
             raise ApiError(
                 409, "RESOURCE_CONFLICT", f"The dashboard {dashboard_id} was changed meanwhile: read it again."
@@ -61,30 +57,28 @@ class Lakeview:
 
     def get(self, dashboard_id: str) -> Json:
         """Return the draft, with its lifecycle state, also of a dashboard in the trash."""
-        return _view(self._read(dashboard_id))
+        return _view(self._files.get(dashboard_id))
 
     def views(self, *, published: bool = False) -> list[Json]:
         """Return the dashboards that are not in the trash, or only the published ones, sorted by name."""
-        found = (self._read(path.stem) for path in self._folder.glob("*.json"))
-        wanted = (one for one in found if one["lifecycle_state"] == "ACTIVE" and (one["published"] or not published))
-        return sorted(map(_view, wanted), key=lambda view: (view["display_name"], view["dashboard_id"]))
+        return [_view(one) for one in self._files.all_active() if one["published"] or not published]
 
     def publish(self, dashboard_id: str, embed_credentials: bool, warehouse_id: str) -> Json:
         """Publish the draft, which people then see."""
-        dashboard = self._active(dashboard_id)
+        dashboard = self._files.active(dashboard_id)
         revision = {
             "display_name": dashboard["display_name"],
             "warehouse_id": warehouse_id or dashboard["warehouse_id"],
             "embed_credentials": embed_credentials,
-            "revision_create_time": _now(),
+            "revision_create_time": now(),
         }
         content = {"serialized_dashboard": dashboard["serialized_dashboard"]}
-        self._write(dashboard | {"published": revision | content})
+        self._files.put(dashboard | {"published": revision | content})
         return revision
 
     def published(self, dashboard_id: str) -> Json:
         """Return what was published last, its content included."""
-        found: Json | None = self._read(dashboard_id)["published"]
+        found: Json | None = self._files.get(dashboard_id)["published"]
         if found is None:
             raise ApiError(
                 404, "RESOURCE_DOES_NOT_EXIST", f"Unable to find published dashboard [dashboardId={dashboard_id}]"
@@ -93,12 +87,12 @@ class Lakeview:
 
     def unpublish(self, dashboard_id: str) -> None:
         self.published(dashboard_id)
-        self._write(self._active(dashboard_id) | {"published": None})
+        self._files.put(self._files.active(dashboard_id) | {"published": None})
 
     def trash(self, dashboard_id: str) -> None:
         """Move the dashboard to the trash, and remove what was published of it."""
         gone = {"lifecycle_state": "TRASHED", "parent_path": f"/Users/{USER_NAME}/Trash", "published": None}
-        self._write(self._active(dashboard_id) | gone)
+        self._files.put(self._files.active(dashboard_id) | gone)
 
     def _save(self, dashboard: Json, given: Json, catalog: str, schema: str) -> Json:
         changed = dashboard | {name: given[name] for name in _KEPT if given.get(name)}
@@ -108,32 +102,9 @@ class Lakeview:
             if changed["serialized_dashboard"] != dashboard["serialized_dashboard"]:
                 self._check(Dashboard.parse(changed["serialized_dashboard"]))
         changed["path"] = f"{changed['parent_path'].rstrip('/')}/{changed['display_name']}.lvdash.json"
-        changed |= {"update_time": _now(), "etag": str(int(dashboard["etag"]) + 1)}
-        self._write(changed)
+        changed |= {"update_time": now(), "etag": str(int(dashboard["etag"]) + 1)}
+        self._files.put(changed)
         return _view(changed)
-
-    def _active(self, dashboard_id: str) -> Json:
-        dashboard = self._read(dashboard_id)
-        if dashboard["lifecycle_state"] != "ACTIVE":
-            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"The dashboard {dashboard_id} is in the trash.")
-        return dashboard
-
-    def _read(self, dashboard_id: str) -> Json:
-        file = self._file(dashboard_id)
-        if not file.is_file():
-            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Unable to find dashboard [dashboardId={dashboard_id}]")
-        found: Json = json.loads(file.read_text(encoding="utf-8"))
-        return found
-
-    def _write(self, dashboard: Json) -> None:
-        private_folder(self._folder)
-        with self._lock, written(self._file(dashboard["dashboard_id"])) as file:
-            file.write(json.dumps(dashboard).encode())
-
-    def _file(self, dashboard_id: str) -> Path:
-        if not re.fullmatch("[0-9a-f]{32}", dashboard_id):
-            raise ApiError(404, "RESOURCE_DOES_NOT_EXIST", f"Unable to find dashboard [dashboardId={dashboard_id}]")
-        return self._folder / f"{dashboard_id}.json"
 
 
 def _view(dashboard: Json) -> Json:
@@ -159,7 +130,3 @@ def _completed(serialized: str, catalog: str, schema: str) -> str:
 def _objects(content: Json, name: str) -> list[Json]:
     found = content.get(name)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

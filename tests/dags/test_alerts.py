@@ -21,6 +21,7 @@ import pytest
 from include.alerts import RunAlert, late, remember_failure, run_alerts
 from include.settings import Settings, load
 from tests.dags.conftest import FakeTask
+from tests.dags.tiny_workspace import TinyWorkspace, verdict_with_anomaly
 from tests.webhook import SECRET, Webhook
 from tests.webhook import webhook as running_webhook
 
@@ -82,11 +83,12 @@ def ended(context: dict[str, Any], dags: dict[str, Any]) -> dict[str, Any]:
     pulled = {
         ("bronze.gate", "failure"): "The audit of bronze (build 123_0) forbids publishing.\n  2018-01-03: 2 rows",
         ("bronze.gate", "verdict"): {
+            "layer": "bronze",
+            "landing_dates": "2018-01-01 to 2018-01-07",
             "alerts": ["2018-01-14: 34 orders, expected 52 to 81 for a Sunday"],
             "decision": None,
+            "pages": {"Verdict": "http://127.0.0.1:8765/verdict", "Data Docs": "http://127.0.0.1:8765/docs"},
         },
-        ("bronze.gate", "verdict_url"): "http://127.0.0.1:8765/verdict",
-        ("bronze.gate", "data_docs_url"): "http://127.0.0.1:8765/docs",
     }
     dag = dags["ecommerce_medallion"]
     ti = FakeTask(task_id="bronze.gate", dag_id=dag.dag_id, run_id="manual__1", pulled=pulled)
@@ -127,6 +129,28 @@ def test_a_successful_run_sends_its_findings_and_nothing_without_any(
     ended["ti"].pulled["bronze.gate", "verdict"]["alerts"] = []
     RunAlert(alerting)(ended)
     assert len(webhook.posted) == 1
+
+
+def test_a_live_run_sends_the_findings_of_its_job_run(
+    workspace: TinyWorkspace,
+    webhook: Webhook,
+    context: dict[str, Any],
+    dags: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace.verdict = verdict_with_anomaly
+    dag = dags["ecommerce_medallion_live"]
+    dag.get_task("run").prepare_for_execution().execute(context)
+    pulled = {("run", key): value for key, value in context["ti"].xcom.items()}
+    ti = FakeTask(task_id="run", dag_id=dag.dag_id, run_id="scheduled__1", pulled=pulled)
+    ended = context | {"dag": dag, "run_id": "scheduled__1", "reason": "success", "ti": ti}
+    RunAlert(settings(monkeypatch, webhook.url))(ended)
+    (posted,) = webhook.posted
+    assert posted["title"] == "1 finding in ecommerce_medallion_live, landing dates 2018-01-01 to 2018-01-07"
+    assert "Found: 2018-01-03: metrics_lie_in_their_bands: 34 orders, expected 52 to 81" in posted["message"]
+    volume = f"http://127.0.0.1:{workspace.port}/explore/data/volumes/spark_catalog/ops/files"
+    assert f"Verdict of bronze: {volume}/verdicts/bronze/1000.json" in posted["message"]
+    assert f"Data Docs of gold: {volume}/data_docs/gold/1000_0/index.html" in posted["message"]
 
 
 def test_a_run_without_context_sends_what_is_known(alerting: Settings, webhook: Webhook, ended: dict[str, Any]) -> None:

@@ -194,15 +194,17 @@ def test_a_mark_by_hand_cancels_what_no_trigger_has_seen(workspace: TinyWorkspac
             called.append(self.args)
 
     ti = SimpleNamespace(operator="JobRunOperator", dag_id="d", task_id="t", run_id="r", map_index=-1)
+    live = SimpleNamespace(operator="MedallionOperator", dag_id="l", task_id="run", run_id="r", map_index=-1)
     other = SimpleNamespace(operator="AuditGate", dag_id="d", task_id="g", run_id="r", map_index=-1)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(listeners.threading, "Thread", Now)
         listeners.on_task_instance_failed(None, ti, "manually set")
         listeners.on_task_instance_success(None, ti)
         listeners.on_task_instance_skipped(None, ti)
+        listeners.on_task_instance_failed(None, live, "manually set")
         listeners.on_task_instance_failed("running", ti, "an ordinary failure")
         listeners.on_task_instance_failed(None, other, "no job")
-    assert called == [("d", "t", "r", -1)] * 3
+    assert called == [*[("d", "t", "r", -1)] * 3, ("l", "run", "r", -1)]
 
 
 class Events(dict[Any, Any]):

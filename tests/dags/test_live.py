@@ -1,8 +1,9 @@
-"""The look of the live DAG: what makes it run, and what does not."""
+"""The live DAG: what makes a look run its job, and what is kept of the job run's verdicts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.failures import JobFailed
 from include.look_at_landing import LookAtLanding
+from include.operators import MedallionOperator
 from include.settings import load
-from tests.dags.tiny_workspace import LANDING, TinyWorkspace
+from include.verdict_file import VERDICTS_KEY
+from tests.dags.tiny_workspace import LANDING, TinyWorkspace, verdict_with_anomaly
 
 
 class Looks:
@@ -99,3 +103,50 @@ def test_a_look_starts_no_job_run(landing: TinyWorkspace) -> None:
 def test_without_a_landing_folder_nothing_is_run(workspace: TinyWorkspace) -> None:
     del workspace.folders[LANDING]
     assert not Looks(days="3").look()
+
+
+def tried(context: dict[str, Any], token: str) -> dict[str, list[str]]:
+    """What a try of the task `run` leaves for the message about its run: alerts by layer."""
+    context["ti"].id = token
+    context["ti"].xcom.clear()
+    settings = load({"LAKEHOUSE_POLL_SECONDS": "0.2", "LAKEHOUSE_API_RETRIES": "1"})
+    with suppress(JobFailed):
+        MedallionOperator(task_id="run", settings=settings).execute(context)
+    return {verdict["layer"]: verdict["alerts"] for verdict in context["ti"].xcom[VERDICTS_KEY]}
+
+
+ANOMALY = ["2018-01-03: metrics_lie_in_their_bands: 34 orders, expected 52 to 81"]
+
+
+def test_the_verdicts_of_the_job_run_are_kept(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    workspace.verdict = verdict_with_anomaly
+    assert tried(context, "ti-1") == {"bronze": ANOMALY, "silver": [], "gold": []}
+
+
+def test_a_retry_keeps_what_an_earlier_try_has_found_and_a_clear_does_not(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    workspace.verdict, workspace.result, workspace.audited = verdict_with_anomaly, "FAILED", ("bronze",)
+    assert tried(context, "ti-1") == {"bronze": ANOMALY}
+    workspace.result, workspace.audited = "SUCCESS", ("silver", "gold")
+    assert tried(context, "ti-2") == {"bronze": ANOMALY, "silver": [], "gold": []}
+    context["ti"].max_tries += 3
+    workspace.audited = ()
+    assert tried(context, "ti-3") == {}
+    assert len(workspace.runs) == 3
+
+
+def test_of_a_job_run_that_has_audited_nothing_no_verdict_is_looked_for(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    workspace.audited = ()
+    assert tried(context, "ti-1") == {}
+    assert not [path for _, path in workspace.requests if "/fs/files/" in path]
+
+
+def test_a_verdict_that_cannot_be_read_is_a_finding_and_no_failure(
+    workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    workspace.verdict, workspace.audited = lambda *_: None, ("bronze",)
+    (alert,) = tried(context, "ti-1")["bronze"]
+    assert alert.startswith("the verdict on bronze cannot be read, so look at it: There is no file")

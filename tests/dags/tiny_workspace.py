@@ -1,7 +1,8 @@
 """A tiny Databricks workspace over HTTP, with the parts of the Jobs and Files API that the DAGs use.
 
 A job run lasts `duration` seconds (None: until it is cancelled). At its end a build writes the verdict that `verdict`
-returns, and publish writes a publication. `requests` records all requests for assertions.
+returns, the job of all layers one for each layer that it has `audited`, and publish writes a publication. `requests`
+records all requests for assertions.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ LAYERS = ("bronze", "silver", "gold")
 TOKEN = "tiny-secret-token"
 OPS = "/Volumes/spark_catalog/ops/files"
 LANDING = "/Volumes/spark_catalog/landing/files"
+FOUND_DATES = {"interval_start": "2018-01-01", "interval_end": "2018-01-08"}
+"""Those that the job ecommerce_medallion finds to be run."""
 
 
 def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[str, Any]:
@@ -43,6 +46,19 @@ def good_verdict(layer: str, run_id: int, parameters: dict[str, str]) -> dict[st
         "rows": {"landed": 10, "valid": 10, "quarantined": 0},
         "data_docs": f"data_docs/{layer}/{run_id}_0/index.html",
     }
+
+
+def verdict_with_anomaly(layer: str, run_id: int, parameters: dict[str, str]) -> dict[str, Any]:
+    """Return one that allows publication, in bronze with an anomaly."""
+    anomaly = {
+        "table": "metrics",
+        "rule": "metrics_lie_in_their_bands",
+        "severity": "warning",
+        "landing_date": "2018-01-03",
+        "message": "34 orders, expected 52 to 81",
+        "alert": True,
+    }
+    return good_verdict(layer, run_id, parameters) | {"warnings": [anomaly] if layer == "bronze" else []}
 
 
 class TinyWorkspace:
@@ -71,6 +87,7 @@ class TinyWorkspace:
         self.duration: float | None = 0.5
         self.result = "SUCCESS"
         self.error = "Spark died"  # of a job run that fails
+        self.audited: tuple[str, ...] = LAYERS  # by a run of ecommerce_medallion
         self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -103,7 +120,7 @@ class TinyWorkspace:
         over = self.duration is not None and time.monotonic() - run["started"] >= self.duration
         if run["result"] is None and over:
             run["result"] = self.result
-            if self.result == "SUCCESS":
+            if self.result == "SUCCESS" or run["job"] == "ecommerce_medallion":
                 self._write_files(run)
         if run["result"] is None:
             return {"life_cycle_state": "RUNNING", "state_message": "In run"}
@@ -116,10 +133,10 @@ class TinyWorkspace:
     def _write_files(self, run: dict[str, Any]) -> None:
         run_id, parameters = run["run_id"], run["parameters"]
         if run["job"].endswith("_build"):
-            layer = run["job"].removesuffix("_build")
-            verdict = self.verdict(layer, run_id, parameters)
-            if verdict is not None:
-                self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
+            self._write_verdict(run["job"].removesuffix("_build"), run_id, parameters)
+        elif run["job"] == "ecommerce_medallion":
+            for layer in self.audited:
+                self._write_verdict(layer, run_id, FOUND_DATES)
         elif run["job"] == "decide":
             path = f"{OPS}/verdicts/{parameters['layer']}/{parameters['build_id'].partition('_')[0]}.json"
             text = f"{parameters['decided_by']} decided to {parameters['decision']}: {parameters['reason']}"
@@ -142,6 +159,20 @@ class TinyWorkspace:
                     "tables": {f"{layer}.{t}": {"version": 3, "rows": 100 + n} for n, t in enumerate(tables)},
                 },
             )
+
+    def _write_verdict(self, layer: str, run_id: int, interval: dict[str, str]) -> None:
+        verdict = self.verdict(layer, run_id, interval)
+        if verdict is not None:
+            self.write(f"{OPS}/verdicts/{layer}/{run_id}.json", verdict)
+
+    def _tasks(self, run: dict[str, Any], state: dict[str, str]) -> list[dict[str, Any]]:
+        states = {"t": state}
+        if run["job"] == "ecommerce_medallion":
+            states |= {f"{layer}_build": {"result_state": "SUCCESS"} for layer in self.audited}
+        return [
+            {"task_key": key, "run_id": run["run_id"] + TASK_RUN, "attempt_number": 0, "state": of_task}
+            for key, of_task in states.items()
+        ]
 
     def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/api/2.2/jobs/list":
@@ -180,7 +211,7 @@ class TinyWorkspace:
                 "job_id": self.jobs[run["job"]],
                 "run_page_url": f"http://127.0.0.1:{self.port}/jobs/{self.jobs[run['job']]}/runs/{run['run_id']}",
                 "state": state,
-                "tasks": [{"task_key": "t", "run_id": run["run_id"] + TASK_RUN, "attempt_number": 0, "state": state}],
+                "tasks": self._tasks(run, state),
             }
         if path.startswith("/api/2.0/fs/files/"):
             content = self.files.get(unquote(path.removeprefix("/api/2.0/fs/files")))

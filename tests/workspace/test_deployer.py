@@ -164,3 +164,37 @@ def test_the_bundle_of_this_project_is_accepted(workspace: Workspace, tmp_path: 
     kept = {alert.display_name: alert for alert in workspace.client().alerts_v2.list_alerts()}
     assert {name: alert.id for name, alert in kept.items()} == alerts
     assert kept["Lakehouse freshness"].as_dict()["evaluation"]["threshold"] == {"value": {"double_value": 6}}
+
+
+DASHBOARD = {
+    "display_name": "Shop",
+    "file_path": "./shop.lvdash.json",
+    "warehouse_id": "local",
+    "dataset_catalog": "spark_catalog",
+    "dataset_schema": "published",
+}
+ALERT = {
+    "display_name": "Shop",
+    "warehouse_id": "local",
+    "query_text": "SELECT 1 AS number",
+    "evaluation": {"source": {"name": "number"}, "comparison_operator": "IS_NOT_NULL"},
+    "schedule": {"quartz_cron_schedule": "0 0 * * * ?", "timezone_id": "UTC"},
+}
+
+
+def test_what_is_on_a_later_page_of_a_list_is_replaced(own_workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    resources = {"dashboards": {"shop": DASHBOARD}, "alerts": {"shop": ALERT}}
+    content = {"bundle": {"name": "shop"}, "targets": {"local": {}}, "resources": resources}
+    (folder / "databricks.yml").write_text(json.dumps(content))
+    (folder / "shop.lvdash.json").write_text("{}")
+    first = deployed(own_workspace, folder / "databricks.yml")
+    api = own_workspace.client().api_client
+    for number in range(100):
+        before = {"display_name": f"Before it {number}"}
+        api.do("POST", "/api/2.0/lakeview/dashboards", body=before | {"parent_path": "/Workspace/Shared"})
+        api.do("POST", "/api/2.0/alerts", body=ALERT | before)
+    again = deployed(own_workspace, folder / "databricks.yml")
+    assert [line.replace("created ", "replaced") for line in first] == again
+    assert len(again) == 2

@@ -151,6 +151,10 @@ def test_filters_by_keyboard_hold_on_all_pages(opened: Callable[..., Page], serv
         if segment == "Corporate"
     )
     expect(widget(page, "customers").locator(".body")).to_have_text(f"{corporate}")
+    new = served.rows("new_customers")["columns"]
+    rows = zip(new["day"], new["segment"], new["customers"], strict=True)
+    later_days = {day: count for day, segment, count in rows if segment == "Corporate" and day >= "2018-01-02"}
+    assert {row[0]: number(row[1]) for row in as_table(page, "new-customers-by-day")} == later_days
     page.get_by_role("button", name="Clear filters").click()
     expect(widget(page, "customers").locator(".body")).to_have_text(f"{sum(customers['customers'])}")
 

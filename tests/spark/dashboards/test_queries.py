@@ -75,6 +75,13 @@ def test_the_numbers_are_those_of_gold(served: Served) -> None:
     sql = "SELECT count(*) customers, sum(total_revenue) revenue, sum(total_orders) orders FROM compared"
     gold_customers = one_row(lakehouse, sql, "gold.customers360").asDict()
     assert {name: Decimal(str(round(sum(customers[name]), 2))) for name in gold_customers} == gold_customers
+    new = served.rows("new_customers")["columns"]
+    first = f"SELECT min(to_date(order_date)) AS day FROM compared WHERE {COUNTED} GROUP BY customer_id"
+    sql = f"SELECT count(*) AS customers, count_if(day > DATE'2018-01-01') AS later FROM ({first})"
+    row = one_row(lakehouse, sql, "gold.orders_enriched")
+    later = sum(count for day, count in zip(new["day"], new["customers"], strict=True) if day > "2018-01-01")
+    assert (sum(new["customers"]), later) == (row.customers, row.later)
+    assert later >= 2
     products = served.rows("products")
     sql = "SELECT count(*) n, sum(total_revenue) revenue FROM compared"
     row = one_row(lakehouse, sql, "gold.products360")
