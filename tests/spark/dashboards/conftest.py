@@ -55,9 +55,13 @@ class Served:
     """The workspace in a thread, and what a client needs."""
 
     host: str
-    token: str
+    state: StateFolder
     lakehouse: Lakehouse
     dashboard_id: str = ""
+
+    @property
+    def token(self) -> str:
+        return self.state.secret("workspace_token")
 
     def call(self, method: str, path: str, body: Any = None, **query: str) -> requests.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -153,7 +157,7 @@ def workspace(
     thread.start()
     while not server.started:
         thread.join(0.02)
-    yield Served(f"http://127.0.0.1:{port}", state.secret("workspace_token"), lakehouse)
+    yield Served(f"http://127.0.0.1:{port}", state, lakehouse)
     server.should_exit = True
     thread.join(10)
     store.close()

@@ -159,6 +159,19 @@ def test_filters_by_keyboard_hold_on_all_pages(opened: Callable[..., Page], serv
     expect(widget(page, "customers").locator(".body")).to_have_text(f"{sum(customers['customers'])}")
 
 
+@pytest.mark.parametrize(
+    ("chart", "mark"), [("revenue-by-day", ".mark-symbol path"), ("revenue-by-market", ".mark-arc path")]
+)
+def test_a_tooltip_words_the_row_that_is_pointed_at(opened: Callable[..., Page], chart: str, mark: str) -> None:
+    page = opened("business")
+    rows = as_table(page, chart)
+    widget(page, chart).locator(mark).first.hover(force=True)
+    tooltip = page.locator("#vg-tooltip-element.visible")
+    expect(tooltip).to_be_visible()
+    shown = [cell.inner_text() for cell in tooltip.locator("td.value").all()]
+    assert shown in rows, rows
+
+
 def test_dates_picked_in_a_chart_filter_all(opened: Callable[..., Page]) -> None:
     page = opened("business")
     box = widget(page, "orders-by-day").locator("svg").bounding_box()

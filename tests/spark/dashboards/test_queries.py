@@ -12,6 +12,8 @@ from typing import Any, cast
 import pytest
 
 from local_workspace.dashboards.definition import FILTERS, Dashboard, Dataset
+from local_workspace.dashboards.lakeview import Lakeview
+from local_workspace.dashboards.prefetch import fetch_ahead
 from local_workspace.dashboards.results import QueryFailed, Results
 from local_workspace.spark_supervisor import SparkSupervisor
 from machine.state_folder import StateFolder
@@ -134,6 +136,19 @@ def test_a_publication_is_seen_at_once(served: Served) -> None:
     day = publish_next_day(served.lakehouse)
     after = served.rows("orders")
     assert max(before["columns"]["day"]) < day == max(after["columns"]["day"])
+
+
+def test_rows_are_fetched_ahead_until_a_run_works(served: Served, spark_remote: str) -> None:
+    spark: list[Running] = [Running(spark_remote)]
+    results = Results(served.state, lambda: cast(SparkSupervisor, spark[0]) if spark else None)
+    lakeview = Lakeview(served.state, check=lambda _: None)
+    looks = iter([True, True, False])
+    assert not fetch_ahead(lakeview, results, lambda: next(looks))
+    assert fetch_ahead(lakeview, results, lambda: True)
+    spark.clear()
+    for dataset in Dashboard.parse(lakeview.published(served.dashboard_id)["serialized_dashboard"]).datasets:
+        assert json.loads(results.rows(dataset)) == served.rows(dataset.name), dataset.name
+    results.close()
 
 
 def test_a_query_that_names_a_missing_column_is_refused_at_deploy(workspace: Served) -> None:
