@@ -13,12 +13,13 @@ _TIME_UNITS = {"DAY": "utcyearmonthdate", "WEEK": "utcyearmonthdate", "MONTH": "
     "YEAR": "utcyear",
 }
 _SORTS = {"x": "x", "y": "y", "x-reversed": "-x", "y-reversed": "-y", "natural-order": None}
+# An area and a line have no row of their own; a person can point at a point, though it is not seen.
+_POINTS: Json = {"size": 36, "tooltip": {"content": "data"}}
 _MARKS: dict[str, Json] = {
-    # A person can point at a point, though it is not seen: an area and a line have no row of their own.
-    "area": {"type": "area", "line": True, "point": {"opacity": 0, "size": 36}, "fillOpacity": 0.35},
+    "area": {"type": "area", "line": True, "point": {"opacity": 0} | _POINTS, "fillOpacity": 0.35},
     "bar": {"type": "bar", "cornerRadiusEnd": 2},
     # A line through few points, or through one, is hardly seen.
-    "line": {"type": "line", "point": {"opacity": {"expr": "length(data('rows')) > 60 ? 0 : 1"}, "size": 36}},
+    "line": {"type": "line", "point": {"opacity": {"expr": "length(data('rows')) > 60 ? 0 : 1"}} | _POINTS},
     "pie": {"type": "arc", "innerRadius": {"expr": "min(width, height) * 0.27"}, "padAngle": 0.012},
     "scatter": {"type": "point", "filled": True, "size": 64, "opacity": 0.8},
 }
