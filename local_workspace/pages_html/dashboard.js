@@ -145,7 +145,7 @@ function theme() {
     axis: { labelColor: soft, titleColor: soft, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 11,
       titleFontSize: 11, titleFontWeight: 500, labelLimit: isNarrow.matches ? 110 : 170, titlePadding: 8, labelOverlap: true },
     axisX: { grid: false }, axisQuantitative: { tickCount: 5, domain: false, ticks: false },
-    axisTemporal: { tickCount: isNarrow.matches ? 4 : 7 }, axisDiscrete: { ticks: false },
+    axisTemporal: { tickCount: isNarrow.matches ? 4 : 7 }, axisDiscrete: { ticks: false, labelOverlap: false },
     legend: { labelColor: soft, titleColor: soft, labelFontSize: 11, titleFontSize: 11, labelLimit: 150, title: null, symbolType: "circle", ...bottom },
     range: { category: series, heatmap: [color("low"), color("high")], ramp: [color("low"), color("high")] },
     mark: { color: series[0], tooltip: { content: "data" } }, bar: { color: series[0] },
