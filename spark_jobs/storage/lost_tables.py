@@ -81,7 +81,9 @@ class BronzeDates:
         """What brings the rows back, in a sentence."""
         start, end = self.interval.start, self.interval.end
         dates = f"START={start} END={end}"
-        with_gaps = f", or where dates between have never landed `LAKEHOUSE_ALLOW_MISSING_DATES=true make medallion {dates}`"
+        with_gaps = (
+            f", or where dates between have never landed `LAKEHOUSE_ALLOW_MISSING_DATES=true make medallion {dates}`"
+        )
         may_have_gaps = not self.are_known or set(self.interval.dates()) - self.dates
         return (
             f"The rows of bronze come back from the landing files: run {start} up to, and not including, {end} in one"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.failures import JobRefused
 from include.gate import AuditGate
 from laptop.follow import error_lines
 from laptop.laptop_state import LaptopState
@@ -23,6 +24,7 @@ from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
 from spark_jobs.storage.verdicts import Verdict
 from spark_jobs.tables.source import SOURCE_NAMES
+from tests.cases.test_api_answers import WAYS
 from tests.dags.tiny_workspace import OPS, TinyWorkspace
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -132,6 +134,19 @@ def test_the_gate_and_the_terminal_show_them_on_one_screen(
     assert len(screen) <= 25
     for words in ("few_lines_of_a_small_date_are_quarantined", "quarantined 12", f"first {A} line 3", "make rejected"):
         assert any(words in text for text in screen), words
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_airflow_shows_why_a_job_run_failed_that_another_one_has_started(
+    way: Callable[..., None], workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    """As the job ecommerce_medallion starts those of the layers. The reason decides whether there is another try."""
+    workspace.duration, workspace.result = 0.1, "FAILED"
+    workspace.error = "spark_jobs.runtime.errors.HeaderRefused: 1 of 1 landed files have a wrong header"
+    workspace.runs[1] = {"run_id": 1, "job": "bronze_build", "parameters": {}, "started": 0.0, "result": "FAILED"}
+    workspace.children[1001] = 1
+    with pytest.raises(JobRefused, match=r"Job run 1001 ended as FAILED, http\S*: spark_jobs\S*HeaderRefused: 1 of 1"):
+        way(context, patience=30)
 
 
 def test_a_thousand_rejected_dates_fit_on_one_screen(rejected: tuple[Lakehouse, Verdict]) -> None:
