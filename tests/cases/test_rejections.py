@@ -188,6 +188,27 @@ def test_many_reasons_end_in_one_for_all_others(tmp_path: Path) -> None:
     assert others.text == f"8 other reasons: {sum(range(1, 9))} lines, first {A}."
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("order_item_quantity does not parse as INT", "3, and not 3.0"),
+        ("order_id does not parse as BIGINT", "3, and not 3.0"),
+        ("product_status does not parse as BOOLEAN", "0 or 1"),
+    ],
+)
+def test_the_remedy_is_that_of_the_type(tmp_path: Path, reason: str, words: str) -> None:
+    (found,) = quarantine_reasons([(A, "***", [reason])], tmp_path, "windows-1252")
+    assert words in found.remedy
+
+
+def test_a_sample_is_found_below_empty_records(tmp_path: Path) -> None:
+    (tmp_path / "dt=2018-01-01").mkdir()
+    (tmp_path / A).write_bytes(b"\r\n".join([b"," * 52, b"", ",".join(SOURCE_NAMES).encode(), line(2, status="LOST")]))
+    masked = line(2, status="LOST").decode().replace("hunter2", "***").replace("ann@example.com", "***")
+    (found,) = quarantine_reasons([(A, masked, [UNKNOWN_STATUS])], tmp_path, "windows-1252")
+    assert (found.line, found.sample) == (4, "order_status 'LOST'")
+
+
 def test_a_line_that_is_masked_as_a_whole_is_found(tmp_path: Path) -> None:
     (tmp_path / "dt=2018-01-01").mkdir()
     lines = [",".join(SOURCE_NAMES).encode(), b"", line(2), b"no order item", line(3).replace(b",x,", b',"x,\x81'), b""]
