@@ -25,7 +25,7 @@ class StubClient:
 
 def test_the_reason_is_that_of_the_innermost_job_run() -> None:
     header = "spark_jobs.runtime.errors.HeaderRefused: 1 of 1 landed files have a wrong header"
-    outputs = {
+    outputs: dict[int, dict[str, Any]] = {
         11: {"error": "Run 2 ended as FAILED", "run_job_output": {"run_id": 2}},
         12: {"error": "Run 3 ended as FAILED", "run_job_output": {"run_id": 3}},
         13: {},
