@@ -110,7 +110,7 @@ def _to_gold(state: LaptopState, arrivals: Arrivals) -> float:
     with redirect_stdout(StringIO()):
         run = run_job(client, {"open_from": str(arrivals.day)})
     if run["state"]["result_state"] != "SUCCESS":
-        raise UserError(f"the run of a new file failed: {failures(client, run)}")
+        raise UserError(f"the run of a new file failed: {'; '.join(failures(client, run))}")
     return time.perf_counter() - begun
 
 

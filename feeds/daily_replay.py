@@ -30,15 +30,16 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from feeds.source_file import CHUNK, Header, ReplayRefused, is_blank_line, opened, read_header, read_lines, read_records
+from feeds.source_file import CHUNK, Header, ReplayRefused, opened, read_header, read_lines, read_records
 from spark_jobs.runtime.errors import LakehouseError
 from spark_jobs.storage.file_signatures import advice
+from spark_jobs.tables.blank_records import NULL_WORDS, blank_test, words_in
 from spark_jobs.tables.date_order import (
     AUTO,
     DATE_ORDERS,
@@ -86,6 +87,7 @@ def replay(
     date_column: str = DATE_COLUMN,
     encoding: str = "windows-1252",
     date_order: str = AUTO,
+    null_words: str = NULL_WORDS,
     manifest: bool = False,
     budget: int = _BUDGET,
     chunk: int = CHUNK,
@@ -106,7 +108,8 @@ def replay(
             dates = _date_order(read_records(stream, chunk), date_column, encoding, date_order)
         with opened(data, date_column, encoding) as stream:
             records = read_records(stream, chunk)
-            result = _distribute(data, records, staging, date_column, encoding, dates, manifest, budget)
+            is_blank = blank_test(encoding, words_in(null_words))
+            result = _distribute(data, records, staging, date_column, encoding, is_blank, dates, manifest, budget)
     except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, EOFError) as error:
         raise ReplayRefused(f"{data} is damaged ({error}): nothing was delivered; get the file again") from error
     # zipfile raises RuntimeError for an archive with a password, or with an unknown compression.
@@ -139,8 +142,8 @@ def _positions(header: Header, date_column: str) -> tuple[int | None, ...]:
 class _Days:
     """The day files under the hidden name: lines are buffered in memory and appended when the budget is exceeded."""
 
-    def __init__(self, folder: Path, header: bytes, encoding: str, budget: int) -> None:
-        self._folder, self._header, self._encoding, self._budget = folder, header, encoding, budget
+    def __init__(self, folder: Path, header: bytes, is_blank: Callable[[bytes], bool], budget: int) -> None:
+        self._folder, self._header, self._is_blank, self._budget = folder, header, is_blank, budget
         self._pending: dict[date, list[bytes]] = {}
         self._size = 0
         self.lines: dict[date, int] = {}
@@ -148,7 +151,7 @@ class _Days:
     def add(self, day: date, record: list[bytes]) -> None:
         self._pending.setdefault(day, []).extend(record)
         self._size += sum(map(len, record))
-        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if not is_blank_line(line, self._encoding))
+        self.lines[day] = self.lines.get(day, 0) + sum(1 for line in record if not self._is_blank(line))
         if self._size > self._budget:
             self.flush()
 
@@ -181,6 +184,7 @@ def _distribute(
     staging: Path,
     date_column: str,
     encoding: str,
+    is_blank: Callable[[bytes], bool],
     dates: DateOrder,
     manifest: bool,
     budget: int,
@@ -193,14 +197,14 @@ def _distribute(
         )
     positions = _positions(header, date_column)
     wanted = date_column.split()[-1].lower().encode(encoding)
-    days = _Days(staging, header.content, encoding, budget)
+    days = _Days(staging, header.content, is_blank, budget)
     current: date | None = None
     undated = blank = 0
     # Lines before the first readable date wait in a file, since they may be any number.
     with tempfile.TemporaryFile(dir=staging) as waiting:
         for record in records:
             number += len(record)
-            if len(record) == 1 and is_blank_line(record[0], encoding):
+            if len(record) == 1 and is_blank(record[0]):
                 blank += bool(record[0].rstrip(b"\r\n"))
                 continue
             found = dates.day(_line_dates(b"".join(record), positions, len(header.names)))
@@ -292,6 +296,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--date-order", choices=DATE_ORDERS, default=AUTO, help="of day and month (default: %(default)s)"
     )
+    parser.add_argument("--null-words", default=NULL_WORDS, help="for a missing value, separated by commas")
     parser.add_argument("--manifest", action="store_true", help="write a _manifest.json into each folder")
     options = parser.parse_args(arguments)
     try:
@@ -301,6 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
             date_column=options.date_column,
             encoding=options.encoding,
             date_order=options.date_order,
+            null_words=options.null_words,
             manifest=options.manifest,
         )
     except LakehouseError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from spark_jobs.runtime.errors import LakehouseError
-from spark_jobs.tables.blank_records import is_blank
+from spark_jobs.tables.blank_records import blank_test
 
 CHUNK = 1 << 20
 _LONGEST_RECORD = 100  # lines over which a quoted value may run
@@ -131,14 +131,9 @@ def read_records(stream: BinaryIO, chunk: int = CHUNK) -> Iterator[list[bytes]]:
 
 def read_header(records: Iterator[list[bytes]], encoding: str) -> tuple[Header, int]:
     """Read up to the first record with a value. Return it as the header, and the number of its last line."""
-    number = 0
+    number, is_blank = 0, blank_test(encoding)
     for record in records:
         number += len(record)
-        if not is_blank_line(record[0], encoding):
+        if not is_blank(record[0]):
             return Header.parse(b"".join(record), encoding), number
     return Header(b"", ()), number
-
-
-def is_blank_line(line: bytes, encoding: str) -> bool:
-    """Return whether a line, its end included, holds no value."""
-    return is_blank(line.rstrip(b"\r\n"), encoding)

@@ -99,6 +99,18 @@ class LakehouseHook(DatabricksHook):
             self.oauth_tokens.clear()
             raise
 
+    def get_run_output(self, run_id: int) -> dict[str, Any]:
+        """Return the output of a task; of one that has started another job run, with why that one failed."""
+        output: dict[str, Any] = super().get_run_output(run_id)
+        started = _started_run(output)
+        return output | _error_of(self.outcome(started)[1]) if started else output
+
+    async def a_get_run_output(self, run_id: int) -> dict[str, Any]:
+        """Do the same as `get_run_output` on an event loop."""
+        output: dict[str, Any] = await super().a_get_run_output(run_id)
+        started = _started_run(output)
+        return output | _error_of((await self.a_outcome(started))[1]) if started else output
+
     async def a_cancel_run(self, run_id: int) -> None:
         """Do the same as `cancel_run` on an event loop."""
         await self._a_do_api_call(CANCEL_RUN_ENDPOINT, {"run_id": run_id})
@@ -122,6 +134,16 @@ class LakehouseHook(DatabricksHook):
         except CALL_ERRORS as error:
             errors = [{"error": f"{state.state_message} (its output could not be read: {error})"}]
         return state, _event(run_id, run, state, errors)
+
+
+def _started_run(output: dict[str, Any]) -> int | None:
+    return (output.get("run_job_output") or {}).get("run_id")
+
+
+def _error_of(event: dict[str, Any]) -> dict[str, str]:
+    """Return the error of a job run as in an output: its exception comes first, which decides about a retry."""
+    reasons = [str(failed["error"]) for failed in event["errors"]]
+    return {"error": "; ".join(reasons)} if reasons else {}
 
 
 def _event(run_id: int, run: dict[str, Any], state: RunState, errors: list[Any]) -> dict[str, Any]:

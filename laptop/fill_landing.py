@@ -21,7 +21,7 @@ from machine.state_folder import REPO
 # Given or not; the feed's own command line has the defaults and refuses what it does not know.
 FEED_OPTIONS = ("SCALE", "SEED", "LATE", "REPEATED", "CORRUPT", "MALFORMED", "MISSING", "INCIDENTS", "PROCESSES")
 
-REPLAY_OPTIONS = {"encoding": "source_encoding", "date-order": "date_order"}
+REPLAY_OPTIONS = {"encoding": "source_encoding", "date-order": "date_order", "null-words": "null_words"}
 """Option of the replay -> variable of the bundle, so that a file is split into days as the jobs read it."""
 
 

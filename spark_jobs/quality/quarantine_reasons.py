@@ -15,6 +15,7 @@ from pathlib import Path
 
 from spark_jobs.quality.rules import PRIVATE
 from spark_jobs.storage.verdicts import QuarantineReason
+from spark_jobs.tables.blank_records import blank_test
 from spark_jobs.tables.source import COLUMNS
 
 MOST_REASONS = 12
@@ -46,9 +47,14 @@ _REMEDIES = (
         "A date is written as 1/31/2018 22:56 or 31-01-2018 22:56, with the month or the day first.",
     ),
     (
-        r"does not parse as (?:DECIMAL|INT|BIGINT)",
+        r"does not parse as DECIMAL",
         "A number has a decimal point, and neither thousands separators nor currency signs.",
     ),
+    (
+        r"does not parse as (?:INT|BIGINT)",
+        "A whole number has digits only: 3, and not 3.0 as spreadsheets may write it.",
+    ),
+    (r"does not parse as BOOLEAN", "A flag is 0 or 1, or false or true."),
     (r"is not a known value", "If the value is right, add it to its value_set in gx/suites/bronze_rows.json."),
     (r"occurs more than once", "Deliver an order item once in a file; where it changes, in a later file or date."),
     (
@@ -178,8 +184,8 @@ def _look_up(
     lengths = sorted({len(begin) for begin in matchers})
     found: dict[str, _Place] = {}
     finished: set[str] = set()
-    lines = _lines(path)
-    header = next((raw for _, raw in lines if raw.strip(b" \t")), b"")
+    lines, is_blank = _lines(path), blank_test(encoding)
+    header = next((raw for _, raw in lines if not is_blank(raw)), b"")
     for number, raw in lines:
         text = _decoded(raw, encoding)
         for length in lengths:

@@ -112,7 +112,8 @@ class Decisions:
             about = (F.col("layer") == layer) & (F.col("build_id") == build_id) & (F.col("fingerprint") == fingerprint)
             # As text in the session's time zone, UTC: the client would give its own to a timestamp.
             at = F.date_format("decided_at", "yyyy-MM-dd'T'HH:mm:ss.SSSSSS")
-            rows = self._spark.table(self._name).where(about).withColumn("decided_at", at).collect()
+            decided = self._spark.table(self._name).select(*DECISIONS.columns).where(about)
+            rows = decided.withColumn("decided_at", at).collect()
             return _decision(rows[0].asDict(recursive=True)) if rows else None
 
         return self._read(read, None)
@@ -139,10 +140,13 @@ class Decisions:
         values = tuple(row[name] for name in schema.names)
         frame = self._spark.createDataFrame([values], schema).withColumn("decided_at", F.to_timestamp(F.lit(moment)))
         same = " AND ".join(f"decided.{name} = next.{name}" for name in DECISIONS.natural_key)
+        listed = ", ".join(DECISIONS.columns)  # others may have added columns
+        inserted = ", ".join(f"next.{name}" for name in DECISIONS.columns)
         try:
             result = query(
                 self._spark,
-                f"MERGE INTO {self._name} AS decided USING {{row}} AS next ON {same} WHEN NOT MATCHED THEN INSERT *",
+                f"MERGE INTO {self._name} AS decided USING {{row}} AS next ON {same}"  # noqa: S608 - a checked name
+                f" WHEN NOT MATCHED THEN INSERT ({listed}) VALUES ({inserted})",
                 row=frame,
             ).collect()
         except PySparkException as error:

@@ -18,9 +18,9 @@ _UNFINISHED = re.compile(
     .*[._-](?: part | partial | filepart | crdownload | opdownload | download  # browsers, WinSCP, rclone, rsync
         | tmp\W?\w* | temp | in_?progress | in_?transit | incomplete | upload(?:ing)? | writing   # renamed at the end
         | aria2 | lftp-pget-status | !sync | !ut | lock | bak | sw[a-p]
-        | _COPYING_ | gstmp )                                # Hadoop, gsutil
+        | _COPYING_ | gstmp | part\.minio )                   # Hadoop, gsutil, MinIO
     | .*\.csv\.[0-9a-f]{8}                                   # aws s3 cp
-    | .*\.(?: tmp | temp | partial | crdownload | filepart )\.csv
+    | .*\.(?: tmp | temp | partial | incomplete | in_?progress | uploading | crdownload | filepart )\.csv
     """,
     re.VERBOSE | re.IGNORECASE,
 )

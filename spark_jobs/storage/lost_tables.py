@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage import delta
 from spark_jobs.storage.build_record import PinnedPublication
+from spark_jobs.storage.landing_names import folder_name
 from spark_jobs.storage.ops_volume import lost_file
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.pinned_tables import read_pinned
@@ -52,6 +53,9 @@ def unreadable_table(lakehouse: Lakehouse, pinned: PinnedPublication) -> PySpark
 
 # --- bronze: the landing files are all that it can be made of ---
 
+_ALL_DATES = "bronze.landed_files"
+"""The table that has a row for each file of each published landing date."""
+
 
 @dataclass(frozen=True)
 class BronzeDates:
@@ -59,23 +63,32 @@ class BronzeDates:
 
     interval: Interval
     dates: frozenset[date]
+    are_known: bool
+    """Whether these are all that are published."""
 
     def are_all_in(self, build: Build) -> bool:
-        """Return whether a build of bronze has files for all that is published; never for a build of listed dates."""
-        if build.parameters.dates:
-            return False
-        missing = {date.fromisoformat(day) for day in build.missing_dates}
-        covered, needed = build.interval, self.interval
-        return covered.start <= needed.start and needed.end <= covered.end and not missing & self.dates
+        """Return whether a build of bronze has all that is published; where that is not known, all that has landed."""
+        built = set(build.built_dates)
+        if self.are_known:
+            return self.dates <= built
+        covered, needed, landing_root = build.interval, self.interval, build.parameters.landing_root
+        is_whole = covered.start <= needed.start and needed.end <= covered.end and self.dates <= built
+        others = set(covered.dates()) - built
+        return is_whole and not any((landing_root / folder_name(day)).exists() for day in others)
 
     @property
     def remedy(self) -> str:
         """What brings the rows back, in a sentence."""
         start, end = self.interval.start, self.interval.end
+        dates = f"START={start} END={end}"
+        with_gaps = (
+            f", or where dates between have never landed `LAKEHOUSE_ALLOW_MISSING_DATES=true make medallion {dates}`"
+        )
+        may_have_gaps = not self.are_known or set(self.interval.dates()) - self.dates
         return (
             f"The rows of bronze come back from the landing files: run {start} up to, and not including, {end} in one"
-            f" run (`make run START={start} END={end}`), which writes its tables again. On Databricks, UNDROP TABLE"
-            " brings a dropped table back"
+            f" run (`make run {dates}`{with_gaps if may_have_gaps else ''}), which writes its tables again. On"
+            " Databricks, UNDROP TABLE brings a dropped table back"
         )
 
 
@@ -83,7 +96,7 @@ def bronze_dates(lakehouse: Lakehouse) -> BronzeDates:
     """Look up what bronze has published, in all that can be read. There must be a publication."""
     history = Publications(lakehouse).since("bronze", 0)
     pinned = readable(lakehouse, PinnedPublication.pin(history[-1]))
-    dates: set[date] = set()
+    by_table: dict[str, set[date]] = {}  # of those that can be read
     for table in history[-1].tables:
         try:
             rows = read_pinned(lakehouse, pinned, table).select("landing_date").distinct().collect()
@@ -91,8 +104,9 @@ def bronze_dates(lakehouse: Lakehouse) -> BronzeDates:
             if not delta.is_unreadable(error):
                 raise
             continue  # the other tables and the intervals of the publications tell
-        dates |= {row["landing_date"] for row in rows}
+        by_table[table] = {row["landing_date"] for row in rows}
+    dates = set[date]().union(*by_table.values())
     intervals = [publication.interval for publication in history if publication.interval]
     starts = [*dates, *(interval.start for interval in intervals)]
     ends = [*(day + timedelta(days=1) for day in dates), *(interval.end for interval in intervals)]
-    return BronzeDates(Interval(min(starts), max(ends)), frozenset(dates))
+    return BronzeDates(Interval(min(starts), max(ends)), frozenset(dates), _ALL_DATES in by_table)

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from spark_jobs.storage.file_header import is_header, match_header
-from spark_jobs.tables.blank_records import is_blank
+from spark_jobs.tables.blank_records import blank_test
 from spark_jobs.tables.date_order import EVIDENCE_COLUMNS, DateEvidence, DateOrder, evidence_texts, fields_of
 from spark_jobs.tables.source import SOURCE_NAMES, SourceFormat
 
@@ -31,7 +31,7 @@ class OrderFile:
     lines: int
     """Landed lines: those after the header that hold a value and are no header."""
     blank: int
-    """Records without any value, such as those of commas alone."""
+    """Records without any value, such as those of commas or of null words alone."""
     headers: tuple[bytes, ...]
     """The header as it stands in the file, without byte order mark and line end, and how it stands there again further
     down, where that differs; empty for an empty file."""
@@ -51,6 +51,7 @@ class OrderFile:
 def read_order_file(path: Path, landing_date: date, source_format: SourceFormat, chunk: int = CHUNK) -> OrderFile:
     """Read a file once, in constant memory (its longest line aside). Raises OSError."""
     encoding = source_format.encoding
+    is_blank = blank_test(encoding, source_format.null_words)
     headers: dict[bytes, None] = {}
     positions: tuple[int, ...] = ()
     differences: list[str] = []
@@ -59,7 +60,7 @@ def read_order_file(path: Path, landing_date: date, source_format: SourceFormat,
     evidence = DateEvidence(source_format.date_order, lambda day: source_format.is_plausible(day, landing_date))
     size = 0
     for size, line in _lines(path, chunk):  # noqa: B007 - the last one is the size of the file
-        if is_blank(line, encoding):
+        if is_blank(line):
             blank += bool(line)
         elif not headers:
             headers[line] = None

@@ -18,6 +18,7 @@ from pyspark.sql.types import (
 )
 
 from spark_jobs.runtime.errors import ParameterRefused
+from spark_jobs.tables.blank_records import NULL_WORDS, words_in
 from spark_jobs.tables.date_order import AUTO, DATE_ORDERS
 
 ID = LongType()
@@ -115,18 +116,7 @@ STATED_DAYS = "days_for_shipping_real"
 ENCODINGS = ("windows-1252", "utf-8")
 CODES = ("customer_zipcode", "order_zipcode", *(name for name in NAMES if name.endswith("_id")))
 """Columns with codes, which a spreadsheet may have respelled as numbers."""
-NULL_WORDS = (
-    "NULL,null,(null),(NULL),<null>,<NULL>,NaN,nan,NAN,-nan,-NaN,NaT,<NA>,\\N,N/A,n/a,"
-    "#N/A,#NA,#NULL!,#REF!,#VALUE!,#DIV/0!,#NAME?,#NUM!"
-)
-"""Words that programs write where a value is missing, spelled exactly so. NA (Namibia, North America), None and the
-surname Null are not among them."""
 _EVERYWHERE = tuple(name for name in NAMES if name not in MASKED)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """Read a list of words, separated by commas."""
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 @dataclass(frozen=True)
@@ -140,7 +130,7 @@ class SourceFormat:
     """An order that lies further before its landing date is quarantined."""
     max_order_days_ahead: int = 0
     """An order that lies further after its landing date is quarantined."""
-    null_words: tuple[str, ...] = _listed(NULL_WORDS)
+    null_words: tuple[str, ...] = words_in(NULL_WORDS)
     email_columns: tuple[str, ...] = _EVERYWHERE
     """The columns that are searched for e-mail addresses out of place."""
 
@@ -154,7 +144,7 @@ class SourceFormat:
             case "none":
                 columns = ()
             case text:
-                named = _listed(text)
+                named = words_in(text)
                 if unknown := [name for name in named if known.get(name.casefold()) not in _EVERYWHERE] or not named:
                     raise ParameterRefused(
                         f"email_columns is {email_columns!r}: it must be all, none, or columns of the source,"
@@ -162,7 +152,7 @@ class SourceFormat:
                         f" {unknown if named else 'no column'}"
                     )
                 columns = tuple(known[name.casefold()] for name in named)
-        return cls(null_words=_listed(null_words), email_columns=columns, **settings)
+        return cls(null_words=words_in(null_words), email_columns=columns, **settings)
 
     def __post_init__(self) -> None:
         for name, value, known in (

@@ -218,10 +218,19 @@ def test_a_state_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         check_file_system(tmp_path / "file" / "state")
 
 
+def java_property(spark: SparkSession, name: str) -> str:
+    (row,) = spark.sql(f"SELECT java_method('java.lang.System', 'getProperty', '{name}') AS value").collect()
+    return str(row["value"])
+
+
 def test_spark_unpacks_its_libraries_where_programs_may_run(spark: SparkSession) -> None:
     """In the state folder, which is tried: `/tmp` is often mounted with noexec, and Spark's leftovers stay in it."""
-    (row,) = spark.sql("SELECT java_method('java.lang.System', 'getProperty', 'java.io.tmpdir') AS folder").collect()
-    assert row["folder"].endswith("/workspace/spark/scratch")
+    assert java_property(spark, "java.io.tmpdir").endswith("/workspace/spark/scratch")
+
+
+def test_spark_names_files_in_utf8_whatever_the_locale_says(spark: SparkSession) -> None:
+    """Run the tests with LANG=C to see it: Java takes the encoding of file names from the locale."""
+    assert java_property(spark, "sun.jnu.encoding") == "UTF-8"
 
 
 def test_a_user_without_a_name_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from feeds.daily_replay import ReplayRefused, replay
 from spark_jobs.layers.bronze.addresses import holds_one
 from spark_jobs.runtime.errors import HeaderRefused, ParameterRefused
-from spark_jobs.tables.source import NULL_WORDS, SOURCE_NAMES
+from spark_jobs.tables.blank_records import NULL_WORDS
+from spark_jobs.tables.source import SOURCE_NAMES
 from tests.cases.landed import marked, reasons, rows_of
 from tests.spark.publishing.lakehouse import SOURCE_SETTINGS, Lakehouse, order_item
 
@@ -43,6 +44,8 @@ EMPTY_RECORDS = {
     "quotes": ",".join(['""'] * 53),
     "quoted blanks": ",".join(['"  "'] * 53),
     "a mixture": '" ",\xa0,,\t,"\xa0"' + "," * 48,
+    "a null word": ",".join(["NULL"] * 53),
+    "null words and blanks": '\\N,, #N/A ,"nan",\xa0NaT' + "," * 48,
 }
 MORE_EMPTY_RECORDS_IN_UTF_8 = {
     "wide spaces": "\u3000,\u2003,",
@@ -71,6 +74,15 @@ def test_records_without_a_value_are_counted_and_ignored(
         lakehouse.landing / "dt=2018-01-01/orders.csv", tmp_path / "landing", encoding=encoding, manifest=True
     )
     assert (result.lines, result.blank, result.undated) == (2, blank, 0)
+
+
+def test_words_that_stand_for_nothing_are_those_of_the_setting(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    lakehouse = new_lakehouse()
+    records = {word: ",".join([word] * 53) for word in ("NULL", "None", "NA")}
+    land(lakehouse, "2018-01-01", text(1), *records.values())
+    for setting, blank in ((SOURCE_SETTINGS["null_words"], 1), ("NA, None", 2), ("", 0)):
+        build = lakehouse.build("bronze", null_words=setting)
+        assert (build.rows["blank"], build.rows["quarantined"]) == (blank, 3 - blank), setting
 
 
 # --- headers below the first ---

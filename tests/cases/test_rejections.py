@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.failures import JobRefused
 from include.gate import AuditGate
 from laptop.follow import error_lines
 from laptop.laptop_state import LaptopState
@@ -23,6 +24,7 @@ from spark_jobs.runtime.interval import Interval
 from spark_jobs.storage.landing import landed_files
 from spark_jobs.storage.verdicts import Verdict
 from spark_jobs.tables.source import SOURCE_NAMES
+from tests.cases.test_api_answers import WAYS
 from tests.dags.tiny_workspace import OPS, TinyWorkspace
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
 
@@ -134,6 +136,19 @@ def test_the_gate_and_the_terminal_show_them_on_one_screen(
         assert any(words in text for text in screen), words
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_airflow_shows_why_a_job_run_failed_that_another_one_has_started(
+    way: Callable[..., None], workspace: TinyWorkspace, context: dict[str, Any]
+) -> None:
+    """As the job ecommerce_medallion starts those of the layers. The reason decides whether there is another try."""
+    workspace.duration, workspace.result = 0.1, "FAILED"
+    workspace.error = "spark_jobs.runtime.errors.HeaderRefused: 1 of 1 landed files have a wrong header"
+    workspace.runs[1] = {"run_id": 1, "job": "bronze_build", "parameters": {}, "started": 0.0, "result": "FAILED"}
+    workspace.children[1001] = 1
+    with pytest.raises(JobRefused, match=r"Job run 1001 ended as FAILED, http\S*: spark_jobs\S*HeaderRefused: 1 of 1"):
+        way(context, patience=30)
+
+
 def test_a_thousand_rejected_dates_fit_on_one_screen(rejected: tuple[Lakehouse, Verdict]) -> None:
     verdict = rejected[1]
     dates = [f"20{year}-01-{day:02}" for year in range(10, 50) for day in range(1, 26)]
@@ -171,6 +186,27 @@ def test_many_reasons_end_in_one_for_all_others(tmp_path: Path) -> None:
     *found, others = quarantine_reasons(rows, tmp_path, "windows-1252")
     assert [reason.lines for reason in found] == [*range(20, 8, -1)]
     assert others.text == f"8 other reasons: {sum(range(1, 9))} lines, first {A}."
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("order_item_quantity does not parse as INT", "3, and not 3.0"),
+        ("order_id does not parse as BIGINT", "3, and not 3.0"),
+        ("product_status does not parse as BOOLEAN", "0 or 1"),
+    ],
+)
+def test_the_remedy_is_that_of_the_type(tmp_path: Path, reason: str, words: str) -> None:
+    (found,) = quarantine_reasons([(A, "***", [reason])], tmp_path, "windows-1252")
+    assert words in found.remedy
+
+
+def test_a_sample_is_found_below_empty_records(tmp_path: Path) -> None:
+    (tmp_path / "dt=2018-01-01").mkdir()
+    (tmp_path / A).write_bytes(b"\r\n".join([b"," * 52, b"", ",".join(SOURCE_NAMES).encode(), line(2, status="LOST")]))
+    masked = line(2, status="LOST").decode().replace("hunter2", "***").replace("ann@example.com", "***")
+    (found,) = quarantine_reasons([(A, masked, [UNKNOWN_STATUS])], tmp_path, "windows-1252")
+    assert (found.line, found.sample) == (4, "order_status 'LOST'")
 
 
 def test_a_line_that_is_masked_as_a_whole_is_found(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ class TinyWorkspace:
         self.result = "SUCCESS"
         self.error = "Spark died"  # of a job run that fails
         self.audited: tuple[str, ...] = LAYERS  # by a run of ecommerce_medallion
+        self.children: dict[int, int] = {}  # job run -> the job run that its task has started
         self.verdict: Callable[[str, int, dict[str, str]], dict[str, Any] | None] = good_verdict
         self.lock = threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -200,6 +201,8 @@ class TinyWorkspace:
             if run is None:
                 return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}
             if path.endswith("/get-output"):
+                if child := self.children.get(run["run_id"]):
+                    return 200, {"error": f"Run {child} ended as FAILED", "run_job_output": {"run_id": child}}
                 return 200, {"error": self.error, "metadata": {}}
             if path.endswith("/cancel"):
                 self.cancelled.append(run["run_id"])

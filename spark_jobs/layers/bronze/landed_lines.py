@@ -145,7 +145,7 @@ def _split(lines: DataFrame, source_format: SourceFormat) -> DataFrame:
     ).cast("array<int>")
     return (
         lines.select("*", decoded.text.alias("text"), decoded.wrong.alias("wrong_encoding"))
-        .where(line_text.holds_value(F.col("text")))
+        .where(line_text.holds_value(F.col("text"), source_format.null_words))
         .withColumn("broken_quoting", line_text.broken_quoting(F.col("text")))
         .withColumn("found", F.when(~F.col("broken_quoting"), line_text.fields(F.col("text"))))
         .select(

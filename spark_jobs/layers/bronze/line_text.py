@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from spark_jobs.tables.blank_records import EMPTY
+from spark_jobs.tables.blank_records import blank_record
 
 # The 27 characters that windows-1252 has at 0x80-0x9F, where ISO-8859-1 has control characters, and the five bytes
 # that it does not define.
@@ -50,9 +50,10 @@ def decode(line: Column, encoding: str) -> Decoded:
     )
 
 
-def holds_value(text: Column) -> Column:
-    """Return whether a line holds anything but empty fields."""
-    return text.rlike(f"[^{EMPTY}]")
+def holds_value(text: Column, null_words: tuple[str, ...]) -> Column:
+    """Return whether a line holds anything but empty fields and words that stand for a missing value."""
+    # A line with a value matches at its first character; without `?!` all the others would be tried as a beginning.
+    return text.rlike(rf"^(?!{blank_record(null_words)}\z)")
 
 
 def has_quotes(text: Column) -> Column:

@@ -6,7 +6,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DecimalType, StringType
 
-from spark_jobs.tables.blank_records import BLANKS, SPACES
+from spark_jobs.tables.blank_records import BLANKS, SPACES, any_word
 from spark_jobs.tables.source import CODES, SourceColumn
 
 # What counts as a blank inside a field: Java's white space and the other spaces.
@@ -30,11 +30,7 @@ def holds_null_word(text: Column, words: tuple[str, ...]) -> Column:
     if not words:
         return F.lit(False)
     around = rf'[{BLANKS}"]*+'
-    return text.rlike(f"(?:^|,){around}(?:{'|'.join(map(_literally, words))}){around}(?:,|\\z)")
-
-
-def _literally(word: str) -> str:
-    return "".join(character if character.isalnum() else f"\\{character}" for character in word)
+    return text.rlike(f"(?:^|,){around}{any_word(words)}{around}(?:,|\\z)")
 
 
 def clean(field: Column, collapse: Column, has_null_word: Column, words: tuple[str, ...]) -> Column:

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from gx.row_rule_reasons import row_rule_reason
-from spark_jobs.tables.source import CODES, COLUMNS, NAMES, NULL_WORDS
+from spark_jobs.tables.blank_records import NULL_WORDS
+from spark_jobs.tables.source import CODES, COLUMNS, NAMES
 
 SUITE = Path(__file__).resolve().parents[3] / "gx" / "suites" / "bronze_rows.json"
 RULES: list[dict[str, Any]] = json.loads(SUITE.read_text(encoding="utf-8"))["expectations"]
@@ -77,8 +78,13 @@ class Judged:
 def physical_lines(content: bytes, encoding: str = "windows-1252") -> list[bytes]:
     """Return all lines that hold a value, the header first and not again."""
     lines = re.split(rb"\r\n|\r|\n", content.removeprefix(b"\xef\xbb\xbf"))
-    filled = [line for line in lines if line.decode(encoding, "replace").strip(NOTHING)]
+    filled = [line for line in lines if holds_value(line.decode(encoding, "replace"))]
     return [line for number, line in enumerate(filled) if not number or names_in(line) != names_in(filled[0])]
+
+
+def holds_value(text: str) -> bool:
+    """Return whether a field of a line is neither empty nor a word for a missing value."""
+    return any(field.strip(NOTHING) not in {"", *NULLS} for field in text.split(","))
 
 
 def names_in(header: bytes) -> list[str]:

@@ -183,7 +183,11 @@ def fuzzed_file(seed: int, lines: int, encoding: str = "windows-1252") -> Fuzzed
             repeated = replace_field(rng, text, other) if rng.random() < 0.5 else text
             out += rng.choice(([text, repeated], [text, text, repeated], [repeated, text.replace(b",", b" ,")]))
         else:
-            out.append(rng.choice((b"", b" \t", b",", b'"', b"\x00", b"\xe9", out[0], b"\xef\xbb\xbf", b"," * 52)))
+            out.append(
+                rng.choice(
+                    (b"", b" \t", b",", b'"', b"\x00", b"\xe9", out[0], b"\xef\xbb\xbf", b"," * 52, b"NULL,nan, ,\xa0")
+                )
+            )
     body = bytearray(out[0])
     for text in out[1:]:
         body += (end if rng.random() < 0.9 else rng.choice((*LINE_ENDS, b"\r\r\n", b"\n \n"))) + text

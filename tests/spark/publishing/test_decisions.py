@@ -120,6 +120,15 @@ def test_a_person_publishes_what_the_gate_rejects(lakehouse: Lakehouse, day: Day
     assert gate(lakehouse, verdict)["fingerprint"] == verdict.fingerprint
 
 
+def test_a_column_that_others_have_added_stays(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    lakehouse = new_lakehouse()
+    build, verdict = Day(lakehouse, "2018-01-01", "2018-01-02", 1).rejected()
+    lakehouse.spark.sql(f"ALTER TABLE {lakehouse.names.table('ops.decisions')} ADD COLUMN (bi_note STRING)").collect()
+    lakehouse.decide(verdict)
+    assert lakehouse.publish(build, verdict.fingerprint).seq == 1
+    assert row(lakehouse, verdict)["bi_note"] is None
+
+
 def test_what_was_overruled_is_not_rejected_again_by_maintenance(lakehouse: Lakehouse, day: Day) -> None:
     build, verdict = day.rejected()
     lakehouse.decide(verdict)

@@ -529,6 +529,27 @@ def test_a_published_table_that_was_dropped_is_named(new_lakehouse: Callable[[],
     assert lakehouse.published("bronze.order_items").count() == 2
 
 
+def test_a_dropped_table_comes_back_over_a_gap_of_landing_dates(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """The date between has never landed, so a run without an interval lists the dates that it takes."""
+    lakehouse = new_lakehouse()
+    first, last = Day(lakehouse, "2018-01-01", "2018-01-02", 1), Day(lakehouse, "2018-01-03", "2018-01-04", 10)
+    for day in (first, last):
+        day.land(1, NOT_AN_ITEM)
+        day.publish()
+    before = lakehouse.everything("bronze")
+    lakehouse.spark.sql(f"DROP TABLE {lakehouse.names.table('bronze.quarantine')}")
+    remedy = "LAKEHOUSE_ALLOW_MISSING_DATES=true make medallion START=2018-01-01 END=2018-01-04"
+    with pytest.raises(TableDropped, match=remedy):
+        last.publish()
+    found = lakehouse.look(date(2018, 1, 5))
+    assert (found.pop("changed"), found["dates"]) == ("true", "2018-01-01,2018-01-03")
+    lakehouse.run(found.pop("interval_start"), found.pop("interval_end"), ("bronze",), audited=False, **found)
+    assert lakehouse.everything("bronze") == before
+    lakehouse.spark.sql(f"DROP TABLE {lakehouse.names.table('bronze.metrics')}")
+    lakehouse.run(first.start, last.end, ("bronze",), audited=False, allow_missing_dates="true")  # as the remedy does
+    assert lakehouse.everything("bronze") == before
+
+
 def test_a_build_that_was_never_recorded_is_named(lakehouse: Lakehouse, day: Day) -> None:
     day.land(1)
     build, fingerprint = day.approved()

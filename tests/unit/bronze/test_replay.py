@@ -77,6 +77,15 @@ def test_no_line_is_lost(tmp_path: Path) -> None:
     }
 
 
+def test_records_of_null_words_hold_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_bytes(HEADER + LINES[0] + b'NULL,,"nan"\r\nNone,None,None\r\n')
+    result = replay(data, tmp_path / "default", manifest=True)
+    assert (result.lines, result.blank, result.undated) == (2, 1, 1)
+    assert main(["--data", str(data), "--landing", str(tmp_path / "set"), "--null-words=None"]) == 0
+    assert days(tmp_path / "set") == {"dt=2018-01-31": HEADER + LINES[0] + b'NULL,,"nan"\r\n'}
+
+
 def test_a_day_is_replaced_and_others_stay(tmp_path: Path) -> None:
     landing = tmp_path / "landing"
     for name in ("dt=2018-01-31", "dt=2018-01-30"):
