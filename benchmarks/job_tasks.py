@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import sys
 import time
 import uuid
@@ -25,10 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.spark_calls import ANALYSIS, CONFIG, STATEMENT, SparkCalls, delta_versions
-from laptop.jobs_in_process import JobsInProcess
+from laptop.jobs_in_process import JobsInProcess, use_task_environment
 from laptop.laptop_state import LaptopState
-from local_workspace.spark_server import SETTINGS_BY_ROWS
-from local_workspace.task_attempt import task_environment
 
 COLUMNS = ("seconds", "statements", "failed", "analyses", "config calls", "commits", "seconds in Spark")
 
@@ -53,8 +50,7 @@ class JobTasks:
     """Runs the jobs' tasks in this process, and measures each."""
 
     def __init__(self, state: LaptopState, remote: str, calls: SparkCalls) -> None:
-        is_compiled = os.environ.get("LAKEHOUSE_SPARK_FEW_ROWS") == "false"
-        os.environ |= task_environment(state.secrets, None if is_compiled else SETTINGS_BY_ROWS)
+        use_task_environment(state.secrets)
         self._jobs = JobsInProcess(state.volumes)
         self._remote = remote
         self._calls = calls

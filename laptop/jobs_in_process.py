@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from laptop.laptop_state import CATALOG
 from local_workspace.bundle import Bundle
 from local_workspace.references import resolved
+from local_workspace.spark_server import SETTINGS_BY_ROWS
+from local_workspace.task_attempt import task_environment
 from machine.state_folder import REPO
 from spark_jobs.runtime.table_names import LAYERS, TableNames
 from spark_jobs.storage.ops_volume import OpsVolume, verdict_file
@@ -52,6 +55,12 @@ class JobsInProcess:
             wheel_task = task["python_wheel_task"]
             parameters = [resolved(text, values) for text in wheel_task["parameters"]]
             yield f"{layer}.{task['task_key']}", partial(_call, wheel_task["entry_point"], parameters)
+
+
+def use_task_environment(secrets: Path) -> None:
+    """Give this process the variables that the local workspace gives to its tasks, with these secrets."""
+    is_compiled = os.environ.get("LAKEHOUSE_SPARK_FEW_ROWS") == "false"
+    os.environ |= task_environment(secrets, None if is_compiled else SETTINGS_BY_ROWS)
 
 
 def _call(entry_point: str, parameters: list[str]) -> None:

@@ -25,7 +25,7 @@ from machine.file_lock import file_lock
 from machine.http_client import HttpClient, HttpError
 from machine.log_files import last_lines, most_bytes
 from machine.ports import HOST, free_port, port_is_free
-from machine.state_folder import REPO, private_folder
+from machine.state_folder import REPO, StateFolder, private_folder
 
 DAG = "ecommerce_medallion"
 AIRFLOW_SERVICES = {
@@ -37,6 +37,9 @@ AIRFLOW_SERVICES = {
 }
 ALL_SERVICES = [supervisor.NAME, "workspace", *AIRFLOW_SERVICES]
 HEALTHY_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+WARM_UP = "warm-up"
+"""The process of laptop/warm_up.py: no service, since it ends by itself."""
+WARM_UP_SETTING = "LAKEHOUSE_WARM_UP"
 START_SECONDS = 180.0
 RESTART_SECONDS = 180.0
 
@@ -75,6 +78,7 @@ def up(state: LaptopState, repo: Path = REPO) -> bool:
 
     Raises UserError.
     """
+    warms_up = warm_up_is_wanted()
     state.ensure_secrets()
     private_folder(state.pids)
     with file_lock(state.pids / "services.lock", timeout=300):
@@ -97,7 +101,7 @@ def up(state: LaptopState, repo: Path = REPO) -> bool:
         with spark_lock(state):
             check_ports(state, dead)
             try:
-                _start(state, repo, dead)
+                _start(state, repo, dead, warms_up=warms_up)
             except BaseException:
                 if all_dead:
                     down(state)
@@ -119,7 +123,7 @@ def outdated_services(state: LaptopState, repo: Path) -> list[processes.Service]
 def down(state: LaptopState) -> str:
     """Stop every service, and every process that one of them left behind. Return a sentence about what was stopped."""
     services = processes.recorded_services(state)
-    running = sum(service.is_alive for service in services)
+    running = sum(service.is_alive and service.name in ALL_SERVICES for service in services)
     _stop_supervisor(state)
     services = [service for service in services if service.name != supervisor.NAME]
     airflow = [service for service in services if service.name != "workspace"]
@@ -165,6 +169,19 @@ def spark_lock(state: LaptopState) -> AbstractContextManager[None]:
     return file_lock(private_folder(state.pids) / "spark.lock", timeout=90)
 
 
+def warm_up_is_wanted() -> bool:
+    """Return whether Spark is warmed up after its start (LAKEHOUSE_WARM_UP). Raises UserError."""
+    text = os.environ.get(WARM_UP_SETTING) or "true"
+    if text not in ("true", "false"):
+        raise UserError(f"{WARM_UP_SETTING}={text}: it must be true or false.")
+    return text == "true"
+
+
+def warm_up_folder(state: StateFolder) -> StateFolder:
+    """Return the folder with the volumes and secrets of the warm-up. While it exists, there is something to remove."""
+    return StateFolder(state.workspace / "warm-up")
+
+
 def workspace_client(state: LaptopState) -> HttpClient:
     """Return a client of the local workspace's REST API."""
     return HttpClient("The local workspace", state.workspace_url, state.secret("workspace_token"))
@@ -198,8 +215,12 @@ def _own_environment(state: LaptopState, repo: Path) -> dict[str, str]:
 
 
 def _stop_supervisor(state: LaptopState) -> None:
+    _stop_alone(state, supervisor.NAME)
+
+
+def _stop_alone(state: LaptopState, name: str) -> None:
     for service in processes.recorded_services(state):
-        if service.name == supervisor.NAME:
+        if service.name == name:
             processes.stop_alone(state, service)
 
 
@@ -215,7 +236,7 @@ def _end_rest(state: LaptopState, dead: list[str]) -> None:
         _end_orphaned_spark(state)
 
 
-def _start(state: LaptopState, repo: Path, dead: list[str]) -> None:
+def _start(state: LaptopState, repo: Path, dead: list[str], *, warms_up: bool) -> None:
     """Start the services that do not run, and a supervisor with the settings of this command."""
     write_files(state)
     for folder in (state.landing, state.ops, state.staging):
@@ -223,6 +244,10 @@ def _start(state: LaptopState, repo: Path, dead: list[str]) -> None:
     workspace, *airflow = service_commands(state, repo)
     if workspace.name in dead:  # at once, since Spark takes long to start
         processes.start(state, *workspace)
+        _stop_alone(state, WARM_UP)
+        if warms_up or warm_up_folder(state).root.exists():
+            command = [str(state.python("workspace")), "-m", "laptop.warm_up"]
+            processes.start(state, WARM_UP, command, _own_environment(state, repo), repo)
     _migrate(state, airflow[0].command[0], airflow[0].environment, repo)
     command = [str(state.python("workspace")), "-m", "laptop.services", "supervise"]
     processes.start(state, supervisor.NAME, command, _own_environment(state, repo), repo)

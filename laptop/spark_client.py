@@ -27,8 +27,8 @@ def spark_session(state: LaptopState) -> Iterator[SparkSession]:
     """Yield a session on this state folder's tables, whether or not the services are up. Raises UserError."""
     # Where a supervisor runs, it starts a dead workspace again, and with it Spark.
     if any(service.name in ("workspace", supervisor.NAME) and service.is_alive for service in recorded_services(state)):
-        _wait_for_port(state.spark_port)
-        with _session(f"{state.spark_remote()};user_id=laptop;session_id={uuid.uuid4()}") as spark:
+        wait_for_port(state.spark_port)
+        with connected(f"{state.spark_remote()};user_id=laptop;session_id={uuid.uuid4()}") as spark:
             yield spark
         return
     from local_workspace.spark_server import SparkServer
@@ -37,13 +37,13 @@ def spark_session(state: LaptopState) -> Iterator[SparkSession]:
         server = SparkServer(state.root, free_port())
         server.start()
         try:
-            with _session(server.remote_url(str(uuid.uuid4()))) as spark:
+            with connected(server.remote_url(str(uuid.uuid4()))) as spark:
                 yield spark
         finally:
             server.stop()
 
 
-def _wait_for_port(port: int) -> None:
+def wait_for_port(port: int) -> None:
     """Return when a server listens there; one that died takes some seconds to start again. Raises UserError."""
     deadline = time.monotonic() + START_SECONDS
     while port_is_free(port):
@@ -53,7 +53,8 @@ def _wait_for_port(port: int) -> None:
 
 
 @contextmanager
-def _session(remote: str) -> Iterator[SparkSession]:
+def connected(remote: str) -> Iterator[SparkSession]:
+    """Yield a session on the server of a connection string. Raises UserError where it cannot be reached."""
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from pyspark.sql import SparkSession
 
+from laptop.laptop_state import LaptopState
+from laptop.service_processes import clean_environment
+from laptop.services import warm_up_folder
+from laptop.warm_up import PREFIX
 from machine.ports import free_port
 from tests.workspace.conftest import REPO, Workspace, is_alive, make_wheel, task, wait_until
 
@@ -38,6 +45,47 @@ def spark_process(workspace: Workspace) -> psutil.Process:
 
 def load(process: psutil.Process, seconds: float = 1.0) -> float:
     return process.cpu_percent(interval=seconds)
+
+
+def test_a_warm_up_gives_spark_up_to_a_job_run_and_leaves_nothing(with_spark: Workspace, tmp_path: Path) -> None:
+    workspace = with_spark
+    assert workspace.spark_port
+    state = LaptopState(workspace.state, workspace.port, workspace.spark_port, free_port())
+    environment = clean_environment() | state.environment() | {"LAKEHOUSE_WARM_UP": "true"}
+    log = tmp_path / "warm-up.log"
+
+    def warm_up() -> subprocess.Popen[bytes]:
+        with log.open("wb") as output:
+            command = [sys.executable, "-m", "laptop.warm_up"]
+            process = subprocess.Popen(command, cwd=REPO, env=environment, stdout=output, stderr=output)
+        wait_until(lambda: "bronze.build: " in log.read_text() or process.poll() is not None, 120)
+        assert process.poll() is None, log.read_text()
+        return process
+
+    killed = warm_up()
+    killed.kill()
+    killed.wait()
+    assert warm_up_folder(state).root.exists()
+    process = warm_up()
+    try:
+        assert "What the warm-up has made is removed." in log.read_text(), "that of the killed one"
+        may_end = tmp_path / "may end"
+        run_id = workspace.run(workspace.create(task("waits", str(may_end))))
+        wait_until(lambda: "so the warm-up ends" in log.read_text())
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(15)
+        may_end.touch()
+        assert workspace.wait(run_id)["state"]["result_state"] == "SUCCESS"
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    assert not warm_up_folder(state).root.exists()
+    assert list((state.root / "warehouse").glob(f"{PREFIX}*")) == []
+    spark = SparkSession.builder.remote(state.spark_remote()).create()
+    assert [row[0] for row in spark.sql("SHOW SCHEMAS").collect()] == ["default"]
+    spark.stop()
+    runs = workspace.call("GET", "/api/2.2/jobs/runs/list")["runs"]
+    assert [run["run_id"] for run in runs] == [run_id]
 
 
 def test_cancel_stops_the_work_and_a_dead_server_is_replaced(with_spark: Workspace) -> None:
