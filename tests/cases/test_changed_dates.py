@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.spark_calls import STATEMENT, SparkCalls
@@ -208,3 +209,30 @@ def test_what_a_layer_has_published_and_the_next_has_not_taken_in_is_found(
         next_one = replace(newest, seq=newest.seq + 1, previous_seq=newest.seq, interval_start=None, interval_end=None)
         assert lakehouse.publications.append(next_one)
     assert found(lakehouse) == NOTHING, "what maintenance publishes is the same data"
+
+
+def come_to(lakehouse: Lakehouse, layer: str) -> tuple[int, int | None] | None:
+    """How far a layer has come, as the live DAG reads it."""
+    progress = lakehouse.ops.read_json(f"progress_{layer}.json")
+    return (progress["seq"], progress["upstream_seq"]) if progress else None
+
+
+def test_the_live_dag_learns_what_was_published_and_what_was_rejected(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    lakehouse, interval = new_lakehouse(), ("2018-01-01", "2018-01-02")
+    lakehouse.land("2018-01-01", order_item(1, day=1), order_item(2, day=1))
+    first = lakehouse.build("bronze", *interval)
+    verdict = lakehouse.audit(first)
+    lakehouse.publish(first, verdict.fingerprint)
+    assert (come_to(lakehouse, "bronze"), come_to(lakehouse, "silver")) == ((1, None), None)
+
+    build = lakehouse.build("silver", *interval)
+    (file,) = (lakehouse.staging_root / build.staged["silver.orders"].folder).glob("*.parquet")
+    pq.write_table(pq.read_table(file).slice(1), file)
+    assert not lakehouse.audit(build).success
+    assert come_to(lakehouse, "silver") == (0, 1)
+    assert found(lakehouse) == (*interval, "", "false", "true"), "a run that is started by other news tries it again"
+
+    lakehouse.run(*interval)
+    assert [come_to(lakehouse, layer) for layer in ("bronze", "silver", "gold")] == [(2, None), (1, 2), (1, 1)]
+    lakehouse.publish(first, verdict.fingerprint)
+    assert come_to(lakehouse, "bronze") == (2, None), "the publication that is repeated is not the newest"
