@@ -19,7 +19,7 @@ DOC = """
 `look` asks every few minutes (`LAKEHOUSE_LIVE_SCHEDULE`) whether the landing folders have changed, and ends the run in
 seconds where they have not. Otherwise `run` starts the bundle's job `ecommerce_medallion`. It takes the landing dates
 whose files are not what bronze has published, through the same builds, gates and publications as the daily run. Both
-may run at the same time.
+may run at the same time. What a run that failed has left to silver or gold is run too, once.
 
 A run that a gate has rejected is not repeated until something else changes. To repeat it, clear `run`. An alert about
 a run has the findings of all gates of its job run.
@@ -38,5 +38,5 @@ with DAG(
     tags=["ecommerce", "lakehouse", "medallion", "live"],
     doc_md=DOC,
 ):
-    look = LookAtLanding(task_id="look", doc_md="Skips the rest of the run where nothing has changed.")
+    look = LookAtLanding(task_id="look", doc_md="Skips the rest of the run where there is nothing to run.")
     look >> MedallionOperator(task_id="run", execution_timeout=SETTINGS.live_timeout)

@@ -29,6 +29,15 @@ class OpsVolume:
         unfinished.write_text(json.dumps(content, indent=1, sort_keys=True, default=str), encoding="utf-8")
         unfinished.replace(file)
 
+    def record_progress(self, layer: str, seq: int, upstream_seq: int | None) -> None:
+        """Record how far a layer has come, for the live DAG, which looks without Spark.
+
+        `seq` is its newest publication, and `upstream_seq` the upstream publication from which its last build that was
+        published or rejected was made. A job that was killed may leave an earlier state: the truth is in
+        ops.publications.
+        """
+        self.write_json(f"progress_{layer}.json", {"seq": seq, "upstream_seq": upstream_seq})
+
     def read_json(self, relative: str) -> dict[str, Any] | None:
         """Return the content of a file; None where there is no such file."""
         try:

@@ -100,6 +100,17 @@ class LayerState:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far the layers have come."""
+
+    bronze: Publication | None
+    """Its newest publication."""
+    pending: Interval | None
+    """An interval around the landing dates that bronze or silver has published, and from which the next layer was not
+    built yet; None for none."""
+
+
+@dataclass(frozen=True)
 class PublishedInputs:
     """What a build of a layer starts from."""
 
@@ -145,6 +156,31 @@ class Publications:
         return {row["layer"]: _publication(row) for row in rows}
 
     @_creating
+    def progress(self) -> Progress:
+        """Return how far the layers have come, by one statement.
+
+        What maintenance has published is never pending, since it is the same data.
+        """
+        is_pending = F.lit(False)
+        for layer, upstream_layer in UPSTREAM_LAYER.items():
+            is_later = F.col("seq") > F.coalesce(_built_from(layer), F.lit(0))
+            is_pending = is_pending | ((F.col("layer") == upstream_layer) & is_later)
+        rows = (
+            _with_newest_seq(self._table())
+            .withColumn("is_pending", is_pending & F.col("interval_start").isNotNull())
+            .where((F.col("seq") == F.col("newest_seq")) | F.col("is_pending"))
+            .collect()
+        )
+        bronze = [_publication(row) for row in rows if row["layer"] == "bronze"]
+        pending = [row for row in rows if row["is_pending"]]
+        start = min((row["interval_start"] for row in pending), default=None)
+        end = max((row["interval_end"] for row in pending), default=None)
+        return Progress(
+            bronze=max(bronze, key=lambda one: one.seq, default=None),
+            pending=Interval(start, end) if start and end else None,
+        )
+
+    @_creating
     def state(self, layer: str, fingerprint: str, verdict: DataFrame | None = None) -> LayerState:
         """Return what is published of a layer, and the publication of a build, by one statement.
 
@@ -170,12 +206,10 @@ class Publications:
     def inputs(self, layer: str) -> PublishedInputs:
         """Return what a build of silver or gold starts from, by one statement."""
         upstream_layer = UPSTREAM_LAYER[layer]
-        own = F.when(F.col("layer") == layer, F.struct("seq", "upstream_seq"))
-        built_from = F.max(own).over(_all_rows())["upstream_seq"]
         is_upstream = F.col("layer") == upstream_layer
         rows = (
             _with_newest_seq(self._of(layer, upstream_layer))
-            .withColumn("built_from", built_from)
+            .withColumn("built_from", _built_from(layer))
             .where((F.col("seq") == F.col("newest_seq")) | (is_upstream & (F.col("seq") == F.col("built_from"))))
             .collect()
         )
@@ -317,6 +351,12 @@ class PublishedDates:
 
 def _all_rows() -> WindowSpec:
     return Window.partitionBy(F.lit(0))
+
+
+def _built_from(layer: str) -> Column:
+    """Return the upstream publication that the newest publication of a layer was built from; NULL without one."""
+    own = F.when(F.col("layer") == layer, F.struct("seq", "upstream_seq"))
+    return F.max(own).over(_all_rows())["upstream_seq"]
 
 
 def _with_newest_seq(rows: DataFrame) -> DataFrame:

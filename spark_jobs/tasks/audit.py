@@ -91,6 +91,8 @@ def audit_build(lakehouse: Lakehouse, build: Build) -> Verdict:
     Verdicts(lakehouse).append(verdict)
     for job_run_id in filter(None, (build.job_run_id, build.parameters.called_by)):
         lakehouse.ops.write_json(verdict_file(build.layer, job_run_id), verdict.as_dict())
+    if build.upstream and not verdict.success:  # the live DAG does not try again what would be rejected again
+        lakehouse.ops.record_progress(build.layer, build.previous.seq, build.upstream.seq)
     for line in verdict.lines():
         log.info("%s", line)
     return verdict

@@ -23,23 +23,24 @@ from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.landing_names import Entry, date_of_folder, is_hidden, is_ignored, why_not_landed
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.pinned_tables import read_pinned
-from spark_jobs.storage.publications import Publication, Publications
 
 if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
+    from spark_jobs.storage.publications import Publication
 
 log = logging.getLogger(__name__)
 State = tuple[int, int | None]
 """Of a file: bytes, and milliseconds since 1970 of its last change; None where no line of it was published."""
 
 
-def changed_dates(lakehouse: Lakehouse, landing_root: Path, open_from: date) -> dict[date, str]:
-    """Return each landing date to be run, by date, with what changed.
+def changed_dates(
+    lakehouse: Lakehouse, newest: Publication | None, landing_root: Path, open_from: date
+) -> dict[date, str]:
+    """Return each landing date to be run, by date, with what changed since the newest publication of bronze.
 
     `open_from` is the first landing date that is still being delivered. One that was published as such and has ended
     since is to be run once more: its gate then judges the whole date.
     """
-    newest = Publications(lakehouse).newest("bronze")
     published = _published(lakehouse, newest)
     ended = {day for day in newest.open_dates if day < open_from} if newest else set()
     changes: dict[date, str] = {}

@@ -50,6 +50,8 @@ def publish_build(lakehouse: Lakehouse, parameters: PublishParameters) -> Public
     if published := state.same_build:
         log.info("%s: this build is publication %d already", parameters.layer, published.seq)
     publication = published or _publish(lakehouse, publications, state, parameters)
+    newest = max(filter(None, (state.newest, publication)), key=lambda one: one.seq)
+    lakehouse.ops.record_progress(parameters.layer, newest.seq, newest.upstream_seq)
     _report(lakehouse, parameters, publication, already_published=published is not None)
     return publication
 

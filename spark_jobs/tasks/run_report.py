@@ -25,7 +25,7 @@ _SECONDS = DecimalType(12, 3)
 RUNS = TableSpec(
     name="ops.runs",
     comment="What the runs of the job ecommerce_medallion took in, and how long they took: one row per run",
-    grain="one row per run that published gold, and one more for each repair of it",
+    grain="one row per run that published all layers, and one more for each repair of it",
     schema=StructType(
         [
             column("job_run_id", StringType(), "Run of the job ecommerce_medallion", nullable=False),

@@ -301,13 +301,14 @@ def test_the_job_of_all_layers_starts_nothing_by_itself_and_hands_on_every_place
 def test_each_layer_is_published_only_after_its_gate() -> None:
     tasks = {task["task_key"]: task for task in resolved("prod")["jobs"]["ecommerce_medallion"]["tasks"]}
     upstream = {key: {d["task_key"] for d in task.get("depends_on", [])} for key, task in tasks.items()}
-    before = "changed"
+    before = {"bronze": {"changed"}, "silver": {"behind", "bronze_publish"}, "gold": {"silver_publish"}}
     for layer in LAYERS:
-        assert upstream[f"{layer}_build"] == {before}
+        assert upstream[f"{layer}_build"] == before[layer]
         assert upstream[f"{layer}_gate"] == {f"{layer}_build"}
         assert upstream[f"{layer}_publish"] == {f"{layer}_gate"}
         assert tasks[f"{layer}_gate"].get("run_if", "ALL_SUCCESS") == "ALL_SUCCESS"
-        before = f"{layer}_publish"
+    assert tasks["silver_build"]["run_if"] == "NONE_FAILED", "without bronze too, never after one that failed"
+    assert upstream["report"] == {"changed", "bronze_publish", "gold_publish"}
 
 
 @pytest.mark.parametrize("target", TARGETS)

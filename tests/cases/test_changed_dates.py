@@ -1,15 +1,21 @@
-"""Which landing dates a run without an interval takes: those whose files are not what bronze counted."""
+"""Which landing dates a run without an interval takes: those whose files are not what bronze counted.
+
+Where there are none, these are the dates that bronze or silver has published and the next layer has not taken in.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.spark_calls import STATEMENT, SparkCalls
 from spark_jobs.runtime.errors import GateRejected
 from spark_jobs.runtime.job_parameters import GateParameters
 from spark_jobs.tasks.build_to_publish import build_to_publish
@@ -25,6 +31,9 @@ PUBLISHED = {
     "2018-01-04": {"orders.csv": 0},
 }
 """By landing date: the files with the number of their lines."""
+FOUND = ("interval_start", "interval_end", "dates", "changed", "behind")
+"""What a look finds."""
+NOTHING = ("", "", "", "false", "false")
 
 
 def replace_keeping_size(file: Path) -> None:
@@ -95,7 +104,7 @@ def published(lakehouse: Lakehouse) -> Lakehouse:
             lines[name] = [order_item(number + i, day=int(day[-2:])) for i in range(count)]
             number += count
         lakehouse.deliver(day, lines)
-    assert list(changed_dates(lakehouse.jobs, lakehouse.landing, TODAY)) == [
+    assert list(changed_dates(lakehouse.jobs, None, lakehouse.landing, TODAY)) == [
         date.fromisoformat(day) for day in PUBLISHED
     ]
     lakehouse.run("2018-01-01", "2018-01-05", layers=("bronze",), allow_missing_dates="true", called_by=CALLER)
@@ -108,7 +117,8 @@ def test_what_changed_is_found(published: Lakehouse, case: str, tmp_path: Path) 
     landing = tmp_path / "landing"
     shutil.copytree(published.landing, landing)  # with the times of the files
     change(landing)
-    assert {str(day): reason for day, reason in changed_dates(published.jobs, landing, TODAY).items()} == expected
+    changes = changed_dates(published.jobs, published.publications.newest("bronze"), landing, TODAY)
+    assert {str(day): reason for day, reason in changes.items()} == expected
 
 
 def gate(lakehouse: Lakehouse, job_run_id: str) -> dict[str, str]:
@@ -145,11 +155,84 @@ def test_the_gate_fails_where_the_verdict_rejects(published: Lakehouse) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (("2018-01-01", "2018-01-03"), ("2018-01-01", "2018-01-03", "", "true")),
-        (("", ""), ("", "", "", "false")),
+        (("2018-01-01", "2018-01-03"), ("2018-01-01", "2018-01-03", "", "true", "true")),
+        (("", ""), ("2018-01-01", "2018-01-05", "", "false", "true")),  # silver was never published
     ],
 )
 def test_the_dates_of_a_run(published: Lakehouse, given: tuple[str, str], expected: tuple[str, ...]) -> None:
     values = published.look(TODAY, *given)
-    assert tuple(values[name] for name in ("interval_start", "interval_end", "dates", "changed")) == expected
+    assert tuple(values[name] for name in FOUND) == expected
     assert (values["allow_missing_dates"], values["open_from"]) == ("false", str(TODAY))
+
+
+def test_a_look_that_finds_no_change_asks_two_statements(published: Lakehouse, spark_remote: str) -> None:
+    calls = SparkCalls()
+    session = calls.session(spark_remote)
+    plain, published.jobs = published.jobs, replace(published.jobs, spark=session)
+    try:
+        published.look(TODAY)
+    finally:
+        session.stop()
+        published.jobs = plain
+    made = "\n".join(f"{call.method} {call.kind} {call.where}" for call in calls.recorded)
+    assert calls.count(STATEMENT) == 2, made
+
+
+def found(lakehouse: Lakehouse) -> tuple[str, ...]:
+    values = lakehouse.look(TODAY)
+    return tuple(values[name] for name in FOUND)
+
+
+def test_what_a_layer_has_published_and_the_next_has_not_taken_in_is_found(
+    new_lakehouse: Callable[[], Lakehouse],
+) -> None:
+    """Runs that ended after bronze, and after silver."""
+    lakehouse, interval = new_lakehouse(), ("2018-01-02", "2018-01-05")
+    assert found(lakehouse) == NOTHING
+    lakehouse.land("2018-01-01", order_item(1, day=1))
+    lakehouse.run("2018-01-01", "2018-01-02")
+    assert found(lakehouse) == NOTHING
+    for day, after in (("2018-01-02", "2018-01-03"), ("2018-01-04", "2018-01-05")):
+        lakehouse.land(day, order_item(int(day[-2:]), day=int(day[-2:])))
+        lakehouse.run(day, after, layers=("bronze",))
+    assert found(lakehouse) == (*interval, "", "false", "true")
+    lakehouse.land("2018-01-05", order_item(5, day=5))
+    assert found(lakehouse) == ("2018-01-05", "2018-01-06", "", "true", "true"), "silver follows the run of bronze"
+    shutil.rmtree(lakehouse.landing / "dt=2018-01-05")
+    lakehouse.run(*interval, layers=("silver",))
+    assert found(lakehouse) == (*interval, "", "false", "true"), "gold is behind"
+    lakehouse.run(*interval, layers=("silver", "gold"))
+    assert found(lakehouse) == NOTHING
+    for layer in ("bronze", "silver"):
+        newest = lakehouse.publications.newest(layer)
+        assert newest is not None
+        next_one = replace(newest, seq=newest.seq + 1, previous_seq=newest.seq, interval_start=None, interval_end=None)
+        assert lakehouse.publications.append(next_one)
+    assert found(lakehouse) == NOTHING, "what maintenance publishes is the same data"
+
+
+def come_to(lakehouse: Lakehouse, layer: str) -> tuple[int, int | None] | None:
+    """How far a layer has come, as the live DAG reads it."""
+    progress = lakehouse.ops.read_json(f"progress_{layer}.json")
+    return (progress["seq"], progress["upstream_seq"]) if progress else None
+
+
+def test_the_live_dag_learns_what_was_published_and_what_was_rejected(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    lakehouse, interval = new_lakehouse(), ("2018-01-01", "2018-01-02")
+    lakehouse.land("2018-01-01", order_item(1, day=1), order_item(2, day=1))
+    first = lakehouse.build("bronze", *interval)
+    verdict = lakehouse.audit(first)
+    lakehouse.publish(first, verdict.fingerprint)
+    assert (come_to(lakehouse, "bronze"), come_to(lakehouse, "silver")) == ((1, None), None)
+
+    build = lakehouse.build("silver", *interval)
+    (file,) = (lakehouse.staging_root / build.staged["silver.orders"].folder).glob("*.parquet")
+    pq.write_table(pq.read_table(file).slice(1), file)
+    assert not lakehouse.audit(build).success
+    assert come_to(lakehouse, "silver") == (0, 1)
+    assert found(lakehouse) == (*interval, "", "false", "true"), "a run that is started by other news tries it again"
+
+    lakehouse.run(*interval)
+    assert [come_to(lakehouse, layer) for layer in ("bronze", "silver", "gold")] == [(2, None), (1, 2), (1, 1)]
+    lakehouse.publish(first, verdict.fingerprint)
+    assert come_to(lakehouse, "bronze") == (2, None), "the publication that is repeated is not the newest"

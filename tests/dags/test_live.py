@@ -16,25 +16,28 @@ from include.look_at_landing import LookAtLanding
 from include.operators import MedallionOperator
 from include.settings import load
 from include.verdict_file import VERDICTS_KEY
-from tests.dags.tiny_workspace import LANDING, TinyWorkspace, verdict_with_anomaly
+from tests.dags.tiny_workspace import LANDING, OPS, TinyWorkspace, verdict_with_anomaly
 
 
 class Looks:
-    """Looks one after the other, each of which knows what the last one that found something returned."""
+    """Looks one after the other, each of which knows what the last one has left."""
 
     def __init__(self, days: str) -> None:
         self.operator = LookAtLanding(task_id="look", settings=load({"LAKEHOUSE_LIVE_DAYS": days}))
-        self.returned: str | None = None
+        self.seen: Any = None
 
     def look(self, day: int = 1) -> bool:
         """Return whether the run goes on that a day of February begins."""
-        ti = SimpleNamespace(xcom_pull=lambda **_: self.returned)
+        ti = SimpleNamespace(xcom_pull=lambda **_: self.seen, xcom_push=self._push)
         dag_run = SimpleNamespace(run_after=datetime(2018, 2, day, 23, tzinfo=UTC))
         try:
-            self.returned = self.operator.execute({"ti": ti, "dag_run": dag_run})
+            self.operator.execute({"ti": ti, "dag_run": dag_run})
         except AirflowSkipException:
             return False
         return True
+
+    def _push(self, key: str, value: Any) -> None:
+        self.seen = value
 
 
 @pytest.fixture
@@ -97,12 +100,63 @@ def test_the_first_look_of_a_day_goes_on(landing: TinyWorkspace) -> None:
 def test_a_look_starts_no_job_run(landing: TinyWorkspace) -> None:
     Looks(days="3").look()
     assert landing.runs == {}
-    assert len(landing.requests) == 4, "the root and three folders"
+    assert len(landing.requests) == 5, "the root, three folders, and the ops volume"
 
 
 def test_without_a_landing_folder_nothing_is_run(workspace: TinyWorkspace) -> None:
     del workspace.folders[LANDING]
     assert not Looks(days="3").look()
+
+
+def come_to(workspace: TinyWorkspace, **layers: tuple[int, int | None]) -> None:
+    """Layers have come so far: the newest publication, and the upstream one that was published or rejected."""
+    for layer, (seq, upstream_seq) in layers.items():
+        name = f"progress_{layer}.json"
+        workspace.write(f"{OPS}/{name}", {"seq": seq, "upstream_seq": upstream_seq})
+        workspace.folders[OPS] = sorted({*workspace.folders[OPS], name})
+
+
+@pytest.fixture
+def looks(landing: TinyWorkspace) -> Looks:
+    """Looks at a lakehouse in which all layers have come equally far."""
+    come_to(landing, bronze=(1, None), silver=(1, 1), gold=(1, 1))
+    made = Looks(days="3")
+    assert [made.look(), made.look()] == [True, False]
+    return made
+
+
+def test_a_layer_that_stays_behind_is_run_once(landing: TinyWorkspace, looks: Looks) -> None:
+    come_to(landing, bronze=(2, None))
+    assert [looks.look() for _ in range(4)] == [False, True, False, False]
+    come_to(landing, silver=(2, 2))
+    assert [looks.look() for _ in range(4)] == [False, True, False, False], "now gold alone is behind"
+    come_to(landing, silver=(3, 2))
+    assert [looks.look() for _ in range(2)] == [False, False], "the run has published silver again, and not gold"
+    come_to(landing, gold=(2, 3))
+    assert [looks.look() for _ in range(2)] == [False, False]
+    come_to(landing, bronze=(3, None))
+    assert [looks.look() for _ in range(3)] == [False, True, False], "another publication is another reason"
+
+
+def test_a_layer_that_is_never_published_is_behind(landing: TinyWorkspace) -> None:
+    looks = Looks(days="3")
+    assert looks.look()
+    come_to(landing, bronze=(1, None))
+    assert [looks.look() for _ in range(3)] == [False, True, False]
+
+
+def test_runs_on_their_way_through_the_layers_are_left_alone(landing: TinyWorkspace, looks: Looks) -> None:
+    for seq in range(2, 6):
+        come_to(landing, bronze=(seq, None))
+        assert not looks.look()
+        come_to(landing, silver=(seq, seq))
+        assert not looks.look()
+        come_to(landing, gold=(seq, seq))
+
+
+def test_a_layer_that_its_gate_has_rejected_is_not_run_again(landing: TinyWorkspace, looks: Looks) -> None:
+    come_to(landing, bronze=(2, None), silver=(1, 2))
+    assert not any(looks.look() for _ in range(4))
 
 
 def tried(context: dict[str, Any], token: str) -> dict[str, list[str]]:

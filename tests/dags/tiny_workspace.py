@@ -77,7 +77,7 @@ class TinyWorkspace:
         self.cancelled: list[int] = []
         self.files: dict[str, bytes] = {}
         self.modified: dict[str, int] = {}  # of files, in milliseconds since 1970
-        self.folders: dict[str, list[str]] = {LANDING: []}
+        self.folders: dict[str, list[str]] = {LANDING: [], OPS: []}
         self.requests: list[tuple[str, str]] = []
         self.page_size = 1000
         # Replaces an answer by status, content, content type and headers, where it returns them.

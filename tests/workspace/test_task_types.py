@@ -99,6 +99,38 @@ def test_a_condition_on_a_value_decides_what_runs(
         assert workspace.output(child_run["tasks"][0])["logs"] == "arguments ['2018-01-02']\n"
 
 
+@pytest.mark.parametrize(
+    ("changed", "behind", "expected"),
+    [
+        ("true", "true", {"bronze", "silver", "report"}),
+        ("false", "true", {"silver"}),
+        ("false", "false", set()),
+    ],
+)
+def test_a_condition_starts_in_the_middle(
+    workspace: Workspace, wheel: str, changed: str, behind: str, expected: set[str]
+) -> None:
+    """As in the job ecommerce_medallion, where bronze has nothing to do."""
+    given = ("changed", "{{job.parameters.changed}}", "behind", "{{job.parameters.behind}}")
+    if_changed, if_behind = ({"task_key": key, "outcome": "true"} for key in ("changed", "behind"))
+    after_bronze, after_silver = ({"task_key": key} for key in ("bronze", "silver"))
+    job = workspace.create(
+        of_wheel("sets", *given, key="dates"),
+        condition("changed", "{{tasks.dates.values.changed}}", "true", "dates"),
+        condition("behind", "{{tasks.dates.values.behind}}", "true", "dates"),
+        of_wheel("prints", key="bronze") | {"depends_on": [if_changed]},
+        of_wheel("prints", key="silver", run_if="NONE_FAILED") | {"depends_on": [if_behind, after_bronze]},
+        of_wheel("prints", key="report") | {"depends_on": [if_changed, after_bronze, after_silver]},
+        wheel=wheel,
+        parameters=[{"name": name, "default": ""} for name in ("changed", "behind")],
+    )
+    run = workspace.wait(workspace.run(job, job_parameters={"changed": changed, "behind": behind}))
+    assert run["state"]["result_state"] == "SUCCESS"
+    found = results(run)
+    assert {key for key in ("bronze", "silver", "report") if found[key] == "SUCCESS"} == expected
+    assert set(found.values()) <= {"SUCCESS", "EXCLUDED"}
+
+
 def test_a_failed_child_fails_its_task_and_names_the_reason(workspace: Workspace, wheel: str) -> None:
     child = workspace.create(of_wheel("fails", key="main"), name="child", wheel=wheel)
     job = workspace.create(

@@ -56,9 +56,10 @@ class Stream:
     def run(self, today: date) -> None:
         """One look, and what it finds through all layers."""
         found = self._lakehouse.look(today)
-        if found.pop("changed") == "true":
-            self._lakehouse.run(found.pop("interval_start"), found.pop("interval_end"), LAYERS, audited=True, **found)
-            self._tried["live runs"] += 1
+        layers = LAYERS if found.pop("changed") == "true" else LAYERS[1:]
+        if found.pop("behind") == "true":
+            self._lakehouse.run(found.pop("interval_start"), found.pop("interval_end"), layers, audited=True, **found)
+            self._tried["live runs" if layers == LAYERS else "runs of what was left behind"] += 1
 
     def run_that_dies(self, today: date, random: Random) -> None:
         """One look, and a run that dies in one of the layers; nobody tries it again."""
