@@ -187,17 +187,17 @@ def judged(lakehouse: Lakehouse, builds: dict[str, Build]) -> Callable[[Spoiled]
     """The verdict on a spoiled build. In the suite, one audit of a layer judges all that have `says`."""
 
     @cache
-    def verdict(layer: str, together: tuple[Spoiled, ...]) -> Verdict:
+    def audit(layer: str, together: tuple[Spoiled, ...]) -> Verdict:
         build = builds[layer]
         staged = {one.table: spoil(lakehouse, build, one) for one in together}
         return lakehouse.audit(replace(build, staged=build.staged | staged))
 
-    def of(spoiled: Spoiled) -> Verdict:
+    def verdict(spoiled: Spoiled) -> Verdict:
         is_alone = minutes() or not spoiled.says
         together = [spoiled] if is_alone else [one for one in TRIED if one.layer == spoiled.layer and one.says]
-        return verdict(spoiled.layer, tuple(together))
+        return audit(spoiled.layer, tuple(together))
 
-    return of
+    return verdict
 
 
 @pytest.mark.parametrize("spoiled", TRIED, ids=lambda one: f"{one.table}: {one.name}")
