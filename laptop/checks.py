@@ -16,6 +16,8 @@ from machine.state_folder import REPO
 
 SIDE_BY_SIDE = ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
 """The whole suite in three processes, since much of its time is waiting; tests/conftest.py says what stays together."""
+SLOWEST = ("--durations=60", "--durations-min=2")
+"""What costs most is shown at the end; tests/conftest.py adds the seconds of each group."""
 FOR_TESTS = ("SPARK_REMOTE", "DATABRICKS_CLI")
 
 
@@ -23,7 +25,7 @@ def main() -> int:
     what = sys.argv[1] if len(sys.argv) == 2 else ""
     python = [sys.executable, "-m"]
     commands = {
-        "test": [[*python, "pytest", *(shlex.split(os.environ.get("ARGS", "")) or SIDE_BY_SIDE)]],
+        "test": [[*python, "pytest", *SLOWEST, *(shlex.split(os.environ.get("ARGS", "")) or SIDE_BY_SIDE)]],
         "prove": [[*python, "pytest", "-s", *(shlex.split(os.environ.get("ARGS", "")) or ["tests/prove"])]],
         "lint": [
             [*python, "ruff", "check", "."],

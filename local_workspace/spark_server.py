@@ -292,6 +292,10 @@ class SparkServer:
             # The message of a failed statement is enough; the server's log has the stack trace.
             "spark.sql.connect.serverStacktrace.enabled": "false",
             "spark.sql.pyspark.jvmStacktrace.enabled": "false",
+            # For messages of errors, Spark looks up the line of code that made each column, in Python and in the JVM.
+            # That makes a plan of bronze four times as long. Python's traceback names the line too.
+            "spark.python.sql.dataFrameDebugging.enabled": "false",
+            "spark.sql.dataFrameQueryContext.enabled": "false",
             **self._more_settings,
         }
         path = self.state.spark / "spark.properties"

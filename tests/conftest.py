@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +88,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section("skips that fail in CI (ALLOWED_SKIPS in tests/conftest.py)")
         for test, reason in unexpected.items():
             terminalreporter.line(f"{test}: {reason}")
+    if terminalreporter.config.getoption("dist", "no") == "loadgroup":
+        terminalreporter.section("seconds by group (BEGUN_FIRST in tests/conftest.py)")
+        for group, seconds in _seconds_by_group(terminalreporter.stats):
+            terminalreporter.line(f"{seconds:7.0f} {group}")
+
+
+def _seconds_by_group(reports: dict[str, list[Any]]) -> list[tuple[str, float]]:
+    """Return the groups of the tests with their seconds, the longest first."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for report in (report for of_category in reports.values() for report in of_category):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.rpartition("@")[2]] += report.duration
+    return sorted(seconds.items(), key=lambda item: -item[1])
 
 
 class Skipped(pytest.File):  # as a pytest.Directory it would have its conftest.py loaded first
@@ -120,17 +134,19 @@ def dataco() -> Path:
 
 
 BEGUN_FIRST = (
-    *("spark/law", "e2e", "prove/crashes"),
-    *("bundle", "spark/publishing", "prove/histories"),
-    *("prove/gates", "prove/concurrency", "prove/other_writers", "cases/test_odd_keys", "cases/test_growth"),
+    *("spark/law", "e2e", "spark/publishing/test_publish", "prove/other_writers", "prove/crashes"),
+    *("spark/dashboards", "spark/publishing/test_decisions", "prove/histories", "spark/publishing/test_anomalies"),
+    *("prove/gates", "cases/test_growth", "cases/test_dates", "cases/test_odd_keys", "benchmarks", "deploy"),
+    *("spark/audit", "spark/publishing/test_worked_example", "spark/gold", "cases/test_no_data", "workspace"),
 )
-"""The groups that take longest: one that came last would leave the other processes idle.
+"""The groups that take longest, the longest first: one that came last would leave the other processes idle.
 
-Each of three processes is given two groups at once, so the longest one shares its process with one of seconds.
+The end of `make test` shows the seconds of each group. A process is given its next group while it is at the last two
+tests of one, so a group of few tests takes another one with it.
 """
 
 
-SEPARATE_FILES = ("cases",)
+SEPARATE_FILES = ("cases", "spark/publishing")
 
 
 def _group(item: pytest.Item) -> str:

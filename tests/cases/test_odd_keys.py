@@ -85,8 +85,12 @@ def run(lakehouse: Lakehouse, start: str, end: str) -> Day:
     verdict = lakehouse.audit(build)
     assert verdict.success, verdict.lines()
     lakehouse.publish(build, verdict.fingerprint)
+    return Day(products(lakehouse), verdict.warnings)
+
+
+def products(lakehouse: Lakehouse) -> dict[int, dict[str, Any]]:
     rows = lakehouse.published("gold.products360").collect()
-    return Day({row["product_id"]: row.asDict() for row in rows}, verdict.warnings)
+    return {row["product_id"]: row.asDict() for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +155,8 @@ def test_an_absent_measure_is_absent_in_any_split(days: dict[str, Day], new_lake
     """The law, with measures that do not fit."""
     in_one_run = new_lakehouse()
     land(in_one_run)
-    assert run(in_one_run, "2018-01-01", "2018-01-04").products == days["corrected"].products
+    in_one_run.run("2018-01-01", "2018-01-04", audited=False)
+    assert products(in_one_run) == days["corrected"].products
 
 
 TOO_MANY = 1_000_002

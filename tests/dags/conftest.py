@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tenacity
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -38,7 +39,8 @@ from tests.dags.tiny_workspace import LANDING, TinyWorkspace  # noqa: E402
 
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[TinyWorkspace]:
-    """Yield a workspace over HTTP, with the connection to it in the environment."""
+    """Yield a workspace over HTTP, with the connection to it in the environment. Calls are repeated without a pause."""
+    monkeypatch.setattr(tenacity.wait_exponential, "__call__", lambda *_: 0.0)  # by default, half a minute in all
     server = TinyWorkspace()
     server.folders[LANDING] = [f"dt=2018-01-{day:02d}" for day in range(1, 32)]
     monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", server.connection)

@@ -27,13 +27,12 @@ from tests.e2e.lake import LIVE_DAG, SERVICES, TABLES, Day, Lake, days_of, line_
 from tests.webhook import Webhook, webhook
 
 FIRST, DAYS = date(2018, 1, 1), 3
-FOURTH = FIRST + timedelta(days=DAYS)
-FIFTH = FOURTH + timedelta(days=1)
+THIRD, FOURTH = (FIRST + timedelta(days=number) for number in (DAYS - 1, DAYS))
 
 
 @dataclass(frozen=True)
 class Source:
-    """The slice of the real data set: the days of the first run, and two more."""
+    """The slice of the real data set: the days of the first run, and one more."""
 
     header: bytes
     days: dict[date, Day]
@@ -141,7 +140,7 @@ class ClearedRun(Ended):
 
 @pytest.fixture(scope="session")
 def source(dataco: Path) -> Source:
-    return Source(*days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS + 2)}))
+    return Source(*days_of(dataco, {FIRST + timedelta(days=number) for number in range(DAYS + 1)}))
 
 
 @pytest.fixture(scope="session")
@@ -170,9 +169,13 @@ def lake(source: Source, receiver: Webhook, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def first_run(lake: Lake) -> FirstRun:
-    """Three days in one run."""
-    result = lake.run_to_success(FIRST, FIRST + timedelta(days=DAYS))
+def first_run(lake: Lake, source: Source) -> FirstRun:
+    """Three days in one run; the last of them lands after the run has begun."""
+    shutil.rmtree(lake.state.landing / f"dt={THIRD}")
+    run_id = lake.trigger(FIRST, FOURTH)
+    lake.wait_for(run_id, "check_landing", "up_for_retry")
+    lake.land(THIRD, source.header, source.days[THIRD].lines, name="Bestellungen März.csv")
+    result = lake.follow_to_success(run_id)
     return FirstRun(**vars(Ended.look(lake, result)), reports=layer_reports(lake.state, lake.client, result))
 
 
@@ -219,16 +222,6 @@ def cleared_run(lake: Lake, first_run: FirstRun, spoiled_run: RejectedRun) -> Cl
     return ClearedRun(**vars(ended), job_processes=lake.job_processes(), settings=settings, news=news)
 
 
-@pytest.fixture(scope="session")
-def late_run(lake: Lake, source: Source, cleared_run: ClearedRun) -> Ended:
-    """A run of the fourth day, which lands after its run has begun."""
-    shutil.rmtree(lake.state.landing / f"dt={FOURTH}")
-    run_id = lake.trigger(FOURTH, FOURTH + timedelta(days=1))
-    lake.wait_for(run_id, "check_landing", "up_for_retry")
-    lake.land(FOURTH, source.header, source.days[FOURTH].lines, name="Bestellungen März.csv")
-    return Ended.look(lake, lake.follow_to_success(run_id))
-
-
 @dataclass(frozen=True)
 class LiveRun(Ended):
     """A run of the live DAG, with a daily run of the same date beside it."""
@@ -242,13 +235,13 @@ class LiveRun(Ended):
 
 
 @pytest.fixture(scope="session")
-def live_run(lake: Lake, source: Source, late_run: Ended) -> LiveRun:
-    """The fifth day lands; the live DAG finds it, while a daily run has been asked for it."""
+def live_run(lake: Lake, source: Source, cleared_run: ClearedRun) -> LiveRun:
+    """The fourth day lands again, whole; the live DAG finds it, while a daily run has been asked for it."""
     builds = "SELECT landing_date, collect_set(build_id) FROM bronze.order_items GROUP BY landing_date"
     before = dict(lake.sql(builds))
-    lake.land(FIFTH, source.header, source.days[FIFTH].lines)
+    lake.land(FOURTH, source.header, source.days[FOURTH].lines)
     lake.client.unpause(LIVE_DAG)
-    live, daily = lake.look(), lake.trigger(FIFTH, FIFTH + timedelta(days=1))
+    live, daily = lake.look(), lake.trigger(FOURTH, FOURTH + timedelta(days=1))
     lake.follow_to_success(live, LIVE_DAG)
     ended = Ended.look(lake, lake.follow_to_success(daily))
     rebuilt = {day for day, found in lake.sql(builds) if found != before.get(day)}

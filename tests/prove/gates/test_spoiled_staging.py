@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.storage.build_record import Build
-from spark_jobs.storage.staging import stage, staged_rows
+from spark_jobs.storage.staging import StagedTable, stage, staged_rows
+from spark_jobs.storage.verdicts import Verdict
 from tests.prove.budget import minutes
 from tests.spark.publishing.conftest import email_key  # noqa: F401
 from tests.spark.publishing.lakehouse import Lakehouse, order_item
@@ -33,6 +35,10 @@ class Spoiled:
     in_the_suite: bool = False
     says: str = ""
     """What a finding must show: the values on both sides."""
+
+    @property
+    def layer(self) -> str:
+        return self.table.partition(".")[0]
 
     @property
     def asset(self) -> str:
@@ -163,9 +169,8 @@ def test_what_is_not_spoiled_passes(lakehouse: Lakehouse, builds: dict[str, Buil
 TRIED = [one for one in SPOILED if one.in_the_suite or minutes()]
 
 
-@pytest.mark.parametrize("spoiled", TRIED, ids=lambda one: f"{one.table}: {one.name}")
-def test_the_gate_catches(lakehouse: Lakehouse, builds: dict[str, Build], spoiled: Spoiled) -> None:
-    build = builds[spoiled.table.partition(".")[0]]
+def spoil(lakehouse: Lakehouse, build: Build, spoiled: Spoiled) -> StagedTable:
+    """Stage the rows of the build's table again, spoiled."""
     staged, jobs = build.staged[spoiled.table], lakehouse.jobs
     rows = staged_rows(jobs, spoiled.table, staged)
     name = lakehouse.names.table("ops.spoiled_rows")
@@ -174,8 +179,30 @@ def test_the_gate_catches(lakehouse: Lakehouse, builds: dict[str, Build], spoile
     changed_rows = jobs.spark.table(name)
     assert changed_rows.exceptAll(rows).count() + rows.exceptAll(changed_rows).count(), "the statement changed nothing"
     build_id = re.sub(r"\W+", "_", f"spoiled {spoiled.table} {spoiled.name}")
-    spoiled_rows = stage(jobs, spoiled.table, build_id, changed_rows, staged.rows, overwrites=staged.overwrites)
-    verdict = lakehouse.audit(replace(build, staged=build.staged | {spoiled.table: spoiled_rows}))
+    return stage(jobs, spoiled.table, build_id, changed_rows, staged.rows, overwrites=staged.overwrites)
+
+
+@pytest.fixture(scope="module")
+def judged(lakehouse: Lakehouse, builds: dict[str, Build]) -> Callable[[Spoiled], Verdict]:
+    """The verdict on a spoiled build. In the suite, one audit of a layer judges all that have `says`."""
+
+    @cache
+    def audit(layer: str, together: tuple[Spoiled, ...]) -> Verdict:
+        build = builds[layer]
+        staged = {one.table: spoil(lakehouse, build, one) for one in together}
+        return lakehouse.audit(replace(build, staged=build.staged | staged))
+
+    def verdict(spoiled: Spoiled) -> Verdict:
+        is_alone = minutes() or not spoiled.says
+        together = [spoiled] if is_alone else [one for one in TRIED if one.layer == spoiled.layer and one.says]
+        return audit(spoiled.layer, tuple(together))
+
+    return verdict
+
+
+@pytest.mark.parametrize("spoiled", TRIED, ids=lambda one: f"{one.table}: {one.name}")
+def test_the_gate_catches(judged: Callable[[Spoiled], Verdict], spoiled: Spoiled) -> None:
+    verdict = judged(spoiled)
     assert not verdict.success, f"{spoiled.name} in {spoiled.table} passes the gate"
     findings = "\n".join(f"{failure.table}: {failure.message}" for failure in verdict.failures)
     print(f"{spoiled.table}, {spoiled.name}: {findings}")

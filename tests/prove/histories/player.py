@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.layers.registry import tables_of
 from spark_jobs.runtime.errors import UpstreamMissing
 from spark_jobs.runtime.table_names import UPSTREAM_LAYER
 from tests.prove.histories.feeds import (
@@ -143,9 +142,7 @@ def expected(landed: dict[int, Delivery]) -> dict[str, list[Row]]:
 def found(lakehouse: Lakehouse) -> dict[str, list[Row]]:
     """The published tables of silver and gold."""
     return {
-        table: [row.asDict() for row in lakehouse.published(table).collect()]
-        for layer in ("silver", "gold")
-        for table in [spec.name for spec in tables_of(layer)]
+        table: [row.asDict() for row in frame.collect()] for table, frame in lakehouse.tables("silver", "gold").items()
     }
 
 

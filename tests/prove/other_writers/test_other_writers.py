@@ -112,10 +112,9 @@ class Days:
 def content(lakehouse: Lakehouse) -> dict[str, list[tuple[Any, ...]]]:
     """Every published table, its rows sorted: the columns of the specification, audit columns aside."""
     tables = {}
-    for name, spec in REGISTRY.items():
-        columns = [column for column in spec.columns if column not in AUDIT_ONLY]
-        rows = lakehouse.published(name).select(*columns).collect()
-        tables[name] = sorted((tuple(row) for row in rows), key=repr)
+    for name, frame in lakehouse.tables().items():
+        columns = [column for column in REGISTRY[name].columns if column not in AUDIT_ONLY]
+        tables[name] = sorted((tuple(row) for row in frame.select(*columns).collect()), key=repr)
     return tables
 
 
@@ -124,14 +123,14 @@ def untouched(new_lakehouse: Callable[[], Lakehouse]) -> Callable[[int], dict[st
     """What the tables hold after a number of days that nobody else has touched."""
     lakehouse = new_lakehouse()
     land(lakehouse)
-    done = 0
+    done, found = 0, dict[str, Any]()
 
     def after(days: int) -> dict[str, Any]:
-        nonlocal done
+        nonlocal done, found
         if days > done:  # by the law at once or day by day
             lakehouse.run(date_of(done + 1), date_of(days + 1), audited=False)
-        done = days
-        return content(lakehouse)
+            done, found = days, content(lakehouse)
+        return found
 
     return after
 

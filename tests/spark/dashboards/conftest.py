@@ -118,12 +118,11 @@ def land_day(lakehouse: Lakehouse, day: int) -> None:
 
 
 def publish_next_day(lakehouse: Lakehouse) -> str:
-    """Land one more date, publish all layers, and return it. Of what is audited only gold is judged."""
+    """Land one more date, publish all layers, and return it. Their verdicts are successful ones, without an audit."""
     day = len(list(lakehouse.landing.iterdir())) + 1
     land_day(lakehouse, day)
     dates = (f"2018-01-{day:02d}", f"2018-01-{day + 1:02d}")
-    lakehouse.run(*dates, audited=False, layers=("bronze", "silver"))
-    lakehouse.run(*dates, layers=("gold",))
+    lakehouse.run(*dates, audited=False)
     return dates[0]
 
 

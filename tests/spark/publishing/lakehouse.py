@@ -229,9 +229,14 @@ class Lakehouse:
         maintain(self.jobs, MaintenanceParameters.from_texts(texts))
 
     def published(self, table: str) -> DataFrame:
-        newest = self.publications.newest(table.partition(".")[0])
-        assert newest is not None
-        return delta.at_version(self.spark, self.names.table(table), newest.tables[table])
+        newest = self.publications.newest_by_layer()[table.partition(".")[0]]
+        return self.at(table, newest.tables[table])
+
+    def tables(self, *layers: str) -> dict[str, DataFrame]:
+        """Every published table (of these layers)."""
+        newest = self.publications.newest_by_layer()
+        names = {layer: self.table_names(layer) for layer in layers or LAYERS}
+        return {table: self.at(table, newest[layer].tables[table]) for layer in names for table in names[layer]}
 
     def at(self, table: str, version: int) -> DataFrame:
         return delta.at_version(self.spark, self.names.table(table), version)
@@ -242,14 +247,12 @@ class Lakehouse:
 
     def everything(self, *layers: str) -> dict[str, list[tuple[Any, ...]]]:
         """Every published table (of these layers), its rows sorted, audit columns aside."""
+        newest = self.publications.newest_by_layer()
         content = {}
-        for layer in layers or LAYERS:
-            newest = self.publications.newest(layer)
-            assert newest is not None
-            for table in self.table_names(layer):
-                frame = self.at(table, newest.tables[table]).drop(*AUDIT_ONLY)
-                content[table] = sorted((tuple(row) for row in frame.collect()), key=repr)
-                assert newest.row_counts[table] == len(content[table]), f"the publication miscounts {table}"
+        for table, frame in self.tables(*layers).items():
+            content[table] = sorted((tuple(row) for row in frame.drop(*AUDIT_ONLY).collect()), key=repr)
+            counted = newest[table.partition(".")[0]].row_counts[table]
+            assert counted == len(content[table]), f"the publication miscounts {table}"
         return content
 
     def statistics(self, table: str) -> list[dict[str, tuple[Any, Any]]]:
