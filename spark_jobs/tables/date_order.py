@@ -38,8 +38,10 @@ SEPARATORS = "/-"
 Texts = tuple[bytes, bytes, bytes]
 """The fields of EVIDENCE_COLUMNS as they stand in a line."""
 
-_DATE = re.compile(rf'\s*"?\s*(\d{{1,2}})([{SEPARATORS}])(\d{{1,2}})\2(\d{{4}})(?!\d)', re.ASCII)
-_DAYS = re.compile(r'\s*"?\s*([+-]?\d{1,9})\s*"?\s*', re.ASCII)
+# Blanks of any encoding are white space, or bytes beyond ASCII.
+_AROUND = r'[\s"\x80-\xff]*+'
+_DATE = re.compile(rf"{_AROUND}(\d{{1,2}})([{SEPARATORS}])(\d{{1,2}})\2(\d{{4}})(?!\d)", re.ASCII)
+_DAYS = re.compile(rf"{_AROUND}([+-]?\d{{1,9}}){_AROUND}", re.ASCII)
 _FIELD = re.compile(rb',("[^"]*+(?:""[^"]*+)*+"[^,]*+|[^,]*+)')
 _LONGEST = 24
 """Bytes of a date, with blanks and quotes around it."""
