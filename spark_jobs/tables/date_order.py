@@ -38,8 +38,8 @@ SEPARATORS = "/-"
 Texts = tuple[bytes, bytes, bytes]
 """The fields of EVIDENCE_COLUMNS as they stand in a line."""
 
-# Blanks of any encoding are white space, or bytes beyond ASCII.
-_AROUND = r'[\s"\x80-\xff]*+'
+_BLANKS = r"[\s\x80-\xff]*+"  # of any encoding: white space, or bytes beyond ASCII
+_AROUND = rf'{_BLANKS}"?{_BLANKS}'
 _DATE = re.compile(rf"{_AROUND}(\d{{1,2}})([{SEPARATORS}])(\d{{1,2}})\2(\d{{4}})(?!\d)", re.ASCII)
 _DAYS = re.compile(rf"{_AROUND}([+-]?\d{{1,9}}){_AROUND}", re.ASCII)
 _FIELD = re.compile(rb',("[^"]*+(?:""[^"]*+)*+"[^,]*+|[^,]*+)')

@@ -201,6 +201,8 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> N
         (HEADER + b",".join([b"x"] * 53) + b"\r\nx,y,z", True),
         (HEADER + b"x,y,z\r\n", False),
         (HEADER.strip(), False),
+        (HEADER + b",".join([b"x"] * 53) + b"\r\n\x1a", False),
+        (HEADER + b",".join([b"x"] * 53) + b"\r\n,,", False),
     ],
 )
 def test_a_file_that_ends_within_a_record_is_noted(tmp_path: Path, content: bytes, is_cut_off: bool) -> None:
