@@ -88,6 +88,7 @@ def test_a_try_that_the_scheduler_repeats_takes_its_job_run_up_again(
 def test_a_try_that_the_scheduler_repeats_does_not_take_up_a_failed_job_run(
     workspace: TinyWorkspace, context: dict[str, Any]
 ) -> None:
+    """As in github.com/apache/airflow/issues/64828, where its token found the failed one, which counted as success."""
     workspace.duration = None
     started(build(), context)
     workspace.runs[1000]["result"] = "FAILED"
