@@ -275,6 +275,18 @@ def test_a_column_renamed_and_change_files_lost(days: Days, untouched: Callable[
 
 
 @LONG
+def test_a_feature_that_others_remove_again(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
+    """As in github.com/delta-io/delta/issues/2481: without column mapping files are written again, with the same rows."""
+    for mode in ("name", "none"):
+        days.sql(f"ALTER TABLE {{table}} SET TBLPROPERTIES ('delta.columnMapping.mode' = '{mode}')", "gold")
+    customers = TABLES["gold"][0]
+    head = days.lakehouse.heads("gold")[customers]
+    days.next()
+    assert days.lakehouse.heads("gold")[customers] == head + 1, "one commit, and nothing undone"
+    assert content(days.lakehouse) == untouched(days.day)
+
+
+@LONG
 def test_a_constraint_that_refuses_rows_is_named_without_them(
     days: Days, untouched: Callable[[int], dict[str, Any]]
 ) -> None:
