@@ -242,7 +242,10 @@ def test_a_table_dropped_and_one_made_again(days: Days, untouched: Callable[[int
 
 @LONG
 def test_a_change_feed_that_was_switched_off(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
-    """mrpowers-io/jodie#63: switched off, and on again later. A table is dropped between gold's audit and publish."""
+    """As in github.com/mrpowers-io/jodie/issues/63: switched off, and on again later.
+
+    A table is dropped between gold's audit and publish.
+    """
     days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'false')", "silver")
     days.next("bronze", "silver")
     days.sql("ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')", "silver")
@@ -276,7 +279,7 @@ def test_a_column_renamed_and_change_files_lost(days: Days, untouched: Callable[
 
 @LONG
 def test_a_feature_that_others_remove_again(days: Days, untouched: Callable[[int], dict[str, Any]]) -> None:
-    """As in github.com/delta-io/delta/issues/2481: without column mapping files are written again, with the same rows."""
+    """As in github.com/delta-io/delta/issues/2481: all files are written again, and no row differs."""
     for mode in ("name", "none"):
         days.sql(f"ALTER TABLE {{table}} SET TBLPROPERTIES ('delta.columnMapping.mode' = '{mode}')", "gold")
     customers = TABLES["gold"][0]
