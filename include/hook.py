@@ -46,7 +46,8 @@ NOT_JSON = (
     UnicodeDecodeError,
 )
 SHAPES: dict[str, Callable[[dict[str, Any], dict[str, Any]], bool]] = {
-    "jobs/list": lambda _, answer: "jobs" in answer or "has_more" in answer,
+    # An empty list is left out.
+    "jobs/list": lambda _, answer: not answer or not {"jobs", "has_more", "next_page_token"}.isdisjoint(answer),
     "jobs/run-now": lambda _, answer: isinstance(answer.get("run_id"), int),
     # The id is in the body of the request, by which no cache in between tells two requests apart.
     "jobs/runs/get": lambda asked, answer: (

@@ -21,6 +21,8 @@ _UNFINISHED = re.compile(
         | aria2 | lftp-pget-status | !sync | !ut | lock | bak | sw[a-p]
         | _COPYING_ | gstmp | part\.minio )                   # Hadoop, gsutil, MinIO
     | .*\.csv\.[0-9a-f]{8}                                   # aws s3 cp
+    | tmp_.*                                                 # DuckDB
+    | .*:Zone\.Identifier                                    # where Windows got a file from, as WSL copies it
     | .*\.(?: tmp | temp | partial | incomplete | in_?progress | uploading | crdownload | filepart )\.csv
     """,
     re.VERBOSE | re.IGNORECASE,

@@ -6,7 +6,6 @@ those that an editor shows.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ _KEYS = ("order_item_id", "order_id")
 _COLUMNS = {" ".join(column.source.split()).casefold(): column.name for column in COLUMNS}
 _WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
 _FIELD = r'(?:"[^"]*+(?:""[^"]*+)*+"|[^",]*+)'
+_FIELDS = re.compile(f",({_FIELD})")
 _ONE_FIELD = re.compile(rf"(?=.*\S){_FIELD}")
 _BROKEN = re.compile(rf"(?!{_FIELD}(?:,{_FIELD})*+\Z).*", re.DOTALL)  # not RFC 4180
 _QUOTING = "broken quoting"
@@ -199,7 +199,7 @@ def _look_up(
                     found[reason] = _Place(number, masked, raw)
         if len(finished) == len(texts):
             break
-    names = next(csv.reader([_decoded(header.removeprefix(b"\xef\xbb\xbf"), encoding)]), [])
+    names = _values(_decoded(header.removeprefix(b"\xef\xbb\xbf"), encoding))
     return [_COLUMNS.get(" ".join(name.split()).casefold(), "") for name in names], found
 
 
@@ -216,17 +216,23 @@ def _decoded(raw: bytes, encoding: str) -> str:
     return raw.decode("utf-8", "replace") if encoding == "utf-8" else raw.decode("latin-1").translate(_WINDOWS)
 
 
+def _values(line: str) -> list[str]:
+    """Return the values of a line, however long they are: a reader of csv refuses one of more than 128 KB."""
+    fields = _FIELDS.findall(f",{line}")
+    return [field[1:-1].replace('""', '"') if field.startswith('"') else field for field in fields]
+
+
 def _sample(reason: str, masked: str, names: Sequence[str]) -> str:
     """Show the values that the reason is about, or the item's keys; nothing of a line that is masked as a whole."""
     if masked == _MASK or not names:
         return ""
-    fields = next(csv.reader([masked]), [])
+    fields = _values(masked)
     shift = abs(len(fields) - len(names))
     if shift:
         # A private value may stand as many places before its own as there are fields too many or too few.
         private = min((number for number, name in enumerate(names) if name in PRIVATE), default=0)
         shown = ",".join(fields[: max(0, private - shift)])[: 2 * _SHOWN]
-        return f"{shown}..." if shown else ""
+        return f"{shown!r}..." if shown else ""
     values = dict(zip(names, fields, strict=True))
     about = [name for name in names if name and re.search(rf"\b{name}\b", reason)]
     about += [name for pattern, some in _ABOUT if re.search(pattern, reason) for name in some if name in values]

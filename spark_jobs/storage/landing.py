@@ -17,7 +17,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -34,6 +34,7 @@ from spark_jobs.storage.landing_names import (
     why_not_landed,
 )
 from spark_jobs.storage.order_file import CHUNK, OrderFile, read_order_file
+from spark_jobs.tables.blank_records import blank_test
 from spark_jobs.tables.source import SOURCE_NAMES, SourceFormat
 
 MANIFEST = "_manifest.json"
@@ -125,7 +126,8 @@ def landed_files(
     dates = [day for day in days if day not in missing]
     _check_manifests(landing_root, dates, files)
     notes += [f"{file.path} is empty" for file in files if file.header is None]
-    cut_off = [file.path for file in files if file.lines and _is_cut_off(landing_root / file.path)]
+    is_blank = blank_test(source_format.encoding)
+    cut_off = [file.path for file in files if file.lines and _is_cut_off(landing_root / file.path, is_blank)]
     notes += [f"{path} ends within a record: was it cut off?" for path in cut_off]
     return Landing(tuple(files), tuple(dates), dict(sorted(missing.items())), tuple(sorted(notes)))
 
@@ -207,13 +209,13 @@ def _landed_file(landing_root: Path, path: Path, day: date, source_format: Sourc
     raise _changed(landing_root, [name])
 
 
-def _is_cut_off(path: Path) -> bool:
+def _is_cut_off(path: Path, is_blank: Callable[[bytes], bool]) -> bool:
     """Return whether a file ends without a line end, and in a line with fewer fields than a record has."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _LONGEST_RECORD))
         end = stream.read()
     last = end.replace(b"\r", b"\n").rpartition(b"\n")[2]
-    return bool(last.strip()) and last.count(b",") < len(SOURCE_NAMES) - 1
+    return not is_blank(last) and last.count(b",") < len(SOURCE_NAMES) - 1
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -27,7 +27,12 @@ log = logging.getLogger(__name__)
 
 # https://docs.databricks.com/en/delta/history.html, "Operation metrics keys"; an operation that is not known here may
 # change rows.
-LAYOUT_OPERATIONS = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "AUTO COMPACTION", "COMPUTE STATS"})
+LAYOUT_OPERATIONS = frozenset(
+    {
+        *("OPTIMIZE", "VACUUM START", "VACUUM END", "REORG", "AUTO COMPACTION", "COMPUTE STATS"),
+        *("OPTIMIZE CHECKPOINT", "DOMAIN METADATA CLEANUP", "ROW TRACKING UNBACKFILL"),
+    }
+)
 """Commits that leave every row and all metadata as they are."""
 METADATA_OPERATIONS = frozenset(
     {
@@ -35,6 +40,7 @@ METADATA_OPERATIONS = frozenset(
         *("ADD COLUMNS", "CHANGE COLUMN", "CHANGE COLUMNS", "RENAME COLUMN", "DROP COLUMNS", "REPLACE COLUMNS"),
         *("UPGRADE PROTOCOL", "ADD FEATURE", "DROP FEATURE", "ADD DELETION VECTORS TOMBSTONES"),
         *("SET TABLE TAGS", "UNSET TABLE TAGS", "SET COLUMN TAGS", "UNSET COLUMN TAGS", "ROW TRACKING BACKFILL"),
+        *("REMOVE COLUMN MAPPING", "REORG TABLE UPGRADE UNIFORM"),
     }
 )
 """Commits that leave every row as it is, as long as the columns of the specification are still there."""

@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 SPACES = " \t\x0b\x0c\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-BLANKS = f"{SPACES}\u200b\ufeff"
-"""Characters that show nothing; the last two have no width either."""
+BLANKS = f"{SPACES}\u200b\ufeff\x1a"
+"""Characters that show nothing; the last three have no width either. The last one ends the files of DOS."""
 _ASCII = "".join(character for character in f'{BLANKS},"' if character.isascii()).encode()
 NULL_WORDS = (
     "NULL,null,(null),(NULL),<null>,<NULL>,NaN,nan,NAN,-nan,-NaN,NaT,<NA>,\\N,N/A,n/a,"
-    "#N/A,#NA,#NULL!,#REF!,#VALUE!,#DIV/0!,#NAME?,#NUM!"
+    "#N/A,#NA,#NULL!,#REF!,#VALUE!,#DIV/0!,#NAME?,#NUM!,"
+    "#SPILL!,#CALC!,#FIELD!,#BLOCKED!,#CONNECT!,#UNKNOWN!,#GETTING_DATA,1.#QNAN,-1.#IND"
 )
 """Words that programs write where a value is missing, spelled exactly so. NA (Namibia, North America), None and the
 surname Null are not among them."""

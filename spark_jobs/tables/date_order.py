@@ -38,8 +38,10 @@ SEPARATORS = "/-"
 Texts = tuple[bytes, bytes, bytes]
 """The fields of EVIDENCE_COLUMNS as they stand in a line."""
 
-_DATE = re.compile(rf'\s*"?\s*(\d{{1,2}})([{SEPARATORS}])(\d{{1,2}})\2(\d{{4}})(?!\d)', re.ASCII)
-_DAYS = re.compile(r'\s*"?\s*([+-]?\d{1,9})\s*"?\s*', re.ASCII)
+_BLANKS = r"[\s\x80-\xff]*+"  # of any encoding: white space, or bytes beyond ASCII
+_AROUND = rf'{_BLANKS}"?{_BLANKS}'
+_DATE = re.compile(rf"{_AROUND}(\d{{1,2}})([{SEPARATORS}])(\d{{1,2}})\2(\d{{4}})(?!\d)", re.ASCII)
+_DAYS = re.compile(rf"{_AROUND}([+-]?\d{{1,9}}){_AROUND}", re.ASCII)
 _FIELD = re.compile(rb',("[^"]*+(?:""[^"]*+)*+"[^,]*+|[^,]*+)')
 _LONGEST = 24
 """Bytes of a date, with blanks and quotes around it."""

@@ -14,7 +14,7 @@ from airflow.providers.databricks.exceptions import DatabricksApiError
 from airflow.providers.databricks.hooks.databricks import RunState
 from airflow.sdk.exceptions import TaskDeferred
 
-from include.failures import FileMissing, FileUnreadable, NoAnswer, RunOutOfSight
+from include.failures import FileMissing, FileUnreadable, JobUnknown, NoAnswer, RunOutOfSight
 from include.operators import JobRunOperator
 from include.settings import Settings, load
 from include.triggers import JobRunTrigger
@@ -266,6 +266,22 @@ def test_no_jobs_in_a_page_is_not_taken_for_a_missing_job(workspace: TinyWorkspa
     spoil(workspace, "/jobs/list", NO_ANSWERS["another object"][0])
     with pytest.raises(NoAnswer, match="jobs/list answered with JSON of another shape"):
         run_in_task(context, patience=1)
+
+
+def test_a_job_is_looked_for_on_all_pages(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    """As in github.com/open-metadata/OpenMetadata/pull/33204: version 2.2 has no `has_more`, and leaves out what is
+    empty."""
+    spoil(workspace, "/jobs/list", (200, {"next_page_token": "2"}, JSON, {}), times=1)
+    workspace.duration = 0.1
+    run_in_task(context, patience=30)
+    assert list(workspace.runs) == [1000]
+
+
+def test_an_empty_list_of_jobs_is_an_answer(workspace: TinyWorkspace, context: dict[str, Any]) -> None:
+    """As above: the job is unknown, and asking again would not change that."""
+    workspace.jobs.clear()
+    with pytest.raises(JobUnknown, match="no job named 'bronze_build'"):
+        run_in_task(context, patience=30)
 
 
 def test_an_unknown_life_cycle_state_does_not_end_the_wait(workspace: TinyWorkspace, context: dict[str, Any]) -> None:

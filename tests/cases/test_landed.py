@@ -66,9 +66,14 @@ FOLDERS: list[tuple[str, dict[str, bytes | None] | None, str]] = [
     ("write, then rename, as .tmp.csv", {"orders.tmp.csv": ROWS, "more.uploading.csv": ROWS}, BY_NAME),
     ("write, then rename, as .upload", {"orders.csv.upload": ROWS, "more.csv_uploading": ROWS}, BY_NAME),
     ("write, then rename, as .in_transit", {"orders.csv.in_transit": ROWS}, BY_NAME),
+    # As in github.com/duckdb/duckdb/pull/10459, and as in later versions.
+    ("DuckDB", {"tmp_orders.csv": ROWS, "orders_tmp.csv": ROWS}, BY_NAME),
+    # As in github.com/microsoft/WSL/issues/7456.
+    ("WSL", {"orders.csv:Zone.Identifier": b"[ZoneTransfer]"}, BY_NAME),
     ("capitals", {"ORDERS.CSV.FILEPART": ROWS}, BY_NAME),
     ("Syncthing", {"~syncthing~orders.csv.tmp": ROWS}, BY_NAME),
     ("finished beside unfinished", {"orders.csv": ROWS, ".orders2.csv.Xa81sd": ROWS}, ""),
+    ("finished beside where Windows got it from", {"orders.csv": ROWS, "orders.csv:Zone.Identifier": b""}, ""),
     ("finished beside empty", {"orders.csv": ROWS, "more.csv": b""}, ""),
     ("a part of Spark's", {"part-00000-6f1c.csv": ROWS, "_SUCCESS": b""}, ""),
 ]
@@ -201,6 +206,8 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> N
         (HEADER + b",".join([b"x"] * 53) + b"\r\nx,y,z", True),
         (HEADER + b"x,y,z\r\n", False),
         (HEADER.strip(), False),
+        (HEADER + b",".join([b"x"] * 53) + b"\r\n\x1a", False),
+        (HEADER + b",".join([b"x"] * 53) + b"\r\n,,", False),
     ],
 )
 def test_a_file_that_ends_within_a_record_is_noted(tmp_path: Path, content: bytes, is_cut_off: bool) -> None:

@@ -233,6 +233,11 @@ def test_spark_names_files_in_utf8_whatever_the_locale_says(spark: SparkSession)
     assert java_property(spark, "sun.jnu.encoding") == "UTF-8"
 
 
+def test_spark_needs_no_name_of_the_machine(spark: SparkSession) -> None:
+    """As in github.com/apache/spark/pull/20801: no URL of Spark can have the name of a machine with an underscore."""
+    assert spark.conf.get("spark.driver.host") == "127.0.0.1"
+
+
 def test_a_user_without_a_name_is_refused(tmp_path: Path) -> None:
     """As in github.com/bitnami/containers/issues/52698 and HADOOP-19401: `docker run --user 1234`."""
     check_user()

@@ -44,6 +44,8 @@ EMPTY_RECORDS = {
     "quotes": ",".join(['""'] * 53),
     "quoted blanks": ",".join(['"  "'] * 53),
     "a mixture": '" ",\xa0,,\t,"\xa0"' + "," * 48,
+    # As in github.com/Rdatatable/data.table/issues/1612.
+    "the end of a file of DOS": "\x1a",
     "a null word": ",".join(["NULL"] * 53),
     "null words and blanks": '\\N,, #N/A ,"nan",\xa0NaT' + "," * 48,
 }
@@ -131,6 +133,8 @@ ZIPS = {
     **{"0": "0", "00000": "0", "00725-1234": "00725-1234", "7e2": "7e2", "725.5": "725.5", "SW1A 1AA": "SW1A 1AA"},
     **{'"1,000"': "1,000", "1.000": "1.000", "725\xa0": "725", "0x1F": "0x1F", "90210": "90210"},
     **dict.fromkeys((*NULL_WORDS.split(","), "", " NULL ", '"nan"', "\xa0#N/A")),
+    # As in github.com/PSU3D0/formualizer/issues/75 and github.com/equinor/tagreader-python/issues/61.
+    **dict.fromkeys(("#SPILL!", "#CALC!", "#FIELD!", "#GETTING_DATA", "1.#QNAN", "-1.#IND")),
     **{word: word for word in ("NA", "None", "Null", "Nan", "NULLS", "N/A/B", "nano", "-")},
 }
 

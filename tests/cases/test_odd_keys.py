@@ -172,7 +172,7 @@ BEYOND: dict[tuple[str, int], dict[str, Any]] = {
     ("products360", 2): {"total_revenue": Decimal("2.00"), "profit_margin": Decimal("1.0000"), "margin_score": 1},
     ("product_totals", 1): {"total_revenue": Decimal(GREATEST) * TOO_MANY},
 }  # fmt: skip
-"""apache/datafusion#22713: an average fits although the sum behind it does not."""
+"""As in github.com/apache/datafusion/issues/22713: an average fits although the sum behind it does not."""
 
 
 def test_sums_beyond_their_type(compiling_spark: SparkSession) -> None:

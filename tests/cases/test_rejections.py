@@ -209,6 +209,31 @@ def test_a_sample_is_found_below_empty_records(tmp_path: Path) -> None:
     assert (found.line, found.sample) == (4, "order_status 'LOST'")
 
 
+@pytest.mark.parametrize(
+    ("written", "reason", "sample"),
+    [
+        # As in github.com/simonw/datasette-lite/issues/84: the csv module's "field larger than field limit".
+        (line(2, status="LOST", **{"Product Description": "x" * 200_000}), UNKNOWN_STATUS, "order_status 'LOST'"),
+        (line(2, status='"LOST ""2"""'), UNKNOWN_STATUS, "order_status 'LOST \"2\"'"),
+        # As in github.com/rust-lang/log/issues/611: a value that clears the screen of who reads it.
+        (
+            b"\x1b[2J" + line(2) + b",more",
+            "wrong number of fields: found 54 instead of 53",
+            r"'\x1b[2JDEBIT,3,4,20.5,90.00,Advance shipping,0,73,Sporting Goods,Caguas'...",
+        ),
+    ],
+    ids=["long", "quotes", "escapes"],
+)
+def test_a_sample_shows_any_value_and_writes_no_escapes(
+    tmp_path: Path, written: bytes, reason: str, sample: str
+) -> None:
+    (tmp_path / "dt=2018-01-01").mkdir()
+    (tmp_path / A).write_bytes(b"\r\n".join([",".join(SOURCE_NAMES).encode(), written]))
+    masked = written.decode().replace("hunter2", "***").replace("ann@example.com", "***")
+    (found,) = quarantine_reasons([(A, masked, [reason])], tmp_path, "windows-1252")
+    assert (found.line, found.sample) == (2, sample)
+
+
 def test_a_line_that_is_masked_as_a_whole_is_found(tmp_path: Path) -> None:
     (tmp_path / "dt=2018-01-01").mkdir()
     lines = [",".join(SOURCE_NAMES).encode(), b"", line(2), b"no order item", line(3).replace(b",x,", b',"x,\x81'), b""]

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -33,7 +34,7 @@ def day(number: int, hour: int = 0) -> datetime:
     return datetime(2018, 1, number, hour, tzinfo=UTC)
 
 
-VIENNA = timezone(timedelta(hours=1))
+VIENNA, LONDON = timezone(timedelta(hours=1)), ZoneInfo("Europe/London")
 NOW = datetime(2026, 11, 29, 14, 32, tzinfo=UTC)
 
 
@@ -70,6 +71,11 @@ def test_the_one_rule_for_landing_dates(run: SimpleNamespace, first: int | None,
         (dag_run(day(1, 2), day(1, 20)), "start of the data interval of this run"),
         (dag_run(day(1), day(2, 1)), "end of the data interval of this run"),
         (dag_run(day(1, 2), day(1, 20), None, "scheduled"), "lies within one day"),
+        # As in github.com/apache/airflow/pull/70089: a day of 23 hours, which begins in UTC and ends in summer time.
+        (
+            dag_run(datetime(2018, 3, 25, tzinfo=LONDON), datetime(2018, 3, 26, tzinfo=LONDON), NOW),
+            "end of the data interval of this run, 2018-03-26T00:00:00.01:00, is 2018-03-25 23:00:00 in UTC",
+        ),
     ],
 )
 def test_a_run_without_landing_dates_is_refused_before_any_request(

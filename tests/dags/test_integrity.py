@@ -28,6 +28,16 @@ print(json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dags), "banned
 """
 
 
+HASH = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.serialization.serialized_objects import DagSerialization
+dags = DagBag(sys.argv[1]).dags
+print(json.dumps({name: SerializedDagModel.hash(DagSerialization.to_dict(dag)) for name, dag in sorted(dags.items())}))
+"""
+
+
 INTERVAL = ("interval_start", "interval_end")
 PASSED_AT_RUN_TIME = {
     **{f"{layer}_build": INTERVAL for layer in LAYERS},
@@ -82,6 +92,31 @@ def test_parses_with_only_what_an_airflow_worker_has(tmp_path: Path) -> None:
         "synthetic_feed",
     ]
     assert found["banned"] == []
+
+
+def test_an_unchanged_dag_makes_no_new_version(tmp_path: Path) -> None:
+    """As in github.com/apache/airflow/issues/56471: the order of a set, or an address in memory, makes one at each
+    parse."""
+
+    def hashes(seed: str) -> str:
+        environment = {
+            **{"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPO), "PYTHONHASHSEED": seed},
+            **{"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", HASH, str(REPO / "dags")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout.splitlines()[-1]
+
+    first = hashes("1")
+    assert "ecommerce_medallion" in json.loads(first)
+    assert hashes("2") == first
 
 
 def test_the_chain_of_tasks(dags: dict[str, Any]) -> None:

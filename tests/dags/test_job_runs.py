@@ -88,6 +88,7 @@ def test_a_try_that_the_scheduler_repeats_takes_its_job_run_up_again(
 def test_a_try_that_the_scheduler_repeats_does_not_take_up_a_failed_job_run(
     workspace: TinyWorkspace, context: dict[str, Any]
 ) -> None:
+    """As in github.com/apache/airflow/issues/64828, where its token found the failed one, which counted as success."""
     workspace.duration = None
     started(build(), context)
     workspace.runs[1000]["result"] = "FAILED"
@@ -410,7 +411,7 @@ def test_a_missing_job_and_two_jobs_of_one_name_are_refused_for_good(
         ("pyspark.errors.exceptions.connect.SparkException: Job aborted due to stage failure", True),
         ("Spark died", True),
         ("The task's process was killed by signal 9 (out of memory, or by hand).", True),
-        # A deploy removed the wheel of a job run that is under way: github.com/databricks/cli/issues/2958.
+        # A deploy removed the wheel of a job run that is under way. As in github.com/databricks/cli/issues/2958.
         ("Library installation attempted on the driver node and failed. The library file does not exist", True),
         ("Run failed with error message: cluster terminated", True),
     ],

@@ -180,7 +180,7 @@ class TinyWorkspace:
             found = [n for n in self.jobs if n == body.get("name")]
             ids = [self.jobs[n] for n in found] + ([self.doubled_job_id] if self.doubled_job_id and found else [])
             jobs = [{"job_id": job_id, "settings": {"name": body["name"]}} for job_id in ids]
-            return 200, {"jobs": jobs, "has_more": False}
+            return 200, {"jobs": jobs} if jobs else {}  # an empty list is left out
         if path == "/api/2.2/jobs/run-now":
             token = body.get("idempotency_token", "")
             if token not in self.tokens:

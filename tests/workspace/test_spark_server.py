@@ -65,7 +65,11 @@ def test_clients_that_connect_at_once_share_one_catalog(server: SparkServer) -> 
             return [client.stdout.readline().strip() for client in clients]  # type: ignore[union-attr]
 
         assert next_lines() == ["ready"] * 3
+        # As in github.com/src-d/jgit-spark-connector/issues/309.
+        left_by_a_killed_one = server.state.spark / "scratch" / "blockmgr-1"
+        left_by_a_killed_one.mkdir(parents=True)
         server.start()
+        assert not left_by_a_killed_one.exists()
         assert next_lines() == ["made"] * 3
         for client in clients:
             client.stdin.write("look\n")  # type: ignore[union-attr]

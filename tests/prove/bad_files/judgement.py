@@ -30,11 +30,13 @@ RULES: list[dict[str, Any]] = json.loads(SUITE.read_text(encoding="utf-8"))["exp
 EMAIL, PASSWORD = NAMES.index("customer_email"), NAMES.index("customer_password")
 ITEM = NAMES.index("order_item_id")
 WIDTH = 53
+AROUND = r'[\s\x80-\xff]*"?[\s\x80-\xff]*'
+"""Around a date or a number as its bytes stand in a file: a quote, and blanks of any encoding."""
 BOM = b"\xef\xbb\xbf"
 ORDERED, SHIPPED, DAYS = "order_date_dateorders", "shipping_date_dateorders", "days_for_shipping_real"
 LANDED, DAYS_AHEAD = datetime(2018, 1, 1), 30  # noqa: DTZ001 - UTC
 NOTHING = " \t\v\f\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-NOTHING = f'{NOTHING}\u202f\u205f\u3000\u200b\ufeff,"'
+NOTHING = f'{NOTHING}\u202f\u205f\u3000\u200b\ufeff\x1a,"'
 NULLS = {*NULL_WORDS.split(",")}
 STAND_INS = {
     *("1/1/0001", "01-01-0001", "12/31/9999", "31-12-9999", "1/1/1900", "30-12-1899", "1/1/1970", "1/1/1582"),
@@ -130,7 +132,7 @@ def instants(text: str) -> dict[str, datetime]:
 
 def days_only(text: str) -> dict[str, datetime]:
     """Return the day that a text begins with, whatever its time, as `instants`."""
-    found = re.match(r'\s*"?\s*([\d/-]+)', text, re.A)
+    found = re.match(rf"{AROUND}([\d/-]+)", text, re.A)
     return instants(f"{found[1]} 0:00") if found else {}
 
 
@@ -139,10 +141,11 @@ def certain_evidence(ordered: str, shipped: str, stated: str) -> set[str]:
     both = [days_only(ordered), days_only(shipped)]
     if only := {next(iter(read)) for read in both if len(read) == 1}:
         return only
-    if not re.fullmatch(r'\s*"?\s*[+-]?\d{1,9}\s*"?\s*', stated, re.A):
+    number = re.fullmatch(rf"{AROUND}([+-]?\d{{1,9}}){AROUND}", stated, re.A)
+    if not number:
         return set()
     apart = {order: (both[1][order] - both[0][order]).days for order in both[0] if order in both[1]}
-    agree = {order for order, days in apart.items() if days == int(stated.strip(' \t"'))}
+    agree = {order for order, days in apart.items() if days == int(number[1])}
     return agree if len(agree) == 1 else set()
 
 
@@ -333,7 +336,7 @@ def is_of_domain(character: str, more: str = "") -> bool:
 
 
 def cleaned(raw: str) -> str | None:
-    value = re.sub(rf"[\n\r{NOTHING[:-4]}]+", " ", unquoted(raw)).strip(" ")
+    value = re.sub(rf"[\n\r{NOTHING[:-5]}]+", " ", unquoted(raw)).strip(" ")
     return None if value in NULLS else value or None
 
 

@@ -158,7 +158,10 @@ def test_thresholds_are_nearest_ranks_and_exact(spark: SparkSession, number: int
 
 
 def test_scores(spark: SparkSession) -> None:
-    """Two of ten keys a fifth; equal values score alike; who is not ranked moves no threshold and scores 1."""
+    """Two of ten keys a fifth; equal values score alike; who is not ranked moves no threshold and scores 1.
+
+    That all values are equal stops nothing, as it does in github.com/pandas-dev/pandas/issues/15069.
+    """
     scores = (
         Score("more", "money", QUINTILES),
         Score("less", "days", QUINTILES, less_is_better=True),
