@@ -12,7 +12,7 @@ from machine.state_folder import REPO, StateFolder
 
 # What set-up and the services make in a state folder; a folder with anything else in it is not ours to remove whole.
 PARTS = {
-    ".setup-lock", "airflow", "bench", "class-archive", "demo.json", "jars", "java", "logs", "metastore_db", "pids",
+    ".setup-lock", "airflow", "bench", "demo.json", "jars", "java", "logs", "metastore_db", "pids",
     "secrets", "venv", "volumes", "warehouse", "workspace",
 }  # fmt: skip
 

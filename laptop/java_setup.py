@@ -40,8 +40,6 @@ def ensure_java(state: StateFolder) -> str:
             f"for it. Install a Java {OLDEST} (on Debian and Ubuntu the package openjdk-{OLDEST}-jre-headless), or set "
             "JAVA_HOME to the folder of one."
         )
-    # The package has not the archive of Java's own classes, on which that of Spark's builds.
-    subprocess.run([str(home / "bin" / "java"), "-Xshare:dump"], capture_output=True)
     wrapper.parent.mkdir(parents=True, exist_ok=True)
     wrapper.write_text(WRAPPER.format(java=shlex.quote(str(home / "bin" / "java"))), encoding="utf-8")
     wrapper.chmod(0o755)

@@ -1,6 +1,6 @@
-"""`make setup`: environments, Java, Spark's jars and the archive of its classes, secrets and the wheel.
+"""`make setup`: environments, Java, Spark's jars, secrets and the wheel. Each step does nothing if it is done.
 
-Each step does nothing if it is done. Runs under the bare Python of the machine, so standard library only.
+Runs under the bare Python of the machine, so standard library only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import AbstractContextManager
 
-from laptop.class_archive import ensure_class_archive
 from laptop.java_setup import ensure_java
 from laptop.laptop_state import LaptopState
 from laptop.sources import source_from_environment
@@ -33,7 +32,6 @@ def set_up(state: LaptopState, environments: list[str]) -> None:
             changed += ["jars"] if ensure_jars(state) else []
             if changed:
                 print(f"  Java: {java}", flush=True)
-            ensure_class_archive(state)
         state.ensure_secrets()
         ensure_wheel(state)
 

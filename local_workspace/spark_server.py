@@ -8,19 +8,18 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 
 from machine.command_line import UserError
-from machine.java import class_archive, find_java_home
+from machine.java import find_java_home
 from machine.log_files import begin_log, log_end
 from machine.ports import HOST, port_is_free
 from machine.process_environment import UTF8
@@ -38,8 +37,6 @@ JAVA_OPTIONS = (
     "-XX:+UseParallelGC",
     "-XX:ReservedCodeCacheSize=512m",
     "-XX:-UseCodeCacheFlushing",
-    # Spark's classes fill far more than the default, 21 MB, from which each step of growth collects all garbage first.
-    "-XX:MetaspaceSize=256m",
     "-XX:Tier4InvocationThreshold=50000",
     "-XX:Tier4MinInvocationThreshold=6000",
     "-XX:Tier4CompileThreshold=150000",
@@ -82,7 +79,6 @@ class SparkServer:
         java_home: Path | None = None,
         start_timeout: float = 120.0,
         more_settings: Mapping[str, str] | None = None,
-        more_java_options: Sequence[str] = (),
     ) -> None:
         """Prepare a server that is not started yet.
 
@@ -95,7 +91,6 @@ class SparkServer:
         self._java_home = java_home
         self._start_timeout = start_timeout
         self._more_settings = dict(more_settings or {})
-        self._more_java_options = more_java_options
         self._process: subprocess.Popen[bytes] | None = None
         self._pid_file = self.state.pids / "spark.json"
         self.log_file = self.state.logs / "spark.log"
@@ -116,9 +111,8 @@ class SparkServer:
         if not jars:
             raise SparkServerError(f"There are no Spark jars in {self._jars}: run `make setup` to fetch them.")
         java_home = self._java_home or find_java_home(self.state.root)
-        spark_home = installed_spark()
-        archive = class_archive(self._jars, java_home, spark_home)
-        properties = self._write_settings(jars, archive)
+        properties = self._write_settings(jars)
+        spark_home = _spark_home()
         command = [str(spark_home / "bin" / "spark-submit"), "--properties-file", str(properties)]
         with begin_log(self.log_file) as log:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed argument list
@@ -134,19 +128,17 @@ class SparkServer:
         try:
             self._wait_until_open()
         except BaseException:
-            if self.stop() == -signal.SIGABRT:  # so Java ends on a damaged archive: the next start goes without it
-                archive.unlink(missing_ok=True)
+            self.stop()
             raise
 
-    def stop(self, grace: float = 8) -> int | None:
-        """End the server and its child processes, and return its exit code; after `grace` seconds it is killed."""
+    def stop(self) -> None:
+        """End the server and its child processes."""
         process, self._process = self._process, None
         if process is None:
-            return None
-        end_group(process.pid, grace)
-        code = process.wait()
+            return
+        end_group(process.pid, grace=8)
+        process.wait()
         self._pid_file.unlink(missing_ok=True)
-        return code
 
     def is_alive(self) -> bool:
         """Return whether the server's process runs."""
@@ -226,7 +218,7 @@ class SparkServer:
         """Return the last lines of the server's log."""
         return log_end(self.log_file) or "(there is no log)"
 
-    def _write_settings(self, jars: list[Path], archive: Path) -> Path:
+    def _write_settings(self, jars: list[Path]) -> Path:
         """Write Spark's settings to a file, because `ps` would show a token on the command line."""
         if not re.fullmatch(r"[1-9][0-9]*[mgMG]", self._driver_memory):
             raise SparkServerError(
@@ -237,25 +229,15 @@ class SparkServer:
         shutil.rmtree(scratch, ignore_errors=True)  # a Spark that was killed has left it
         private_folder(scratch)
         metastore = self.state.root / "metastore_db"
-        logging = self.state.spark / "log4j2.properties"
-        logging.write_text(_LOGGING, encoding="utf-8")
-        java_options = [
-            *JAVA_OPTIONS,
-            # Not /tmp: it may refuse to run the libraries that Spark unpacks there, and what a Spark that is killed
-            # leaves in it would stay for ever.
-            f'"-Djava.io.tmpdir={scratch}"',
-            f"-Dlog4j2.configurationFile={logging.as_uri()}",
-            *self._more_java_options,
-        ]
-        if archive.is_file() and archive.stat().st_size:  # with an empty one, Java would not even use its own
-            java_options.append(f'"-XX:SharedArchiveFile={archive}"')
         settings = {
             "spark.app.name": "local workspace",
             "spark.master": "local[*]",
             "spark.driver.memory": self._driver_memory,
             "spark.driver.host": HOST,
             "spark.driver.bindAddress": HOST,
-            "spark.driver.extraJavaOptions": " ".join(java_options),
+            # Not /tmp: it may refuse to run the libraries that Spark unpacks there, and what a Spark that is killed
+            # leaves in it would stay for ever.
+            "spark.driver.extraJavaOptions": " ".join([*JAVA_OPTIONS, f'"-Djava.io.tmpdir={scratch}"']),
             "spark.jars": ",".join(jar.resolve().as_uri() for jar in jars),
             "spark.local.dir": str(scratch),
             "spark.ui.enabled": "false",
@@ -303,6 +285,7 @@ class SparkServer:
             for key, value in settings.items():
                 escaped = value.replace("\\", "\\\\")
                 file.write(f"{key}={escaped}\n".encode())
+        (self.state.spark / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
         return path
 
     def _environment(self, spark_home: Path, java_home: Path) -> dict[str, str]:
@@ -313,9 +296,8 @@ class SparkServer:
             "TZ": "UTC",
             "JAVA_HOME": str(java_home),
             "SPARK_HOME": str(spark_home),
-            # Keeps out the settings of another Spark on this machine. An installed pyspark has no such folder: Java
-            # makes no archive where a folder with files is on the class path, and uses none where the folder differs.
-            "SPARK_CONF_DIR": str(spark_home / "conf"),
+            # Keeps out the settings of another Spark on this machine.
+            "SPARK_CONF_DIR": str(self.state.spark),
             "SPARK_LOCAL_IP": HOST,
             "PYSPARK_PYTHON": sys.executable,
         }
@@ -336,10 +318,9 @@ logger.datanucleus.level = error
 """
 
 
-def installed_spark() -> Path:
+def _spark_home() -> Path:
     """Return the folder of the installed pyspark, which contains Spark; found without the cost of importing it."""
     found = importlib.util.find_spec("pyspark")
     if found is None or found.origin is None:
         raise SparkServerError(f"pyspark is not installed for {sys.executable}: run `make setup`.")
-    # Resolved, since the class path must be the one of the archive, also where the environment is found by a link.
-    return Path(found.origin).parent.resolve()
+    return Path(found.origin).parent

@@ -1,6 +1,5 @@
-"""Find a Java that Spark can run on, and the archive of Spark's classes for it."""
+"""Find a Java that Spark can run on."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -54,35 +53,17 @@ def is_usable(version: int | None) -> bool:
 def major_version(home: Path) -> int | None:
     """Return the major version of the Java in a folder; None if that is no working Java (macOS has a stub that is
     none)."""
-    found = re.match(r"(?:1\.)?(\d+)", _version(home))
-    return int(found.group(1)) if found else None
-
-
-def class_archive(folder: Path, home: Path, spark_home: Path) -> Path:
-    """Return the file in `folder` for the archive of Spark's classes: another one for another Java or other jars.
-
-    Java uses an archive only with the very jars of which it was made.
-    """
-    key = hashlib.sha256(_version(home).encode())
-    for jar in sorted((spark_home / "jars").glob("*.jar")):
-        found = jar.stat()
-        key.update(f"{jar}\0{found.st_size}\0{found.st_mtime_ns}\0".encode())
-    return folder / f"spark-{key.hexdigest()[:16]}.jsa"
-
-
-def _version(home: Path) -> str:
-    """Return the version of the Java in a folder, such as 17.0.15; "" if that is no working Java."""
     program, release = home / "bin" / "java", home / "release"
     if release.is_file() and os.access(program, os.X_OK):
         text = release.read_text(encoding="utf-8", errors="replace")
-        if found := re.search(r'JAVA_VERSION="(\d[^"]*)"', text):
-            return found.group(1)
+        if found := re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', text):
+            return int(found.group(1))
     try:
         answer = subprocess.run([str(program), "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = re.search(r'version "(\d[^"]*)"', answer.stderr + answer.stdout)
-    return found.group(1) if found and answer.returncode == 0 else ""
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
+    return int(found.group(1)) if found and answer.returncode == 0 else None
 
 
 def _checked(home: Path, source: str) -> Path:

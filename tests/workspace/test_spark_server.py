@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from laptop.class_archive import archive_classes
-from local_workspace.spark_server import SparkServer, SparkServerError, installed_spark
-from machine.java import class_archive, find_java_home
-from machine.ports import free_port
-from machine.state_folder import StateFolder
-from tests.shared_spark import PROJECT_STATE, few_rows_server
+from local_workspace.spark_server import SparkServer
+from tests.shared_spark import few_rows_server
 
 # Each is ready before the port opens, and connects at once when it does.
 CLIENT = """
@@ -75,29 +70,3 @@ def test_clients_that_connect_at_once_share_one_catalog(server: SparkServer) -> 
             client.stdin.write("look\n")  # type: ignore[union-attr]
             client.stdin.flush()  # type: ignore[union-attr]
         assert next_lines() == [str([f"made_by_{number}" for number in numbers])] * 3
-
-
-def test_spark_starts_from_the_archive_of_its_classes_and_without_a_damaged_one(tmp_path: Path) -> None:
-    state = StateFolder(tmp_path / "a state")
-    state.jars.mkdir(parents=True)
-    for jar in (PROJECT_STATE / "jars").glob("*.jar"):
-        (state.jars / jar.name).symlink_to(jar.resolve())
-    if (PROJECT_STATE / "java").exists():
-        state.java.symlink_to(PROJECT_STATE / "java")
-    archive = class_archive(state.jars, find_java_home(state.root), installed_spark())
-    archive_classes(state, archive)
-    assert [path.name for path in state.jars.glob("*.jsa")] == [archive.name]
-    assert [path.name for path in state.root.iterdir() if path.name not in ("jars", "java")] == []
-    server = SparkServer(state.root, free_port(), driver_memory="1g")
-    try:
-        server.start()
-        assert str(archive) in Path(f"/proc/{server.pid}/maps").read_text()
-        server.stop()
-        archive.chmod(0o600)
-        os.truncate(archive, 100_000)
-        with pytest.raises(SparkServerError, match="Spark ended while it started"):
-            server.start()
-        assert not archive.exists()
-        server.start()
-    finally:
-        server.stop()
