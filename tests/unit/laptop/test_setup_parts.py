@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from laptop import class_archive, java_setup, services, sources
+from laptop import java_setup, services, sources
 from laptop.laptop_state import LaptopState
-from local_workspace.spark_server import installed_spark
 from machine import java
 from machine.command_line import UserError
 from machine.state_folder import REPO, StateFolder
@@ -139,53 +138,6 @@ def fake_java(folder: Path, script: str) -> Path:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     return folder
-
-
-def fake_setup(state: LaptopState, python: str) -> Path:
-    """A set-up with a Java, a jar of Spark, and a workspace environment whose Python is a script; return the jar."""
-    (fake_java(state.root / "java", "exit 1") / "release").write_text('JAVA_VERSION="21.0.2"\n')
-    jar = state.venv("workspace") / "lib" / "python3.12" / "site-packages" / "pyspark" / "jars" / "spark.jar"
-    for folder in (jar.parent, state.python("workspace").parent, state.jars):
-        folder.mkdir(parents=True)
-    jar.write_text("classes")
-    state.python("workspace").write_text(f"#!/bin/sh\necho >> {state.root}/calls\n{python}\n")
-    state.python("workspace").chmod(0o755)
-    return jar
-
-
-def test_classes_are_archived_once_for_each_java_and_each_spark(
-    state: LaptopState, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("LAKEHOUSE_JAVA_HOME", raising=False)
-    jar = fake_setup(state, 'echo archive > "$3"')
-
-    def archives() -> int:
-        for _ in range(2):
-            class_archive.ensure_class_archive(state)
-        assert len((state.root / "calls").read_text()) == len(list(state.jars.iterdir()))
-        return len(list(state.jars.iterdir()))
-
-    assert archives() == 1
-    jar.write_text("other classes")
-    assert archives() == 2
-    (state.java / "release").write_text('JAVA_VERSION="21.0.3"\n')
-    assert archives() == 3
-
-
-def test_a_java_that_writes_no_archive_is_asked_once(
-    state: LaptopState, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("LAKEHOUSE_JAVA_HOME", raising=False)
-    fake_setup(state, "echo 'the reason' >&2; exit 1")
-    for _ in range(2):
-        class_archive.ensure_class_archive(state)
-    assert (state.root / "calls").read_text() == "\n"
-    assert [archive.stat().st_size for archive in state.jars.iterdir()] == [0]
-    assert "there is no archive of them:\nthe reason" in capsys.readouterr().out
-
-
-def test_the_archive_is_of_the_spark_that_the_server_finds() -> None:
-    assert class_archive.spark_of(Path(sys.prefix)) == installed_spark()
 
 
 @pytest.mark.parametrize(("text", "wanted"), [(None, True), ("", True), ("true", True), ("false", False)])
