@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,8 @@ class OpsVolume:
         """Write a file whole or not at all: under a hidden name first, then renamed."""
         file = self._file(relative)
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{file.name}.unfinished")
+        # Of each write a separate one: jobs that end at the same time write the same progress file.
+        unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex}.unfinished")
         unfinished.write_text(json.dumps(content, indent=1, sort_keys=True, default=str), encoding="utf-8")
         unfinished.replace(file)
 
@@ -33,8 +35,8 @@ class OpsVolume:
         """Record how far a layer has come, for the live DAG, which looks without Spark.
 
         `seq` is its newest publication, and `upstream_seq` the upstream publication from which its last build that was
-        published or rejected was made. A job that was killed may leave an earlier state: the truth is in
-        ops.publications.
+        published or rejected was made. A job that was killed, or ends at the same time as another one, may leave an
+        earlier state: the truth is in ops.publications.
         """
         self.write_json(f"progress_{layer}.json", {"seq": seq, "upstream_seq": upstream_seq})
 
@@ -53,7 +55,9 @@ class OpsVolume:
         `kept` are ids of builds and of job runs whose files stay.
         """
         removed = 0
-        for file in sorted(path for kind in RECORDS for path in (self.root / kind).rglob("*") if path.is_file()):
+        files = [path for kind in RECORDS for path in (self.root / kind).rglob("*") if path.is_file()]
+        files += self.root.glob(".*.unfinished")  # of a job that was killed
+        for file in sorted(files):
             written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
             if written >= before or file.stem in kept or file.parent.name in kept:
                 continue

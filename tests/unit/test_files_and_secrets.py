@@ -1,8 +1,11 @@
 """The ops volume's files, secrets, and the version of the code."""
 
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,33 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         ops.write_json(verdict_file("bronze", "1"), {("no", "key"): 1})  # type: ignore[dict-item]
     assert ops.read_json(verdict_file("bronze", "1")) == {"success": True}
+
+
+def test_jobs_that_end_at_the_same_time_record_their_progress(tmp_path: Path) -> None:
+    ops = OpsVolume(tmp_path)
+
+    def record(seq: int) -> None:
+        for _ in range(100):
+            ops.record_progress("silver", seq, seq)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(record, range(1, 9)))
+    progress = ops.read_json("progress_silver.json")
+    assert progress
+    assert progress["seq"] == progress["upstream_seq"]
+    assert [file.name for file in tmp_path.iterdir()] == ["progress_silver.json"]
+
+
+def test_what_a_killed_job_did_not_finish_is_removed_with_old_records(tmp_path: Path) -> None:
+    ops = OpsVolume(tmp_path)
+    ops.record_progress("silver", 1, 1)
+    for name in (".progress_silver.json.1.unfinished", ".progress_silver.json.2.unfinished"):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / ".progress_silver.json.1.unfinished", (0, 0))
+    os.utime(tmp_path / "progress_silver.json", (0, 0))
+    assert ops.remove_records(datetime(2018, 1, 1, tzinfo=UTC), ()) == 1
+    left = [".progress_silver.json.2.unfinished", "progress_silver.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == left
 
 
 @pytest.mark.parametrize("path", ["../x.json", "a/../../x", "/etc/passwd", ".hidden", "a//b"])
