@@ -55,5 +55,5 @@ def run_command(main: Callable[[], int]) -> int:
 
 
 def is_set(name: str) -> bool:
-    """Return whether an environment variable switches something on; empty, 0, no and false do not."""
-    return os.environ.get(name, "") not in ("", "0", "no", "false")
+    """Return whether an environment variable switches something on; empty, 0, no, false and off do not."""
+    return os.environ.get(name, "").strip().lower() not in ("", "0", "no", "false", "off")

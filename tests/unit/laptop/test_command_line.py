@@ -1,4 +1,4 @@
-"""A command that is ended from outside stops what it has started."""
+"""What a command reads of its environment, and how it ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from machine.command_line import is_set
 from tests.conftest import REPO
 
 COMMAND = """
@@ -31,3 +34,22 @@ def test_a_command_that_is_ended_stops_what_it_started() -> None:
     output, _ = command.communicate(timeout=10)
     assert output == "what was started is stopped\n"
     assert command.returncode == 143
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, False),
+        *((off, False) for off in ("", " ", "0", "no", "False", "OFF")),
+        ("1", True),
+        ("On", True),
+    ],
+)
+def test_a_switch_is_read_as_airflow_reads_its_settings(
+    text: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LAKEHOUSE_ALLOW_MISSING_DATES is one for both."""
+    monkeypatch.delenv("SWITCH", raising=False)
+    if text is not None:
+        monkeypatch.setenv("SWITCH", text)
+    assert is_set("SWITCH") is expected
