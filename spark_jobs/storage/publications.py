@@ -304,9 +304,9 @@ class Publications:
         """Return the newest publication of a layer, and those from which the newest of the layers above were built."""
         found = [self.newest(layer)]
         found += [self.inputs(above).previous_upstream for above, below in UPSTREAM_LAYER.items() if below == layer]
-        silver_behind_gold = self.inputs("gold").previous_upstream
-        if layer == "bronze" and silver_behind_gold and silver_behind_gold.upstream_seq:
-            found.append(self.get("bronze", silver_behind_gold.upstream_seq))
+        silver_of_gold = self.inputs("gold").previous_upstream
+        if layer == "bronze" and silver_of_gold and silver_of_gold.upstream_seq:
+            found.append(self.get("bronze", silver_of_gold.upstream_seq))
         return [publication for publication in found if publication]
 
     def remove(self, before: datetime) -> None:

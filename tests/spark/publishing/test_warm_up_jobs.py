@@ -1,4 +1,4 @@
-"""The job tasks that warm Spark up: real ones, on schemas of their own."""
+"""The job tasks that warm Spark up: real ones, on separate schemas."""
 
 from __future__ import annotations
 
