@@ -2,9 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from local_workspace.api_errors import ApiError
 from local_workspace.dashboards.dashboard_pages import parsed, schemas_of
+from local_workspace.dashboards.definition import Dashboard
 from local_workspace.dashboards.lakeview import Lakeview
 from local_workspace.dashboards.published import NotPublished
 from local_workspace.dashboards.results import QueryFailed, Results
@@ -17,8 +19,8 @@ QUIET_SECONDS = 3
 
 def fetch_ahead(lakeview: Lakeview, results: Results, is_idle: Callable[[], bool]) -> bool:
     """Fetch what is not kept yet, one query at a time; return whether nothing is left. A run ends it."""
-    for view in lakeview.views(published=True):
-        for dataset in parsed(lakeview.published(view["dashboard_id"])["serialized_dashboard"]).datasets:
+    for _, dashboard in _published(lakeview):
+        for dataset in dashboard.datasets:
             if not is_idle():
                 return False
             try:
@@ -47,9 +49,19 @@ def keep_fetching(lakeview: Lakeview, results: Results, is_idle: Callable[[], bo
 
 def _stamp(lakeview: Lakeview, results: Results) -> list[object]:
     """Return what changes with every publication, verdict and deployment."""
-    found: list[object] = []
+    return [
+        (revision, [results.stamp(one) for one in schemas_of(dashboard)])
+        for revision, dashboard in _published(lakeview)
+    ]
+
+
+def _published(lakeview: Lakeview) -> Iterator[tuple[str, Dashboard]]:
+    """Yield the published dashboards that can be shown, each with the time of its revision."""
     for view in lakeview.views(published=True):
-        current = lakeview.published(view["dashboard_id"])
-        found += [current["revision_create_time"]]
-        found += [results.stamp(one) for one in schemas_of(parsed(current["serialized_dashboard"]))]
-    return found
+        try:
+            current = lakeview.published(view["dashboard_id"])
+            dashboard = parsed(current["serialized_dashboard"])
+            schemas_of(dashboard)
+        except ApiError:  # its page says why
+            continue
+        yield current["revision_create_time"], dashboard
