@@ -270,7 +270,8 @@ def _whole_number(name: str, text: str) -> int:
     return int(text)
 
 
-def _flag(name: str, text: str) -> bool:
+def flag(name: str, text: str) -> bool:
+    """Read a flag. Raises ParameterRefused."""
     if text not in ("true", "false"):
         raise ParameterRefused(f"{name} is {text!r}: true or false")
     return text == "true"
@@ -298,7 +299,7 @@ _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "str": lambda _, text: text,
     "Path": _path,
     "int": _whole_number,
-    "bool": _flag,
+    "bool": flag,
     "Decimal": _percent,
     "date": utc_date,
     "datetime": _instant,

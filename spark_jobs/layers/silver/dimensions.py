@@ -67,16 +67,22 @@ class Dimension:
 
         With `previous_versions`, the published versions of these keys, it holds rows of later landing dates only.
         """
-        key = self.natural_key
-        rows = order_items.select(
-            F.col(self.source_key).alias(key),
+        untracked = [name for name in self.attributes if name not in self.tracked]
+        rows = self.rows(order_items)
+        return self.with_key(scd2.versions(rows, self.natural_key, self.tracked, untracked, previous_versions))
+
+    def rows(self, order_items: DataFrame) -> DataFrame:
+        """Return the natural key, the attributes, and the columns of scd2.ORDER but effective_at: one row per item."""
+        return order_items.select(
+            F.col(self.source_key).alias(self.natural_key),
             *(F.col(source).alias(name) for name, source in self.attributes.items()),
             F.col("order_date_dateorders").alias("order_date"),
             *(name for name in scd2.ORDER if name not in ("effective_at", "order_date")),
         )
-        untracked = [name for name in self.attributes if name not in self.tracked]
-        versions = scd2.versions(rows, key, self.tracked, untracked, previous_versions)
-        surrogate = scd2.surrogate_key(F.col(key), F.col("valid_from"))
+
+    def with_key(self, versions: DataFrame) -> DataFrame:
+        """Return versions with their surrogate key, as the table holds them."""
+        surrogate = scd2.surrogate_key(F.col(self.natural_key), F.col("valid_from"))
         return conform(versions.withColumn(self.spec.key, surrogate), self.spec.schema)
 
 

@@ -27,6 +27,11 @@ def effective_at(order_date: Column, landing_date: Column) -> Column:
     return F.greatest(first, F.least(order_date, last))
 
 
+def with_effective_at(rows: DataFrame) -> DataFrame:
+    """Add effective_at to rows with order_date and landing_date."""
+    return rows.withColumn("effective_at", effective_at(F.col("order_date"), F.col("landing_date")))
+
+
 def surrogate_key(natural_key: Column, valid_from: Column) -> Column:
     """Return SHA-256 of natural key and instant, as hex.
 
@@ -59,10 +64,10 @@ def versions(
     by_order = of_key.orderBy(*ORDER)
     by_time = of_key.orderBy("effective_at")
 
-    timed = rows.withColumn("effective_at", effective_at(F.col("order_date"), F.col("landing_date")))
     # Of the rows with equal effective_at only the last one takes effect.
     effective = (
-        timed.withColumn("_next_at", F.lead("effective_at").over(by_order))
+        with_effective_at(rows)
+        .withColumn("_next_at", F.lead("effective_at").over(by_order))
         .withColumn("_earliest", F.min("order_date").over(of_key))
         .where(~F.col("_next_at").eqNullSafe(F.col("effective_at")))
     )
