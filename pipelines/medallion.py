@@ -17,6 +17,8 @@ from spark_jobs.layers.bronze import landed_lines as bronze
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES, ORDER_ITEMS, QUARANTINE
 from spark_jobs.layers.bronze.row_rules import bronze_row_rules
 from spark_jobs.layers.registry import TABLES
+from spark_jobs.layers.silver import scd2
+from spark_jobs.layers.silver.dimensions import DIMENSIONS, Dimension
 from spark_jobs.runtime.code_version import code_version
 from spark_jobs.runtime.secret_store import secret
 from spark_jobs.tables.spec import TableSpec
@@ -54,23 +56,24 @@ def judged_lines() -> DataFrame:
     return bronze.masked_lines(judged)
 
 
-def expecting(query: object) -> object:
-    """Count the lines that break each row rule, where the platform has expectations: they drop none."""
-    expect_all = getattr(dp, "expect_all", None)
-    return expect_all(declarative.expectations(rules))(query) if expect_all else query
-
-
+@dp.materialized_view(name="landed_lines", comment="Landed lines, valid or not: one row per line")
 def landed_lines() -> DataFrame:
     return bronze.without_repetitions(current("judged_lines"), stamp)
 
 
-dp.materialized_view(name="landed_lines", comment="Landed lines, valid or not: one row per line")(
-    expecting(landed_lines)
-)
+expect_all_or_drop = getattr(dp, "expect_all_or_drop", None)  # open Spark has no expectations
+if expect_all_or_drop:
+
+    @dp.temporary_view(name="valid_lines")
+    @expect_all_or_drop(declarative.expectations(rules))
+    def valid_lines() -> DataFrame:
+        return current("landed_lines")
 
 
 @dp.materialized_view(name=ORDER_ITEMS.short_name, comment=ORDER_ITEMS.comment)
 def order_items() -> DataFrame:
+    if expect_all_or_drop:
+        return spark.table("valid_lines").select(*ORDER_ITEMS.columns)
     return bronze.order_items(current("landed_lines"))
 
 
@@ -98,8 +101,38 @@ def define(spec: TableSpec, derive: Callable[..., DataFrame]) -> None:
     dp.materialized_view(name=spec.short_name, comment=spec.comment)(rows)
 
 
+def arriving_order_items() -> DataFrame:
+    """Stream the order items as their lines arrive: AUTO CDC reads only streams, and only judged_lines is one."""
+    arriving = spark.readStream.table("judged_lines").select("source_file", "order_item_id")
+    return arriving.join(read(ORDER_ITEMS.name), ["source_file", "order_item_id"])
+
+
+def define_by_auto_cdc(dimension: Dimension) -> None:
+    """Define a dimension whose versions AUTO CDC keeps: its rows as they arrive, the versions, and the dimension."""
+    name = dimension.spec.short_name
+    rows, versions = f"{name}_rows", f"{name}_versions"
+    dp.temporary_view(name=rows)(lambda: scd2.with_effective_at(dimension.rows(arriving_order_items())))
+    dp.create_streaming_table(name=versions, comment=f"Versions of {name} that AUTO CDC keeps")
+    declarative.auto_cdc_flow(dp)(
+        target=versions,
+        source=rows,
+        keys=[dimension.natural_key],
+        sequence_by=F.struct(*scd2.ORDER),
+        except_column_list=list(scd2.ORDER),
+        stored_as_scd_type=2,
+        track_history_column_list=list(dimension.tracked),
+    )
+    show_as_current(versions)
+    dp.materialized_view(name=name, comment=dimension.spec.comment)(
+        lambda: declarative.versions_of_auto_cdc(dimension, current(versions))
+    )
+
+
+by_auto_cdc = {dimension.spec.name: dimension for dimension in DIMENSIONS} if settings.auto_cdc else {}
 for derived in TABLES.values():
-    if derived.derive:
+    if derived.name in by_auto_cdc:
+        define_by_auto_cdc(by_auto_cdc[derived.name])
+    elif derived.derive:
         define(derived, derived.derive)
 for table in ("judged_lines", "landed_lines", *(spec.short_name for spec in TABLES.values())):
     show_as_current(table)

@@ -273,6 +273,7 @@ def test_the_pipeline_reads_as_the_jobs_and_writes_to_a_schema_of_its_own(target
     assert pipeline["schema"] not in published
     configuration = pipeline["configuration"]
     assert configuration.pop("lakehouse.auto_loader") == ("false" if target == "local" else "true")
+    assert configuration.pop("lakehouse.auto_cdc") == "false"
     assert configuration.pop("lakehouse.email_hmac") == build["email_secret"]
     settings = {name.removeprefix("lakehouse."): value for name, value in configuration.items() if "lakehouse" in name}
     assert settings == {name: build[name] for name in settings}

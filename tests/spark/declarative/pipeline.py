@@ -19,6 +19,17 @@ from tests.spark.publishing.lakehouse import REPO, SOURCE_SETTINGS, Lakehouse
 _UPDATE = "from local_workspace.pipeline_runtime.pipeline_update import main; main()"
 
 
+def configuration(landing: Path, auto_cdc: str = "false") -> dict[str, str]:
+    """What the definitions read, as the bundle sets it for one machine."""
+    settings = SOURCE_SETTINGS | {
+        "landing_root": str(landing),
+        "email_hmac": "lakehouse/email-hmac-key",
+        "auto_loader": "false",
+        "auto_cdc": auto_cdc,
+    }
+    return {f"lakehouse.{name}": value for name, value in settings.items()}
+
+
 class Twin:
     """The pipeline over the landing files of a lakehouse, in a separate schema."""
 
@@ -26,11 +37,6 @@ class Twin:
         self._lakehouse, self._folder, self._remote = lakehouse, folder, spark_remote
         self.schema = f"{lakehouse.names.schema_prefix}declarative"
         shutil.copytree(REPO / "pipelines", folder / "definitions")
-        lakehouse_settings = SOURCE_SETTINGS | {
-            "landing_root": str(lakehouse.landing),
-            "email_hmac": "lakehouse/email-hmac-key",
-            "auto_loader": "false",
-        }
         settings = {
             "name": "twin",
             "catalog": "spark_catalog",
@@ -38,7 +44,7 @@ class Twin:
             "configuration": {
                 "spark.sql.session.timeZone": "UTC",
                 "spark.sql.ansi.enabled": "true",
-                **{f"lakehouse.{name}": value for name, value in lakehouse_settings.items()},
+                **configuration(lakehouse.landing),
             },
         }
         self._file = folder / "spark-pipeline.yml"
