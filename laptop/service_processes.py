@@ -146,7 +146,7 @@ def stop_alone(state: StateFolder, service: Service, grace: float = 10.0) -> Non
 
 
 def end_rest(service: Service) -> None:
-    """End what a dead service has left of its processes."""
+    """End the processes of a service, or what it has left of them."""
     _end(_family(service))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 from laptop import service_processes as processes
@@ -325,6 +326,12 @@ def _wait_for_airflow(state: LaptopState, *, may_die: bool) -> None:
     _wait(state, list(AIRFLOW_SERVICES), is_ready, "Airflow", may_die=may_die)
 
 
+def _unhealthy(client: AirflowClient) -> set[str]:
+    """Return the services of Airflow whose components send no heartbeat; none where the API server does not answer."""
+    found = {f"airflow-{name.replace('_', '-')}" for name, status in client.health().items() if status == "unhealthy"}
+    return found & AIRFLOW_SERVICES.keys()
+
+
 def _wait(state: LaptopState, services: list[str], is_ready: Callable[[], bool], what: str, *, may_die: bool) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not is_ready():
@@ -393,7 +400,8 @@ def main() -> int:
         print(down(state))
     elif command == "supervise":  # for `up`
         cleanup = cleanup_command(state, REPO)
-        Supervisor(state, service_commands(state, REPO), most_bytes(), cleanup=cleanup).run()
+        unhealthy = partial(_unhealthy, AirflowClient(state))
+        Supervisor(state, service_commands(state, REPO), most_bytes(), cleanup=cleanup, unhealthy=unhealthy).run()
     elif command == "status":
         print(status(state))
         return 0 if is_up(state) else 3

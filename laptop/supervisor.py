@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +36,10 @@ CLEANUP_SECONDS = 24 * 3600.0
 """From one clean-up of Airflow to the next."""
 CLEANUP_PAUSE_SECONDS = 600.0
 """After a start, so that the first run has the machine for itself."""
+HUNG_SECONDS = 60.0
+"""A component of Airflow sends a heartbeat every few seconds. One that has sent none for this long works no more, although
+its process lives: so the scheduler can end where its disk was full."""
+HEALTH_PAUSE_SECONDS = 2.0
 LEAST_FREE_BYTES = 32 * 1024**2
 """With less room on the disk, a start would only fail."""
 
@@ -58,8 +64,10 @@ class Supervisor:
         most_log_bytes: int,
         most_deaths: int = MOST_DEATHS,
         cleanup: ServiceCommand | None = None,
+        unhealthy: Callable[[], Collection[str]] = frozenset,
+        hung_seconds: float = HUNG_SECONDS,
     ) -> None:
-        """`cleanup` runs once a day, and ends by itself."""
+        """`cleanup` runs once a day, and ends by itself. `unhealthy` returns the services that send no heartbeat."""
         self._state = state
         self._commands = commands
         self._most_log_bytes = most_log_bytes
@@ -70,6 +78,9 @@ class Supervisor:
         self._cleaning: subprocess.Popen[bytes] | None = None
         self._stamp = state.pids / "cleaned"
         self._begun = time.monotonic()
+        self._unhealthy, self._hung_seconds = unhealthy, hung_seconds
+        self._without_heartbeat: dict[str, float] = {}
+        """Service -> since when, by the monotonic clock."""
         self._stopping = False
         self._disk_was_full = False
         self._spark: ProcessIdentity | None = None
@@ -77,6 +88,7 @@ class Supervisor:
     def run(self) -> None:
         """Watch until this process is asked to end; the services run on."""
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_stopping", True))
+        threading.Thread(target=self._ask_for_heartbeats, daemon=True).start()
         while not self._stopping:
             known = {service.name: service for service in processes.recorded_services(self._state)}
             for command in self._commands:
@@ -93,7 +105,10 @@ class Supervisor:
             time.sleep(LOOK_SECONDS)
 
     def _look(self, command: ServiceCommand, service: processes.Service | None) -> None:
-        if service and (service.is_alive or service.given_up):
+        if service and service.is_alive:
+            self._end_if_hung(service)
+            return
+        if service and service.given_up:
             return
         if service and (service.pid, service.started) not in self._counted:
             self._counted.add((service.pid, service.started))
@@ -107,6 +122,22 @@ class Supervisor:
         started = processes.start(self._state, *command, deaths=deaths)
         if deaths:
             self._say(f"{command.name} runs again, as process {started.pid}.")
+
+    def _ask_for_heartbeats(self) -> None:
+        """Ask again and again, in a thread of its own, since an answer may take seconds."""
+        while True:
+            found, now = set(self._unhealthy()), time.monotonic()
+            self._without_heartbeat = {name: self._without_heartbeat.get(name, now) for name in found}
+            time.sleep(HEALTH_PAUSE_SECONDS)
+
+    def _end_if_hung(self, service: processes.Service) -> None:
+        """End the process of a service that works no more. As a dead one it is then started again."""
+        since = self._without_heartbeat.get(service.name, math.inf)
+        seconds = min(time.monotonic() - since, time.time() - service.since)
+        if seconds > self._hung_seconds:
+            self._say(f"{service.name} lives, but has sent no heartbeat for {seconds:.0f} s; its process is ended.")
+            self._without_heartbeat.pop(service.name, None)
+            processes.end_rest(service)
 
     def _count_death(self, name: str, service: processes.Service) -> None:
         ending, log = _ending(service.pid), processes.log_file(self._state, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -294,12 +295,12 @@ def state(tmp_path: Path) -> Iterator[LaptopState]:
     services.down(state)
 
 
-def supervise(state: LaptopState, *commands: ServiceCommand) -> processes.Service:
-    """A supervisor of these services, as a process, as `make up` starts it."""
+def supervise(state: LaptopState, *commands: ServiceCommand, more: str = "") -> processes.Service:
+    """A supervisor of these services, as a process, as `make up` starts it. `more` are further arguments, as code."""
     code = (
         "from pathlib import Path\nfrom laptop.supervisor import *\nfrom machine.state_folder import StateFolder\n"
         f"commands = [ServiceCommand(*command) for command in {[(c.name, c.command, {}, '.') for c in commands]}]\n"
-        f"Supervisor(StateFolder(Path({str(state.root)!r})), commands, 10_000, most_deaths=2).run()"
+        f"Supervisor(StateFolder(Path({str(state.root)!r})), commands, 10_000, most_deaths=2, {more}).run()"
     )
     path = {"PYTHONPATH": str(compose_env.REPO)}
     return processes.start(state, supervisor.NAME, [sys.executable, "-c", code], path, compose_env.REPO)
@@ -339,6 +340,31 @@ def test_a_killed_service_is_started_again_and_its_log_is_kept(state: LaptopStat
     assert "begun" in processes.log_tail(state, "one", earlier=True)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "the dead one's child would work on"
     assert running(state, "two") == other, "the other one is left alone"
+
+
+def test_a_service_that_lives_and_works_no_more_is_ended_and_started_again(state: LaptopState) -> None:
+    """As Airflow's scheduler, whose loop had ended on a full disk, and whose process waited for its workers."""
+    hung = state.root / "hung"
+    unhealthy = f"unhealthy=lambda: ['one'] if Path({str(hung)!r}).exists() else [], hung_seconds=1"
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    supervise(state, ServiceCommand("one", [sys.executable, "-c", ignores], {}, Path()), more=unhealthy)
+    wait_until(lambda: running(state, "one"))
+    first, news, lines = running(state, "one"), ServiceNews(state), ""
+    hung.touch()
+    begun = time.monotonic()
+    while "one runs again" not in lines:
+        lines += "\n".join(news())
+        if "its process is ended" in lines:
+            hung.unlink(missing_ok=True)
+        assert time.monotonic() - begun < 30, lines
+        time.sleep(0.05)
+    assert re.search(r"one lives, but has sent no heartbeat for \d+ s; its process is ended", lines), lines
+    again = running(state, "one")
+    assert first
+    assert again
+    assert again.pid != first.pid
+    time.sleep(2 * supervisor.HEALTH_PAUSE_SECONDS)
+    assert running(state, "one") == again, "it is healthy"
 
 
 def test_a_service_that_dies_at_each_start_is_given_up_with_its_reason(state: LaptopState) -> None:
