@@ -37,8 +37,8 @@ CLEANUP_SECONDS = 24 * 3600.0
 CLEANUP_PAUSE_SECONDS = 600.0
 """After a start, so that the first run has the machine for itself."""
 HUNG_SECONDS = 60.0
-"""A component of Airflow sends a heartbeat every few seconds. One that has sent none for this long works no more, although
-its process lives: so the scheduler can end where its disk was full."""
+"""A component of Airflow sends a heartbeat every few seconds. One that has sent none for this long works no more,
+although its process lives: so a scheduler can end whose disk was full."""
 HEALTH_PAUSE_SECONDS = 2.0
 LEAST_FREE_BYTES = 32 * 1024**2
 """With less room on the disk, a start would only fail."""
