@@ -57,4 +57,4 @@ def full_for(seconds: float, filler: Path, lake: Lake) -> list[str]:
         news += lake.news()
         time.sleep(0.5)
     filler.unlink()
-    return news
+    return news + lake.news()  # once there is room, so that the next full disk is news again
