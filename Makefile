@@ -83,7 +83,7 @@ alert: ## send a test message to the receivers of alerts (LAKEHOUSE_ALERTS_CONNE
 	@$(SETUP)
 	@$(WORKSPACE) -m laptop.alert
 
-bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives; ARGS=live, ARGS=anomalies
+bench: ## measure the full DataCo run (DATA=...), then a one-day run; ARGS=day or SCALES=1,10 (DAYS=1127) beside alternatives; ARGS=live, ARGS=pipeline, ARGS=anomalies
 	@$(SETUP) $(if $(SCALES)$(ARGS),--dev)
 	@$(if $(SCALES)$(ARGS),$(DEV),$(WORKSPACE)) -m benchmarks
 

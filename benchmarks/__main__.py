@@ -1,8 +1,9 @@
 """`make bench DATA=...` measures the full data set and one more day; `make bench SCALES=1,10` more history.
 
 `make bench ARGS=day` measures one more day beside the least that it could be, and `make bench ARGS=days DAYS=200` what
-grows with the days. `make bench ARGS=live MINUTES=60` measures how long a small file takes to gold. All run in a
-separate state folder below the main one, with other ports, so they touch nobody's data.
+grows with the days. `make bench ARGS=live MINUTES=60` measures how long a small file takes to gold, and
+`make bench ARGS=pipeline` the declarative pipeline beside the jobs. All run in a separate state folder below the main
+one, with other ports, so they touch nobody's data.
 
 `make bench ARGS=anomalies` measures on synthetic feeds how often the bands of metrics are wrong; with DATA it lists the
 anomalies of that file instead. It starts nothing.
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchmarks.full_run import bench_full_run
 from benchmarks.many_days import bench_many_days
+from benchmarks.side_by_side import bench_side_by_side
 from laptop.laptop_state import LaptopState
 from laptop.sources import check_source, dataco_file, source_from_environment
 from machine.command_line import UserError, run_command
@@ -50,6 +52,10 @@ def main() -> int:
             results = bench_live(state, _source(), _number("MINUTES", "60"))
             print(f"Written to {_write(results).relative_to(REPO)}.")
             return 1 if results["grew"] else 0
+        case ["pipeline"]:
+            results = bench_side_by_side(state, _source())
+            print(f"Written to {_write(results).relative_to(REPO)}.")
+            return 1 if any(step["different_tables"] for step in results["steps"]) else 0
         case ["anomalies"]:
             from benchmarks.anomaly_rates import anomalies_of_file, bench_anomalies
 
@@ -59,7 +65,7 @@ def main() -> int:
                 print(f"Written to {_write(bench_anomalies()).relative_to(REPO)}.")
             return 0
         case [_, *_]:
-            raise UserError("give ARGS=day, ARGS=days, ARGS=live or ARGS=anomalies, or none.")
+            raise UserError("give ARGS=day, ARGS=days, ARGS=live, ARGS=pipeline or ARGS=anomalies, or none.")
     print(f"Written to {_write(bench_full_run(state, _source())).relative_to(REPO)}.")
     return 0
 

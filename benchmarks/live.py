@@ -77,7 +77,8 @@ def bench_live(main_state: LaptopState, data: Path, minutes: int) -> dict[str, A
         to_gold = [_to_gold(state, arrivals) for _ in range(FILES)]
         samples = _a_file_a_minute(state, arrivals, minutes) if minutes else []
         with spark_session(state) as spark:
-            rows = spark.sql("SELECT lag_seconds, bronze_seconds, silver_seconds, gold_seconds FROM ops.runs").collect()
+            layers = "bronze_seconds, silver_seconds, gold_seconds"
+            rows = spark.sql(f"SELECT lag_seconds, {layers} FROM ops.runs ORDER BY published_at").collect()  # noqa: S608
             columns = "lines, lines_per_second, bytes_per_second"
             (newest,) = spark.sql(f"SELECT {columns} FROM ops.runs ORDER BY published_at DESC LIMIT 1").collect()  # noqa: S608
     finally:

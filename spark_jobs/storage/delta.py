@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 RETENTION_DAYS = 90
 """How long a new table keeps deleted files and logs; maintenance sets what its parameter says."""
 
+_CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 _MISSING = "TABLE_OR_VIEW_NOT_FOUND"
 _NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
 _BEYOND_EVERY_VERSION = 2**62
@@ -160,24 +161,35 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec, *, replaces: b
         return
     create_schema(spark, name.rpartition(".")[0])
     properties = {
-        "delta.enableChangeDataFeed": "true",
+        **_CHANGE_FEED,
         "delta.enableDeletionVectors": str(spec.merge_key is not None).lower(),
         "delta.dataSkippingStatsColumns": ",".join(spec.statistics_columns),
         **_retention(RETENTION_DAYS),
     }
-    listed = ", ".join(f"'{key}' = {literal(value)}" for key, value in properties.items())
     create = "CREATE OR REPLACE TABLE" if replaces else "CREATE TABLE IF NOT EXISTS"
     columns, comment = ddl(spec.schema), literal(spec.comment)
-    statement = f"{create} {name} ({columns}) USING delta COMMENT {comment} TBLPROPERTIES ({listed})"
+    statement = f"{create} {name} ({columns}) USING delta COMMENT {comment} TBLPROPERTIES ({_listed(properties)})"
     _retry_creation(lambda: spark.sql(statement))
 
 
 def set_retention(spark: SparkSession, name: str, days: int) -> None:
     """Let a table keep deleted files and logs for that long; no commit where it does already."""
+    _set_properties(spark, name, _retention(days))
+
+
+def keep_change_feed(spark: SparkSession, name: str) -> None:
+    """Let a table write its change feed, if others have switched it off; no commit where it is on."""
+    _set_properties(spark, name, _CHANGE_FEED)
+
+
+def _set_properties(spark: SparkSession, name: str, properties: dict[str, str]) -> None:
     found = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
-    if wanted := {key: value for key, value in _retention(days).items() if found.get(key) != value}:
-        listed = ", ".join(f"'{key}' = {literal(value)}" for key, value in wanted.items())
-        spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({listed})")
+    if wanted := {key: value for key, value in properties.items() if found.get(key) != value}:
+        spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({_listed(wanted)})")
+
+
+def _listed(properties: dict[str, str]) -> str:
+    return ", ".join(f"'{key}' = {literal(value)}" for key, value in properties.items())
 
 
 def _retention(days: int) -> dict[str, str]:

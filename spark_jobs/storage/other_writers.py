@@ -123,7 +123,8 @@ def _restored(lakehouse: Lakehouse, spec: TableSpec, published: int, *, is_overw
     commits = _commits(lakehouse, spec.name, published)
     if _last_with_same_rows(lakehouse, spec, published, commits) == version:
         log.info("%s: version %d has the published rows; kept as others left it: %s", name, version, _named(commits))
-        return version
+        delta.keep_change_feed(spark, name)
+        return head_of(lakehouse, spec.name)
     log.info("%s: taken back to the published rows of version %d after %s", name, published, _named(commits))
     try:
         _take_back(lakehouse, spec, published, commits)
@@ -132,6 +133,7 @@ def _restored(lakehouse: Lakehouse, spec: TableSpec, published: int, *, is_overw
             raise
         if not is_overwritten:
             raise TableLost(f"{name} can no longer be read as published at version {published}") from error
+    delta.keep_change_feed(spark, name)  # the version that RESTORE brings back may have had none
     return head_of(lakehouse, spec.name)
 
 

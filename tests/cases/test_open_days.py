@@ -10,6 +10,7 @@ import pytest
 from pyspark.sql.types import StructType
 
 from spark_jobs.runtime.errors import LakehouseError
+from spark_jobs.runtime.table_names import LAYERS
 from spark_jobs.storage.delta import create_table
 from spark_jobs.storage.publications import PUBLICATIONS
 from spark_jobs.storage.verdicts import Verdict
@@ -119,3 +120,23 @@ def test_a_file_that_vanishes_after_the_look_leaves_what_is_published(lakehouse:
 def test_dates_outside_of_the_interval_are_refused(lakehouse: Lakehouse, dates: str) -> None:
     with pytest.raises(LakehouseError, match="dates"):
         lakehouse.parameters("bronze", "2018-01-01", "2018-01-05", dates=dates)
+
+
+def test_two_streams_on_one_landing_publish_each_line_once(new_lakehouse: Callable[[], Lakehouse]) -> None:
+    """Both see the same news, build at the same time, and publish one after the other, layer by layer."""
+    lakehouse, single = new_lakehouse(), new_lakehouse()
+    for one in (lakehouse, single):
+        one.land("2018-01-04", *(order_item(40 + n, day=4) for n in range(3)))
+        one.land(str(OPEN), *(order_item(50 + n, day=5) for n in range(3)))
+    after = date(2018, 1, 6)
+    looks = [lakehouse.look(after), lakehouse.look(after)]
+    assert looks[0] == looks[1]
+    found = {name: value for name, value in looks[0].items() if name not in ("changed", "behind")}
+    start, end = found.pop("interval_start"), found.pop("interval_end")
+    for layer in LAYERS:
+        builds = [lakehouse.build(layer, start, end, **found) for _ in looks]
+        for verdict, build in [(lakehouse.audit(build), build) for build in builds]:
+            lakehouse.publish(build, verdict.fingerprint)
+    single.run(start, end)
+    assert lakehouse.everything() == single.everything()
+    assert lakehouse.look(after)["changed"] == "false"
