@@ -42,7 +42,7 @@ def land(lakehouse: Lakehouse, days: int = 25) -> None:
     """Land days with orders of the same customers, one of whom moves each day."""
     for day in range(1, days + 1):
         lines = [order_item(10 * day + n, customer=n, product=5 + n % 2, day=day) for n in range(1, 4)]
-        moved = order_item(10 * day, customer=1, segment=("Corporate", "Consumer")[day % 2], day=day)
+        moved = order_item(10 * day + 9, customer=1, segment=("Corporate", "Consumer")[day % 2], day=day)
         lakehouse.land(date_of(day), *lines, moved)
 
 
