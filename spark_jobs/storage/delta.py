@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
@@ -190,6 +191,22 @@ def _set_properties(spark: SparkSession, name: str, properties: dict[str, str]) 
 
 def _listed(properties: dict[str, str]) -> str:
     return ", ".join(f"'{key}' = {literal(value)}" for key, value in properties.items())
+
+
+def written(spark: SparkSession, name: str) -> dict[int, datetime]:
+    """Return when each version of a table was written, as far back as its log goes."""
+    history = spark.sql(f"DESCRIBE HISTORY {name}").select("version", "timestamp").collect()
+    return {int(row["version"]): row["timestamp"].replace(tzinfo=UTC) for row in history}
+
+
+def vacuum(spark: SparkSession, name: str, hours: int, versions: Mapping[int, datetime] | None = None) -> None:
+    """Remove the files that no version of the last `hours` needs. `versions` are those of `written`, if known.
+
+    A table that is younger than that can have none, and its folder is not listed, which takes seconds.
+    """
+    created = (versions or written(spark, name)).get(0)
+    if created is None or created <= datetime.now(UTC) - timedelta(hours=hours):
+        spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
 
 
 def _retention(days: int) -> dict[str, str]:

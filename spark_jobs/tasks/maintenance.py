@@ -23,7 +23,14 @@ from spark_jobs.storage.anomaly_log import ANOMALIES, anomaly_log
 from spark_jobs.storage.build_record import Build, PinnedPublication
 from spark_jobs.storage.decisions import DECISIONS, Decisions, broken_rules
 from spark_jobs.storage.lost_tables import bronze_dates, report_lost
-from spark_jobs.storage.other_writers import LAYOUT_OPERATIONS, METADATA_OPERATIONS, TableLost, readable, restore_tables
+from spark_jobs.storage.other_writers import (
+    LAYOUT_OPERATIONS,
+    METADATA_OPERATIONS,
+    TableLost,
+    head_of,
+    readable,
+    restore_tables,
+)
 from spark_jobs.storage.pinned_tables import read_pinned
 from spark_jobs.storage.publications import PUBLICATIONS, Publication, Publications
 from spark_jobs.storage.verdicts import MAINTAINED, VERDICTS, Verdicts
@@ -31,6 +38,8 @@ from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.run_report import RUNS, run_reports
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spark_jobs.runtime.job_parameters import MaintenanceParameters
     from spark_jobs.storage.lakehouse import Lakehouse
 
@@ -110,7 +119,7 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
             name = lakehouse.name(spec.name)
             delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
             lakehouse.spark.sql(f"OPTIMIZE {name}").collect()
-            lakehouse.spark.sql(f"VACUUM {name}").collect()
+            delta.vacuum(lakehouse.spark, name, 24 * parameters.table_retention_days)
     except PySparkException as error:
         if not delta.is_concurrency_conflict(error):
             raise
@@ -195,22 +204,26 @@ def _maintain_layer(
     heads = restore_tables(lakehouse, newest.layer, newest)
     for table in newest.tables:
         name, expected = lakehouse.name(table), heads[table]
-        hours = _hours_needed(lakehouse, publications, newest.layer, table, parameters)
+        written = delta.written(spark, name)
+        hours = _hours_needed(written, publications, newest.layer, table, parameters)
         try:
             delta.set_retention(spark, name, parameters.table_retention_days)
-            spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
+            delta.vacuum(spark, name, hours, written)
             spark.sql(f"OPTIMIZE {name}").collect()
         except PySparkException as error:
             if delta.is_concurrency_conflict(error):
                 log.info("%s: another run commits to it now; left for the next maintenance", table)
                 return
             raise
+        log.info("%s: files kept that were needed in the last %d hours", table, hours)
+        versions[table] = head_of(lakehouse, table)
+        if versions[table] == expected:
+            continue
         commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version") > expected).collect()
         if foreign := sorted({row["operation"] for row in commits} - LAYOUT_OPERATIONS - METADATA_OPERATIONS):
             log.info("%s: another run committed to it (%s); left for the next maintenance", table, ", ".join(foreign))
             return
-        versions[table] = max((row["version"] for row in commits), default=expected)
-        log.info("%s: files kept that were needed in the last %d hours", table, hours)
+        versions[table] = max(row["version"] for row in commits)
     if versions == newest.tables:
         return
     maintained = replace(
@@ -232,13 +245,18 @@ def _maintain_layer(
 
 
 def _hours_needed(
-    lakehouse: Lakehouse, publications: Publications, layer: str, table: str, parameters: MaintenanceParameters
+    written: Mapping[int, datetime],
+    publications: Publications,
+    layer: str,
+    table: str,
+    parameters: MaintenanceParameters,
 ) -> int:
-    """Return how far back files are kept: as long as the parameter says, and as a publication in use needs them."""
+    """Return how far back files are kept: as long as the parameter says, and as a publication in use needs them.
+
+    `written` is when each version of the table was.
+    """
     needed, as_of, kept = publications.in_use(layer), parameters.as_of, timedelta(days=parameters.table_retention_days)
     versions = [one.tables[table] for one in needed if table in one.tables]
-    history = lakehouse.spark.sql(f"DESCRIBE HISTORY {lakehouse.name(table)}").select("version", "timestamp").collect()
-    written = {row["version"]: row["timestamp"].replace(tzinfo=UTC) for row in history}
     oldest = min((written[version] for version in versions if version in written), default=as_of)
     now = datetime.now(UTC)  # VACUUM counts back from the clock
     reach = max(kept, now - oldest + timedelta(days=1), now - (as_of - kept))

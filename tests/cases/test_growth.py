@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from pyspark.sql import functions as F
@@ -125,6 +126,19 @@ class Year:
         return found
 
 
+def left_by_a_killed_write(lakehouse: Lakehouse, table: str) -> Path:
+    """A file of a published table that no version names, older than the retention."""
+    (detail,) = lakehouse.spark.sql(f"DESCRIBE DETAIL {lakehouse.names.table(table)}").collect()
+    file = Path(unquote(urlsplit(detail["location"]).path)) / "part-00000-left.snappy.parquet"
+    file.write_bytes(b"")
+    make_old(file)
+    return file
+
+
+def make_old(file: Path) -> None:
+    os.utime(file, (datetime(2018, 1, 1, tzinfo=UTC).timestamp(),) * 2)
+
+
 @pytest.fixture(scope="module")
 def year(new_lakehouse: Callable[[], Lakehouse]) -> tuple[Year, list[dict[str, int]]]:
     """The sizes after maintenance on the days 200 and 400."""
@@ -153,8 +167,12 @@ def test_the_newest_publication_keeps_what_belongs_to_it(year: tuple[Year, list[
     newest = lakehouse.publications.newest("bronze")
     assert newest is not None
     before = lakehouse.everything("bronze")
+    young, old = (left_by_a_killed_write(lakehouse, table) for table in ("bronze.order_items", "bronze.landed_files"))
+    make_old(old.parent / "_delta_log" / f"{0:020}.json")
     lakehouse.maintain("2200-01-01T00:00:00+00:00")
     assert lakehouse.everything("bronze") == before
+    assert not old.exists()
+    assert young.exists(), "a table that is younger than the retention has no file that could go"
     left = {row["seq"] for row in lakehouse.spark.table(lakehouse.names.table(PUBLICATIONS.name)).collect()}
     newest = lakehouse.publications.newest("bronze")
     assert newest is not None
