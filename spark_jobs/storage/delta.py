@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
@@ -173,20 +173,21 @@ def create_table(spark: SparkSession, name: str, spec: TableSpec, *, replaces: b
     _retry_creation(lambda: spark.sql(statement))
 
 
-def set_retention(spark: SparkSession, name: str, days: int) -> None:
-    """Let a table keep deleted files and logs for that long; no commit where it does already."""
-    _set_properties(spark, name, _retention(days))
+def keep_settings(spark: SparkSession, name: str, retention_days: int) -> None:
+    """Let a table keep deleted files and logs for that long, and its change feed; no commit where it does already."""
+    _set_properties(spark, name, _CHANGE_FEED | _retention(retention_days))
 
 
-def keep_change_feed(spark: SparkSession, name: str) -> None:
-    """Let a table write its change feed, if others have switched it off; no commit where it is on."""
-    _set_properties(spark, name, _CHANGE_FEED)
+def keep_change_feed(spark: SparkSession, name: str) -> bool:
+    """Let a table write its change feed, if others have switched it off. Return whether that took a commit."""
+    return _set_properties(spark, name, _CHANGE_FEED)
 
 
-def _set_properties(spark: SparkSession, name: str, properties: dict[str, str]) -> None:
+def _set_properties(spark: SparkSession, name: str, properties: dict[str, str]) -> bool:
     found = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {name}").collect()}
     if wanted := {key: value for key, value in properties.items() if found.get(key) != value}:
         spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ({_listed(wanted)})")
+    return bool(wanted)
 
 
 def _listed(properties: dict[str, str]) -> str:
@@ -197,16 +198,6 @@ def written(spark: SparkSession, name: str) -> dict[int, datetime]:
     """Return when each version of a table was written, as far back as its log goes."""
     history = spark.sql(f"DESCRIBE HISTORY {name}").select("version", "timestamp").collect()
     return {int(row["version"]): row["timestamp"].replace(tzinfo=UTC) for row in history}
-
-
-def vacuum(spark: SparkSession, name: str, hours: int, versions: Mapping[int, datetime] | None = None) -> None:
-    """Remove the files that no version of the last `hours` needs. `versions` are those of `written`, if known.
-
-    A table that is younger than that can have none, and its folder is not listed, which takes seconds.
-    """
-    created = (versions or written(spark, name)).get(0)
-    if created is None or created <= datetime.now(UTC) - timedelta(hours=hours):
-        spark.sql(f"VACUUM {name} RETAIN {hours} HOURS").collect()
 
 
 def _retention(days: int) -> dict[str, str]:

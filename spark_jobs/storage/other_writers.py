@@ -120,21 +120,25 @@ def _restored(lakehouse: Lakehouse, spec: TableSpec, published: int, *, is_overw
         version = head_of(lakehouse, spec.name)  # another run may have created it, and committed to it
         if published or not version:
             return version
-    commits = _commits(lakehouse, spec.name, published)
+    commits, most = _commits(lakehouse, spec.name, published), version
     if _last_with_same_rows(lakehouse, spec, published, commits) == version:
         log.info("%s: version %d has the published rows; kept as others left it: %s", name, version, _named(commits))
-        delta.keep_change_feed(spark, name)
-        return head_of(lakehouse, spec.name)
-    log.info("%s: taken back to the published rows of version %d after %s", name, published, _named(commits))
-    try:
-        _take_back(lakehouse, spec, published, commits)
-    except PySparkException as error:
-        if not delta.is_unreadable(error):
-            raise
-        if not is_overwritten:
-            raise TableLost(f"{name} can no longer be read as published at version {published}") from error
-    delta.keep_change_feed(spark, name)  # the version that RESTORE brings back may have had none
-    return head_of(lakehouse, spec.name)
+    else:
+        log.info("%s: taken back to the published rows of version %d after %s", name, published, _named(commits))
+        try:
+            _take_back(lakehouse, spec, published, commits)
+            most += 1
+        except PySparkException as error:
+            if not delta.is_unreadable(error):
+                raise
+            if not is_overwritten:
+                raise TableLost(f"{name} can no longer be read as published at version {published}") from error
+    # Others may have switched it off, also in the version that RESTORE brings back.
+    most += delta.keep_change_feed(spark, name)
+    head = head_of(lakehouse, spec.name)
+    if head > most:
+        raise ConcurrentCommit(spec.name)
+    return head
 
 
 def _take_back(lakehouse: Lakehouse, spec: TableSpec, published: int, commits: list[Row]) -> None:

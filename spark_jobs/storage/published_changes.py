@@ -6,6 +6,7 @@ from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructType
@@ -13,6 +14,7 @@ from pyspark.sql.types import LongType, StringType, StructType
 from spark_jobs.runtime.errors import PublicationMissing
 from spark_jobs.storage import delta
 from spark_jobs.storage.changes import differences
+from spark_jobs.storage.local_relation import local_relation
 from spark_jobs.storage.publications import PUBLICATIONS
 from spark_jobs.tables.spec import TableSpec, Write, column
 
@@ -40,18 +42,26 @@ class PublishedChanges:
         self.table_schema = spec.schema
         self.schema = StructType([*spec.schema.fields, *CHANGE_COLUMNS])
 
-    def publications(self) -> DataFrame:
-        """Stream the numbers (`seq`) of the layer's publications as they come, those that exist first.
+    def newest(self) -> int:
+        """Return the number (`seq`) of the layer's newest publication; 0 before the first one."""
+        rows = self._of_layer(self._spark.table(self._names.table(PUBLICATIONS.name)))
+        return int(rows.agg(F.coalesce(F.max("seq"), F.lit(0))).collect()[0][0])
+
+    def publications(self, after: int = 0) -> DataFrame:
+        """Stream the numbers (`seq`) of the layer's publications later than `after` as they come, those that exist
+        first.
 
         One row per publication, in no order within a batch. Rows that maintenance removes are not seen again.
         """
         stream = self._spark.readStream.option("skipChangeCommits", "true")
-        rows = stream.table(self._names.table(PUBLICATIONS.name))
-        return rows.where(F.col("layer") == self._spec.layer).select("seq")
+        return self._of_layer(stream.table(self._names.table(PUBLICATIONS.name))).where(F.col("seq") > after)
+
+    def _of_layer(self, publications: DataFrame) -> DataFrame:
+        return publications.where(F.col("layer") == self._spec.layer).select("seq")
 
     def rows(self, seq: int) -> DataFrame:
-        """Return the table as a publication has it, to begin a copy. Raises PublicationMissing."""
-        (found,) = self._versions(seq, seq)
+        """Return the table as a publication has it, to begin a copy; no row for 0. Raises PublicationMissing."""
+        (found,) = self._versions(seq, seq) if seq else (None,)
         return self._at(found)
 
     def between(self, after: int, until: int) -> DataFrame:
@@ -72,8 +82,7 @@ class PublishedChanges:
 
     def _changes(self, before: int | None, now: int | None, seq: int) -> DataFrame:
         new, old, key = self._at(now), self._at(before), self._spec.key
-        if self._spec.write is Write.MERGE and before is not None and now is not None:
-            keys = delta.changed_keys(self._spark, self._names.table(self._spec.name), before, now, key)
+        if (keys := self._changed_keys(before, now)) is not None:
             new, old = (rows.join(keys, key, "left_semi") for rows in (new, old))
         kind = F.when(F.col("_old").isNull(), "insert").when(F.col("_new").isNull(), "delete").otherwise("update")
         both = differences(new, old, key, self._spec.columns)
@@ -82,6 +91,19 @@ class PublishedChanges:
             kind.alias("_change_type"),
             F.lit(seq).cast("bigint").alias("_publication"),
         ).select("_row.*", "_change_type", "_publication")
+
+    def _changed_keys(self, before: int | None, now: int | None) -> DataFrame | None:
+        """Return the keys whose rows may differ; None where all may, as where others had switched the change data feed
+        off."""
+        if self._spec.write is not Write.MERGE or before is None or now is None:
+            return None
+        name, key = self._names.table(self._spec.name), self._spec.key
+        try:
+            return local_relation(delta.changed_keys(self._spark, name, before, now, key))
+        except PySparkException as error:
+            if not (delta.is_unreadable(error) or delta.hides_its_reason(error)):
+                raise
+            return None
 
     def _at(self, version: int | None) -> DataFrame:
         if version is None:

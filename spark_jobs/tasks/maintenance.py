@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.layers.bronze.bronze_tables import LANDED_FILES
 from spark_jobs.runtime.code_version import code_version
-from spark_jobs.runtime.errors import GateRejected, PublicationMissing
+from spark_jobs.runtime.errors import GateRejected, PublicationMissing, TableDropped
 from spark_jobs.runtime.job_parameters import BuildParameters
 from spark_jobs.runtime.table_names import LAYERS, UPSTREAM_LAYER
 from spark_jobs.storage import delta, staging
@@ -26,6 +26,7 @@ from spark_jobs.storage.lost_tables import bronze_dates, report_lost
 from spark_jobs.storage.other_writers import (
     LAYOUT_OPERATIONS,
     METADATA_OPERATIONS,
+    ConcurrentCommit,
     TableLost,
     head_of,
     readable,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from spark_jobs.storage.lakehouse import Lakehouse
 
 log = logging.getLogger(__name__)
+_UNTIL_THE_NEXT = timedelta(days=8)
+"""Longer than from one weekly maintenance to the next."""
 _NO_BOUND = 10_000_000
 """Days: how far orders may lie from their landing dates was judged when they were published."""
 
@@ -66,7 +69,7 @@ def maintain(lakehouse: Lakehouse, parameters: MaintenanceParameters) -> None:
             continue
         try:
             failures = _maintain_if_sound(lakehouse, publications, newest, parameters)
-        except (PySparkException, TableLost) as error:
+        except (PySparkException, TableLost, TableDropped) as error:
             if isinstance(error, PySparkException) and not delta.is_unreadable(error):
                 raise
             failures = None
@@ -117,9 +120,9 @@ def _remove_records(lakehouse: Lakehouse, publications: Publications, parameters
         reports.remove(before)
         for spec in (PUBLICATIONS, VERDICTS, ANOMALIES, DECISIONS, RUNS):
             name = lakehouse.name(spec.name)
-            delta.set_retention(lakehouse.spark, name, parameters.table_retention_days)
+            delta.keep_settings(lakehouse.spark, name, parameters.table_retention_days)
             lakehouse.spark.sql(f"OPTIMIZE {name}").collect()
-            delta.vacuum(lakehouse.spark, name, 24 * parameters.table_retention_days)
+            lakehouse.spark.sql(f"VACUUM {name}").collect()
     except PySparkException as error:
         if not delta.is_concurrency_conflict(error):
             raise
@@ -200,30 +203,13 @@ def _maintain_layer(
     lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
 ) -> None:
     """Publish the same data at the versions that VACUUM and OPTIMIZE leave, since both commit."""
-    spark, versions = lakehouse.spark, {}
-    heads = restore_tables(lakehouse, newest.layer, newest)
-    for table in newest.tables:
-        name, expected = lakehouse.name(table), heads[table]
-        written = delta.written(spark, name)
-        hours = _hours_needed(written, publications, newest.layer, table, parameters)
-        try:
-            delta.set_retention(spark, name, parameters.table_retention_days)
-            delta.vacuum(spark, name, hours, written)
-            spark.sql(f"OPTIMIZE {name}").collect()
-        except PySparkException as error:
-            if delta.is_concurrency_conflict(error):
-                log.info("%s: another run commits to it now; left for the next maintenance", table)
-                return
-            raise
-        log.info("%s: files kept that were needed in the last %d hours", table, hours)
-        versions[table] = head_of(lakehouse, table)
-        if versions[table] == expected:
-            continue
-        commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version") > expected).collect()
-        if foreign := sorted({row["operation"] for row in commits} - LAYOUT_OPERATIONS - METADATA_OPERATIONS):
-            log.info("%s: another run committed to it (%s); left for the next maintenance", table, ", ".join(foreign))
-            return
-        versions[table] = max(row["version"] for row in commits)
+    versions = {}
+    try:
+        for table, head in restore_tables(lakehouse, newest.layer, newest).items():
+            versions[table] = _maintain_table(lakehouse, publications, table, head, parameters)
+    except ConcurrentCommit as error:
+        log.info("%s: another run commits to %s now; left for the next maintenance", newest.layer, error)
+        return
     if versions == newest.tables:
         return
     maintained = replace(
@@ -244,20 +230,51 @@ def _maintain_layer(
         log.info("%s: another run published meanwhile; its files are left for the next maintenance", newest.layer)
 
 
-def _hours_needed(
+def _maintain_table(
+    lakehouse: Lakehouse, publications: Publications, table: str, head: int, parameters: MaintenanceParameters
+) -> int:
+    """Compact a table and remove the files that it no longer needs. Return the version that this leaves.
+
+    Raises ConcurrentCommit where another run has changed rows meanwhile.
+    """
+    spark, name = lakehouse.spark, lakehouse.name(table)
+    written, now = delta.written(spark, name), datetime.now(UTC)
+    days = _days_needed(written, publications, table, now, parameters)
+    try:
+        # Delta ignores what RETAIN says (`VacuumCommand.gc`), and obeys the property alone.
+        delta.keep_settings(spark, name, days)
+        if written.get(0, datetime.min.replace(tzinfo=UTC)) <= now - timedelta(days=days):
+            spark.sql(f"VACUUM {name}").collect()  # takes seconds; a younger table has no file that is old enough
+        spark.sql(f"OPTIMIZE {name}").collect()
+    except PySparkException as error:
+        if delta.is_concurrency_conflict(error):
+            raise ConcurrentCommit(table) from error
+        raise
+    log.info("%s: files kept that were needed in the last %d days", table, days)
+    after = head_of(lakehouse, table)
+    if after < head:
+        raise TableLost(f"{name} was at version {head}, and was made again meanwhile")
+    if after == head:
+        return head
+    commits = spark.sql(f"DESCRIBE HISTORY {name}").where(F.col("version").between(head + 1, after)).collect()
+    if foreign := sorted({row["operation"] for row in commits} - LAYOUT_OPERATIONS - METADATA_OPERATIONS):
+        raise ConcurrentCommit(f"{table} ({', '.join(foreign)})")
+    return after
+
+
+def _days_needed(
     written: Mapping[int, datetime],
     publications: Publications,
-    layer: str,
     table: str,
+    now: datetime,
     parameters: MaintenanceParameters,
 ) -> int:
-    """Return how far back files are kept: as long as the parameter says, and as a publication in use needs them.
+    """Return how long files are kept: as long as the parameter says, and as a publication in use needs them.
 
-    `written` is when each version of the table was.
+    `written` is when each version of the table was. VACUUM counts back from the clock, `now`.
     """
-    needed, as_of, kept = publications.in_use(layer), parameters.as_of, timedelta(days=parameters.table_retention_days)
-    versions = [one.tables[table] for one in needed if table in one.tables]
-    oldest = min((written[version] for version in versions if version in written), default=as_of)
-    now = datetime.now(UTC)  # VACUUM counts back from the clock
-    reach = max(kept, now - oldest + timedelta(days=1), now - (as_of - kept))
-    return math.ceil(reach.total_seconds() / 3600)
+    as_of, kept = parameters.as_of, timedelta(days=parameters.table_retention_days)
+    needed = [one.tables[table] for one in publications.in_use(table.partition(".")[0]) if table in one.tables]
+    oldest = min((written[version] for version in needed if version in written), default=as_of)
+    reach = max(kept, now - oldest + _UNTIL_THE_NEXT, now - (as_of - kept))
+    return math.ceil(reach / timedelta(days=1))

@@ -169,10 +169,18 @@ def test_the_newest_publication_keeps_what_belongs_to_it(year: tuple[Year, list[
     before = lakehouse.everything("bronze")
     young, old = (left_by_a_killed_write(lakehouse, table) for table in ("bronze.order_items", "bronze.landed_files"))
     make_old(old.parent / "_delta_log" / f"{0:020}.json")
+    needed = left_by_a_killed_write(lakehouse, "bronze.quarantine")
+    for entry in (needed.parent / "_delta_log").glob("*.json"):
+        make_old(entry)
     lakehouse.maintain("2200-01-01T00:00:00+00:00")
     assert lakehouse.everything("bronze") == before
     assert not old.exists()
     assert young.exists(), "a table that is younger than the retention has no file that could go"
+    assert needed.exists(), "as long ago as the version that the newest publication needs"
+    name = lakehouse.names.table("bronze.quarantine")
+    (kept,) = lakehouse.spark.sql(f"SHOW TBLPROPERTIES {name} ('delta.deletedFileRetentionDuration')").collect()
+    since = datetime.now(UTC) - datetime(2018, 1, 1, tzinfo=UTC)
+    assert since.days < int(kept["value"].split()[1]) <= since.days + 9, kept
     left = {row["seq"] for row in lakehouse.spark.table(lakehouse.names.table(PUBLICATIONS.name)).collect()}
     newest = lakehouse.publications.newest("bronze")
     assert newest is not None

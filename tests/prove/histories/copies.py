@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ COPIED = ("gold.orders_enriched", "gold.customers360")
 class StreamedCopies:
     """Streams that run beside what happens in a lakehouse."""
 
-    def __init__(self, lakehouse: Lakehouse, folder: Path) -> None:
+    def __init__(self, lakehouse: Lakehouse, folder: Path, tables: Sequence[str] = COPIED) -> None:
         self._lakehouse = lakehouse
-        self._copies = {table: f"{lakehouse.names.schema('ops')}.copy_of_{table.partition('.')[2]}" for table in COPIED}
-        self._queries = [self._start(table, str(folder / table)) for table in COPIED]
+        self._copies = {table: f"{lakehouse.names.schema('ops')}.copy_of_{table.partition('.')[2]}" for table in tables}
+        self._queries = [self._start(table, str(folder / table)) for table in tables]
 
     def _start(self, table: str, checkpoint: str) -> Any:
         code = _documented(table, self._copies[table], self._lakehouse.names.schema_prefix)
