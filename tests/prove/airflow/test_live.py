@@ -39,8 +39,12 @@ def live_runs(lake: Lake) -> list[str]:
 
 def wait_until_all_is_published(lake: Lake, files: int, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
-    published = "SELECT count(*) FROM bronze.landed_files"
-    while lake.sql(published)[0][0] < files or not set(states := live_runs(lake)) <= ENDED:
+
+    def published() -> int:
+        table = "bronze.landed_files"
+        return lake.spark.table(table).count() if lake.spark.catalog.tableExists(table) else 0
+
+    while published() < files or not set(states := live_runs(lake)) <= ENDED:
         assert time.monotonic() < deadline, f"not published within {seconds:.0f} s"
         time.sleep(5)
     assert "success" in states
