@@ -33,7 +33,7 @@ COLUMNS = ("files", "landing_dates", "run_seconds", "pipeline_seconds", "differe
 
 
 def bench_side_by_side(main_state: LaptopState, data: Path) -> dict[str, Any]:
-    """Load all files both ways, then one more day; return the results as they are written. Raises UserError."""
+    """Load all files both ways, then two more days; return the results as they are written. Raises UserError."""
     state = main_state.with_own_data(main_state.root / "bench")
     state.ensure_secrets()
     reset(state)

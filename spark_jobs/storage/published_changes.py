@@ -39,7 +39,6 @@ class PublishedChanges:
     def __init__(self, spark: SparkSession, names: TableNames, spec: TableSpec) -> None:
         """`spec` is from the registry. Reading needs SELECT on the table and on ops.publications."""
         self._spark, self._names, self._spec = spark, names, spec
-        self.table_schema = spec.schema
         self.schema = StructType([*spec.schema.fields, *CHANGE_COLUMNS])
 
     def newest(self) -> int:

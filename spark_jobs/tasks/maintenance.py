@@ -39,7 +39,7 @@ from spark_jobs.tasks.audit import audit_build
 from spark_jobs.tasks.run_report import RUNS, run_reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from spark_jobs.runtime.job_parameters import MaintenanceParameters
     from spark_jobs.storage.lakehouse import Lakehouse
@@ -203,10 +203,10 @@ def _maintain_layer(
     lakehouse: Lakehouse, publications: Publications, newest: Publication, parameters: MaintenanceParameters
 ) -> None:
     """Publish the same data at the versions that VACUUM and OPTIMIZE leave, since both commit."""
-    versions = {}
+    versions, used = {}, publications.in_use(newest.layer)
     try:
         for table, head in restore_tables(lakehouse, newest.layer, newest).items():
-            versions[table] = _maintain_table(lakehouse, publications, table, head, parameters)
+            versions[table] = _maintain_table(lakehouse, used, table, head, parameters)
     except ConcurrentCommit as error:
         log.info("%s: another run commits to %s now; left for the next maintenance", newest.layer, error)
         return
@@ -231,15 +231,15 @@ def _maintain_layer(
 
 
 def _maintain_table(
-    lakehouse: Lakehouse, publications: Publications, table: str, head: int, parameters: MaintenanceParameters
+    lakehouse: Lakehouse, used: Sequence[Publication], table: str, head: int, parameters: MaintenanceParameters
 ) -> int:
     """Compact a table and remove the files that it no longer needs. Return the version that this leaves.
 
-    Raises ConcurrentCommit where another run has changed rows meanwhile.
+    `used` are the publications in use. Raises ConcurrentCommit where another run has changed rows meanwhile.
     """
     spark, name = lakehouse.spark, lakehouse.name(table)
     written, now = delta.written(spark, name), datetime.now(UTC)
-    days = _days_needed(written, publications, table, now, parameters)
+    days = _days_needed(written, used, table, now, parameters)
     try:
         # Delta ignores what RETAIN says (`VacuumCommand.gc`), and obeys the property alone.
         delta.keep_settings(spark, name, days)
@@ -264,7 +264,7 @@ def _maintain_table(
 
 def _days_needed(
     written: Mapping[int, datetime],
-    publications: Publications,
+    used: Sequence[Publication],
     table: str,
     now: datetime,
     parameters: MaintenanceParameters,
@@ -274,7 +274,7 @@ def _days_needed(
     `written` is when each version of the table was. VACUUM counts back from the clock, `now`.
     """
     as_of, kept = parameters.as_of, timedelta(days=parameters.table_retention_days)
-    needed = [one.tables[table] for one in publications.in_use(table.partition(".")[0]) if table in one.tables]
+    needed = [one.tables[table] for one in used if table in one.tables]
     oldest = min((written[version] for version in needed if version in written), default=as_of)
     reach = max(kept, now - oldest + _UNTIL_THE_NEXT, now - (as_of - kept))
     return math.ceil(reach / timedelta(days=1))
