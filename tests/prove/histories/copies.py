@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyspark.errors.exceptions.connect import SparkException
+
 from spark_jobs.layers.registry import TABLES
 from tests.spark.publishing.lakehouse import REPO, Lakehouse
 
 COPIED = ("gold.orders_enriched", "gold.customers360")
 """One is merged, the other overwritten."""
+ATTEMPTS = 3
 
 
 class StreamedCopies:
@@ -26,6 +29,13 @@ class StreamedCopies:
         scope: dict[str, Any] = {}
         exec(code, scope)
         scope["keep_copy"] = _with_wheel(code, str(REPO))
+        # Spark gives the stream's Python worker ten seconds to start, which is little on a machine with other tests.
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return scope["start"](self._lakehouse.spark, checkpoint)
+            except SparkException as error:
+                if "Python worker failed to connect back" not in str(error):
+                    raise
         return scope["start"](self._lakehouse.spark, checkpoint)
 
     def check(self) -> None:
