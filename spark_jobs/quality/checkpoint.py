@@ -170,7 +170,7 @@ def _read_inputs(
 def _count(
     evidence: Sequence[JudgedEvidence], bindings: Bindings, audit: _Audit
 ) -> tuple[dict[str, BadRows], list[JudgedEvidence]]:
-    """Count all evidence by one statement; one by one where that fails, to name what is wrong."""
+    """Count all evidence at the same time; one by one where that fails, to name what is wrong."""
     if not evidence:
         return {}, []
     try:
