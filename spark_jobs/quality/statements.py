@@ -1,4 +1,4 @@
-"""The statements of an audit: two that count the bad rows of all rules, and one that fetches samples of some."""
+"""The statements of an audit: those that count the bad rows of all rules, and one that fetches samples of some."""
 
 from __future__ import annotations
 
@@ -68,29 +68,25 @@ class Bindings:
         return query(self.spark, with_inputs, **frames).collect()
 
 
-def count_bad_rows(judged: Sequence[JudgedEvidence], bindings: Bindings) -> dict[str, BadRows]:
+def count_bad_rows(judged: Sequence[JudgedEvidence], bindings: Bindings, statements: int = 1) -> dict[str, BadRows]:
     """Return the counts of each evidence, by its key. A predicate that is NULL counts as bad.
 
-    By two statements at the same time: most of each is Spark's planning, which keeps one core busy.
+    By as many statements at the same time. What a table is judged by stays together, since it reads the same.
     """
-    found = run_each(
-        lambda half: bindings.run([_counting(one) for one in half], (i for one in half for i in one.evidence.inputs)),
-        _halves(judged),
-    )
+    tables = list(dict.fromkeys(one.file.table for one in judged))
+    size = -(-len(tables) // statements)
+    parts = [tables[first : first + size] for first in range(0, len(tables), size)]
+
+    def count(part: Sequence[str]) -> list[Any]:
+        found = [one for one in judged if one.file.table in part]
+        return bindings.run([_counting(one) for one in found], (name for one in found for name in one.evidence.inputs))
+
     return {
         row["evidence"]: BadRows(
             row["judged"], {dated["landing_date"]: tuple(dated["bad"]) for dated in row["by_date"]}
         )
-        for row in chain.from_iterable(found)
+        for row in chain.from_iterable(run_each(count, parts))
     }
-
-
-def _halves(judged: Sequence[JudgedEvidence]) -> list[list[JudgedEvidence]]:
-    """Divide evidence into two parts without an empty one; that of a table stays together, since it reads the same."""
-    tables = list(dict.fromkeys(one.file.table for one in judged))
-    first = set(tables[: (len(tables) + 1) // 2])
-    parts = [[one for one in judged if (one.file.table in first) is is_first] for is_first in (True, False)]
-    return [part for part in parts if part]
 
 
 def fetch_samples(

@@ -30,7 +30,7 @@ from spark_jobs.storage import delta
 from spark_jobs.storage.anomaly_log import anomaly_log
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.decisions import Decisions
-from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
+from spark_jobs.storage.local_relation import Relation, fetch, is_small
 from spark_jobs.storage.lost_tables import report_lost
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.other_writers import readable
@@ -244,24 +244,28 @@ class _Inputs:
         order_items = self._upstream("bronze.order_items")
         since = once(self._dates_since)
 
-        def newest() -> DataFrame:
+        def newest() -> Relation:
             """Return the rows that can be the newest of their item: the newest delivery of each judged key is among
             them."""
             dates = since()
             if dates is None or not dates.are_latest:
-                return order_items()
+                return Relation(order_items(), None)
             rows, keys = order_items().where(dates.condition), self._build.staged[changed_keys_table("silver")]
-            return local_relation(rows) if is_small(keys.rows, len(ORDER_ITEMS.columns)) else rows
+            return fetch(rows) if is_small(keys.rows, len(ORDER_ITEMS.columns)) else Relation(rows, None)
 
         def delivered() -> Relation | None:
             dates, before = since(), self._build.previous_upstream
             if dates is None or before is None:
                 return None
+            if dates.are_latest:  # nothing was published of them before
+                of_dates = items().distinct("order_item_id")
+                return fetch(of_dates.frame) if of_dates.rows is None else of_dates
             both = (order_items(), read_pinned(self._lakehouse, before, "bronze.order_items"))
-            items = [rows.where(dates.condition).select("order_item_id") for rows in both]
-            return fetch(items[0].unionByName(items[1]).distinct())
+            found = [rows.where(dates.condition).select("order_item_id") for rows in both]
+            return fetch(found[0].unionByName(found[1]).distinct())
 
-        audit = SilverAudit(once(newest), self._overlays(), once(self._changed_keys), once(delivered))
+        items = once(newest)
+        audit = SilverAudit(lambda: items().frame, self._overlays(), once(self._changed_keys), once(delivered))
         return audit.inputs(incremental=not self._build.full_refresh)
 
     def _gold(self) -> dict[str, Input]:

@@ -321,8 +321,13 @@ def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInpu
     since = Publications(lakehouse).dates_since(inputs.previous_upstream.seq, inputs.upstream.seq)
     now, then = (rows.where(since.condition) for rows in (order_items, before))
     if is_small(inputs.rows_gained(ORDER_ITEMS.name), len(ORDER_ITEMS.columns)):
-        now = local_relation(now)  # read once, for three tables and their keys
-    keys = staging.keys("silver", _changed_order_items(now, then), inputs.rows_gained(ORDER_ITEMS.name))
+        fetched = fetch(now)  # read once, for three tables and their keys
+    else:
+        fetched = Relation(now, None)
+    now = fetched.frame
+    # Nothing was published of the latest dates before.
+    changed = fetched.distinct(*CHANGED_KEYS["silver"]) if since.are_latest else _changed_order_items(now, then)
+    keys = staging.keys("silver", changed, inputs.rows_gained(ORDER_ITEMS.name))
     expected = staging.tables[changed_keys_table("silver")].rows
     if not expected:
         return staging.record(parameters)
