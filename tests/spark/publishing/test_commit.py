@@ -245,6 +245,19 @@ def test_tables_are_restored_to_what_is_published(gold: Layer) -> None:
     gold.heads = heads
 
 
+def test_a_commit_between_a_restore_and_the_look_at_its_head_is_noticed(gold: Layer) -> None:
+    table, jobs, spark = "gold.products360", gold.lakehouse.jobs, gold.lakehouse.spark
+    for products in ({1: 1}, {1: 1, 2: 1}):
+        gold.commit({table: gold.stage_all(table, gold.rows(table, "product_id", products, "total_orders"))})
+    newest = published(tables=gold.heads | {table: gold.heads[table] - 1})
+    deletes = Interleaving("RESTORE", lambda: spark.sql(f"DELETE FROM {jobs.name(table)}"), after=True)
+    with pytest.raises(ConcurrentCommit, match=table):
+        restore_tables(replace(jobs, spark=InterleavedSession(spark, deletes)), "gold", newest)
+    assert deletes.happened
+    gold.heads = restore_tables(jobs, "gold", newest)
+    assert gold.content(table, "product_id", "total_orders") == {1: 1}
+
+
 def test_a_published_table_that_is_gone_is_named(new_lakehouse: Callable[[], Lakehouse]) -> None:
     """One that nothing was published to is created again."""
     gold, table = Layer(new_lakehouse(), "gold"), "gold.products360"
