@@ -15,7 +15,7 @@ import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from laptop.airflow_settings import database_url
+from laptop.airflow_settings import DATABASE, database_url
 from laptop.laptop_state import LaptopState
 from laptop.service_processes import clean_environment
 from laptop.services import require_up, service_environment
@@ -52,7 +52,7 @@ def run_airflow(state: LaptopState, arguments: list[str]) -> int:
 
 def copy_database(state: LaptopState, folder: Path) -> Path:
     """Copy the database of the Airflow that runs into `folder`."""
-    copy = folder / "airflow.db"
+    copy = folder / DATABASE
     with (
         closing(sqlite3.connect(f"file:{state.airflow_home / 'airflow.db'}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(copy)) as target,

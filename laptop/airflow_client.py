@@ -13,6 +13,7 @@ from machine.command_line import UserError
 from machine.http_client import HttpClient, HttpError
 
 FINAL_RUN_STATES = ("success", "failed")
+ATTEMPTS = 3
 
 
 class AirflowClient:
@@ -64,7 +65,15 @@ class AirflowClient:
             time.sleep(0.5)
 
     def unpause(self, dag_id: str) -> None:
-        self.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+        """Unpause a DAG; again where the server gave up a commit, as it may while many tasks start."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self.call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+            except HttpError as error:
+                if error.status != 500 or attempt == ATTEMPTS:
+                    raise
+            else:
+                return
 
     def trigger(self, dag_id: str, start: datetime, end: datetime, note: str) -> str:
         """Start a run over a data interval, and return its id."""

@@ -13,8 +13,12 @@ USER = "admin"
 # One run at a time works on a layer, and two cores can feed that many layers at a time (include/layer_group.py).
 # Deferred tasks count, because their jobs are running.
 POOLS = {"databricks": 3, "databricks_bronze": 1, "databricks_silver": 1, "databricks_gold": 1}
+DATABASE = "airflow.db"
 # How long a commit waits for another writer before it fails with "database is locked".
 SQLITE_TIMEOUT_SECONDS = 60
+# The API server records what people do in the thread that ends all its requests (Airflow's `action_logging`). While that
+# waits, no request ends, so neither does the one whose commit it waits for: the server stands still until one gives up.
+API_SERVER_SQLITE_TIMEOUT_SECONDS = 5
 
 
 def write_files(state: LaptopState) -> None:
@@ -35,9 +39,15 @@ def write_files(state: LaptopState) -> None:
     write_private(config / hook.name, hook.read_text(encoding="utf-8"))
 
 
-def database_url(file: Path) -> str:
+def database_url(file: Path, timeout_seconds: int = SQLITE_TIMEOUT_SECONDS) -> str:
     """Return what Airflow calls the connection to this database."""
-    return f"sqlite:///{file}?timeout={SQLITE_TIMEOUT_SECONDS}"
+    return f"sqlite:///{file}?timeout={timeout_seconds}"
+
+
+def api_server_environment(state: LaptopState) -> dict[str, str]:
+    """Return the variables in which the API server differs from the other services."""
+    url = database_url(state.airflow_home / DATABASE, API_SERVER_SQLITE_TIMEOUT_SECONDS)
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
 
 
 def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]:
@@ -68,7 +78,7 @@ def airflow_environment(state: LaptopState, repo: Path = REPO) -> dict[str, str]
         },
         "api_auth": {"jwt_secret": state.secret("airflow_jwt_secret")},
         "database": {
-            "sql_alchemy_conn": database_url(home / "airflow.db"),
+            "sql_alchemy_conn": database_url(home / DATABASE),
         },
         "secrets": {
             "backend": "airflow.secrets.local_filesystem.LocalFilesystemBackend",

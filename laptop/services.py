@@ -17,7 +17,7 @@ from pathlib import Path
 from laptop import service_processes as processes
 from laptop import supervisor
 from laptop.airflow_client import AirflowClient
-from laptop.airflow_settings import POOLS, USER, airflow_environment, write_files
+from laptop.airflow_settings import DATABASE, POOLS, USER, airflow_environment, api_server_environment, write_files
 from laptop.laptop_state import PORT_VARIABLES, LaptopState
 from laptop.supervisor import ServiceCommand, Supervisor
 from machine.command_line import UserError, run_command
@@ -194,11 +194,12 @@ def service_commands(state: LaptopState, repo: Path) -> list[ServiceCommand]:
     workspace += ["--port", str(state.workspace_port), "--spark-port", str(state.spark_port)]
     airflow = str(state.venv("airflow") / "bin" / "airflow")
     environment = service_environment(state, repo)
+    own = {"airflow-api-server": api_server_environment(state)}
     ports = {"airflow-api-server": state.airflow_port}
     return [
         ServiceCommand("workspace", workspace, _own_environment(state, repo), repo, state.workspace_port),
         *(
-            ServiceCommand(name, [airflow, *arguments], environment, repo, ports.get(name))
+            ServiceCommand(name, [airflow, *arguments], environment | own.get(name, {}), repo, ports.get(name))
             for name, arguments in AIRFLOW_SERVICES.items()
         ),
     ]
@@ -289,7 +290,7 @@ def _migrate(state: LaptopState, airflow: str, environment: Mapping[str, str], r
     if done.returncode:
         end = last_lines(done.stdout + done.stderr)
         raise UserError(f"Airflow's database could not be made in {state.airflow_home}:\n{end}")
-    database = state.airflow_home / "airflow.db"
+    database = state.airflow_home / DATABASE
     database.chmod(0o600)
     # So readers and a writer do not block each other; the file keeps the mode.
     with sqlite3.connect(database) as connection:

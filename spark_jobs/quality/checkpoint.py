@@ -105,7 +105,7 @@ def run_checkpoint(
     evidence = _evidence_to_judge(rules, known, audit, empty_change)
     frames, evidence = _read_inputs(inputs, evidence, audit)
     bindings = Bindings(spark, frames, known)
-    # Most of a statement is planning, which keeps one core busy; that of bronze, over rows in memory, is short.
+    # Most of a statement is planning, which keeps one core busy; that of bronze is short: it names few tables.
     counted, evidence = _count(evidence, bindings, audit, statements=2 if layer in UPSTREAM_LAYER else 1)
     _judge(evidence, counted, bindings, audit)
     if not audit.evaluated:

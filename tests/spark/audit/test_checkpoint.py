@@ -94,6 +94,22 @@ def test_bad_rows_are_listed_by_landing_date_with_samples(rules: Rules) -> None:
     assert {f.table for f in result.failures} == {"numbers"}
 
 
+def test_an_error_in_the_rules_of_one_table_leaves_the_other_judged(rules: Rules, tmp_path: Path) -> None:
+    """Each table of a layer with an upstream layer may have a statement of its own."""
+    rules.rule("small", "n > 5")
+    rules.judge(GOOD)
+    numbers = (tmp_path / "rules" / "gold.numbers.yml").read_text(encoding="utf-8")
+    letters = numbers.replace("gold.numbers", "gold.letters").replace("n > 5", "gone > 5")
+    (tmp_path / "rules" / "gold.letters.yml").write_text(letters, encoding="utf-8")
+    for row, holds in ((GOOD, True), (BAD, False)):
+        result = rules.judge(row, tables=("gold.letters", "gold.numbers"))
+        assert "gone" in failure(result)
+        assert {(one.file.table, one.holds) for one in result.outcomes} == {
+            ("gold.letters", None),
+            ("gold.numbers", holds),
+        }
+
+
 def test_a_warning_alone_passes(rules: Rules) -> None:
     rules.rule("small", "n > 5", severity="warning")
     result = rules.judge(BAD)

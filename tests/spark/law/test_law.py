@@ -101,8 +101,12 @@ def test_days_in_another_order_with_reruns_and_a_correction_give_the_same_tables
     assert lakehouse.everything() == tables
 
 
-def test_day_after_day_gives_the_same_tables(tables: Tables, new_lakehouse: Callable[[], Lakehouse]) -> None:
+@pytest.mark.parametrize("local_rows", ["0", str(local_relation.MOST_ROWS)])
+def test_day_after_day_gives_the_same_tables(
+    tables: Tables, new_lakehouse: Callable[[], Lakehouse], monkeypatch: pytest.MonkeyPatch, local_rows: str
+) -> None:
     """Each day is an incremental build on the one before."""
+    monkeypatch.setenv(local_relation.ROWS_VARIABLE, local_rows)
     lakehouse = new_lakehouse()
     first_delivery(lakehouse)
     corrected_delivery(lakehouse)
