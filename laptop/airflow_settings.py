@@ -16,8 +16,8 @@ POOLS = {"databricks": 3, "databricks_bronze": 1, "databricks_silver": 1, "datab
 DATABASE = "airflow.db"
 # How long a commit waits for another writer before it fails with "database is locked".
 SQLITE_TIMEOUT_SECONDS = 60
-# The API server records what people do in the thread that ends all its requests (Airflow's `action_logging`). While that
-# waits, no request ends, so neither does the one whose commit it waits for: the server stands still until one gives up.
+# The API server records what people do in the thread that ends all requests (Airflow's `action_logging`). While that
+# waits, no request ends, so neither does the one whose commit it waits for: it stands still until one gives up.
 API_SERVER_SQLITE_TIMEOUT_SECONDS = 5
 
 

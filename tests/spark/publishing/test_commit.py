@@ -251,8 +251,9 @@ def test_a_commit_between_a_restore_and_the_look_at_its_head_is_noticed(gold: La
         gold.commit({table: gold.stage_all(table, gold.rows(table, "product_id", products, "total_orders"))})
     newest = published(tables=gold.heads | {table: gold.heads[table] - 1})
     deletes = Interleaving("RESTORE", lambda: spark.sql(f"DELETE FROM {jobs.name(table)}"), after=True)
+    interleaved: Any = InterleavedSession(spark, deletes)
     with pytest.raises(ConcurrentCommit, match=table):
-        restore_tables(replace(jobs, spark=InterleavedSession(spark, deletes)), "gold", newest)
+        restore_tables(replace(jobs, spark=interleaved), "gold", newest)
     assert deletes.happened
     gold.heads = restore_tables(jobs, "gold", newest)
     assert gold.content(table, "product_id", "total_orders") == {1: 1}
