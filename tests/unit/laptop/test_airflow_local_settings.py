@@ -1,4 +1,4 @@
-"""Airflow's SQLite database: a savepoint that reads first may still write when another process wrote meanwhile."""
+"""Airflow's SQLite database: who waits for another writer, and for how long."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 import laptop.airflow_local_settings  # noqa: F401 - its listener is what is tested
+from laptop.laptop_state import LaptopState
+from laptop.services import service_commands
+from machine.state_folder import REPO
 
 
 def test_a_savepoint_waits_for_another_writer(tmp_path: Path) -> None:
@@ -33,3 +36,17 @@ def test_a_savepoint_waits_for_another_writer(tmp_path: Path) -> None:
         session.commit()
         other.join()
         assert session.execute(text("SELECT run FROM runs")).scalars().all() == ["new"]
+
+
+def test_the_api_server_stands_still_for_seconds_only(tmp_path: Path) -> None:
+    """What waits for the database in its one thread keeps the holder of the lock from ending."""
+    state = LaptopState(tmp_path / "state", 1, 2, 3)
+    state.ensure_secrets()
+    urls = {
+        command.name: command.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+        for command in service_commands(state, REPO)
+        if command.name.startswith("airflow-")
+    }
+    assert urls.pop("airflow-api-server").endswith("airflow.db?timeout=5")
+    assert urls
+    assert all(url.endswith("airflow.db?timeout=60") for url in urls.values())
