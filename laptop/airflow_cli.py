@@ -54,7 +54,7 @@ def copy_database(state: LaptopState, folder: Path) -> Path:
     """Copy the database of the Airflow that runs into `folder`."""
     copy = folder / DATABASE
     with (
-        closing(sqlite3.connect(f"file:{state.airflow_home / 'airflow.db'}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(f"file:{state.airflow_home / DATABASE}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)

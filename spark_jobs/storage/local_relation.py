@@ -108,6 +108,11 @@ def fetch(frame: DataFrame) -> Relation:
     return relation(frame.sparkSession, rows, schema)
 
 
+def fetch_if_small(frame: DataFrame, expected_rows: int, columns: int) -> Relation:
+    """Fetch the rows of `frame` as `fetch` does, where as many rows and columns are worth it; else only the frame."""
+    return fetch(frame) if is_small(expected_rows, columns) else Relation(frame, None)
+
+
 def relation(spark: SparkSession, rows: pa.Table, schema: StructType | None = None) -> Relation:
     """Return few rows in memory with a local relation of them. Without `schema` their Arrow types decide."""
     return Relation(spark.createDataFrame(rows, schema or from_arrow_schema(rows.schema)), rows)

@@ -30,7 +30,7 @@ from spark_jobs.storage import delta
 from spark_jobs.storage.anomaly_log import anomaly_log
 from spark_jobs.storage.build_record import PinnedPublication
 from spark_jobs.storage.decisions import Decisions
-from spark_jobs.storage.local_relation import Relation, fetch, is_small
+from spark_jobs.storage.local_relation import Relation, fetch, fetch_if_small
 from spark_jobs.storage.lost_tables import report_lost
 from spark_jobs.storage.ops_volume import verdict_file
 from spark_jobs.storage.other_writers import readable
@@ -251,7 +251,9 @@ class _Inputs:
             if dates is None or not dates.are_latest:
                 return Relation(order_items(), None)
             rows, keys = order_items().where(dates.condition), self._build.staged[changed_keys_table("silver")]
-            return fetch(rows) if is_small(keys.rows, len(ORDER_ITEMS.columns)) else Relation(rows, None)
+            return fetch_if_small(rows, keys.rows, len(ORDER_ITEMS.columns))
+
+        items = once(newest)
 
         def delivered() -> Relation | None:
             dates, before = since(), self._build.previous_upstream
@@ -264,7 +266,6 @@ class _Inputs:
             found = [rows.where(dates.condition).select("order_item_id") for rows in both]
             return fetch(found[0].unionByName(found[1]).distinct())
 
-        items = once(newest)
         audit = SilverAudit(lambda: items().frame, self._overlays(), once(self._changed_keys), once(delivered))
         return audit.inputs(incremental=not self._build.full_refresh)
 

@@ -36,7 +36,7 @@ from spark_jobs.storage.key_filter import KeyFilter
 from spark_jobs.storage.landed_text import read_lines
 from spark_jobs.storage.landing import LandedFile, check_unchanged, landed_files
 from spark_jobs.storage.landing_names import listed
-from spark_jobs.storage.local_relation import Relation, fetch, is_small, local_relation
+from spark_jobs.storage.local_relation import Relation, fetch, fetch_if_small, local_relation
 from spark_jobs.storage.lost_tables import bronze_dates, report_lost, reported_lost, unreadable_table
 from spark_jobs.storage.other_writers import readable
 from spark_jobs.storage.overlay import Overlay
@@ -320,14 +320,12 @@ def _silver(lakehouse: Lakehouse, parameters: BuildParameters, inputs: BuildInpu
     before = read_pinned(lakehouse, inputs.previous_upstream, ORDER_ITEMS.name)
     since = Publications(lakehouse).dates_since(inputs.previous_upstream.seq, inputs.upstream.seq)
     now, then = (rows.where(since.condition) for rows in (order_items, before))
-    if is_small(inputs.rows_gained(ORDER_ITEMS.name), len(ORDER_ITEMS.columns)):
-        fetched = fetch(now)  # read once, for three tables and their keys
-    else:
-        fetched = Relation(now, None)
-    now = fetched.frame
+    gained = inputs.rows_gained(ORDER_ITEMS.name)
+    read_once = fetch_if_small(now, gained, len(ORDER_ITEMS.columns))  # for three tables and their keys
+    now = read_once.frame
     # Nothing was published of the latest dates before.
-    changed = fetched.distinct(*CHANGED_KEYS["silver"]) if since.are_latest else _changed_order_items(now, then)
-    keys = staging.keys("silver", changed, inputs.rows_gained(ORDER_ITEMS.name))
+    changed = read_once.distinct(*CHANGED_KEYS["silver"]) if since.are_latest else _changed_order_items(now, then)
+    keys = staging.keys("silver", changed, gained)
     expected = staging.tables[changed_keys_table("silver")].rows
     if not expected:
         return staging.record(parameters)
