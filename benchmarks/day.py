@@ -144,6 +144,7 @@ def bench_day(main_state: LaptopState, data: Path) -> dict[str, Any]:
         up(state)
         with ResourceMonitor(state) as monitor:
             load_seconds = bench.load()
+            written = monitor.spark_bytes_written / sum(file.stat().st_size for file in state.landing.glob("dt=*/*.csv"))
             bench.by_scheduler()  # the first day of its kind
             warm = [bench.by_scheduler() for _ in range(REPEATS)]
         floors, tasks = bench.by_floor_and_job_tasks()
@@ -161,6 +162,7 @@ def bench_day(main_state: LaptopState, data: Path) -> dict[str, Any]:
         "machine": hardware(),
         "days": REPEATS,
         "load_seconds": round(load_seconds, 1),
+        "load_bytes_written_per_byte_landed": round(written, 2),
         "warm_day_seconds": [round(seconds, 1) for seconds, _ in warm],
         "first_day_seconds": [round(seconds, 1) for seconds in first],
         "floor": asdict(median(floors)),
@@ -173,6 +175,7 @@ def bench_day(main_state: LaptopState, data: Path) -> dict[str, Any]:
     console.print(table("Job tasks of a day, and the floor", [JobTask(**task) for task in results["job_tasks"]]))
     for line in summary(results):
         console.print(line)
+    console.print(f"The first load takes {load_seconds:.1f} s, and Spark writes {written:.2f} bytes per byte landed.")
     console.print(peaks(monitor))
     return results
 

@@ -25,7 +25,6 @@ class ResourceMonitor:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self.peak_memory_mb: dict[str, float] = defaultdict(float)
-        self.spark_bytes_written = 0
 
     def __enter__(self) -> ResourceMonitor:
         self._spark = psutil.Process(json.loads((self._state.pids / "spark.json").read_text())["pid"])
@@ -36,7 +35,11 @@ class ResourceMonitor:
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self.spark_bytes_written = self._spark.io_counters().write_bytes - self._written
+
+    @property
+    def spark_bytes_written(self) -> int:
+        """Return how many bytes Spark has written since the block began, shuffles included."""
+        return int(self._spark.io_counters().write_bytes - self._written)
 
     def _sample(self) -> None:
         while not self._done.wait(1):

@@ -267,6 +267,11 @@ class SparkServer:
             "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
             # Spark writes each query's plan down for a web page that is switched off; the short form costs less.
             "spark.sql.ui.explainMode": "simple",
+            # Shuffles are most of what a load writes. By default Spark writes each twice where it has few partitions.
+            "spark.shuffle.sort.bypassMergeThreshold": "1",
+            "spark.io.compression.codec": "zstd",
+            "spark.io.compression.zstd.level": "3",
+            "spark.sql.parquet.compression.codec": "zstd",
             # Without a cluster, planning a query again after each stage costs more than it saves.
             "spark.sql.adaptive.enabled": "false",
             # Listing a thousand landed files takes seconds with a task per file, and almost none with a few tasks.
