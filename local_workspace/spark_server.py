@@ -270,7 +270,7 @@ class SparkServer:
             # Shuffles are most of what a load writes. By default Spark writes each twice where it has few partitions.
             "spark.shuffle.sort.bypassMergeThreshold": "1",
             "spark.io.compression.codec": "zstd",
-            "spark.io.compression.zstd.level": "3",
+            "spark.io.compression.zstd.level": "6",
             "spark.sql.parquet.compression.codec": "zstd",
             # Without a cluster, planning a query again after each stage costs more than it saves.
             "spark.sql.adaptive.enabled": "false",
