@@ -42,11 +42,13 @@ def bench_full_run(main_state: LaptopState, data: Path) -> dict[str, Any]:
             days = (end - start).days
             console.print(table(f"{name}: {days:,} landing dates", times))
             console.print(peaks(monitor))
+            console.print(f"Spark has written {monitor.spark_bytes_written / 1e6:,.0f} MB.")
             runs[name] = {
                 "landing_dates": days,
                 "seconds": total(times).total,
                 "tasks": [asdict(time) for time in times],
                 "peak_memory_mb": dict(sorted(monitor.peak_memory_mb.items())),
+                "spark_bytes_written": monitor.spark_bytes_written,
             }
             if name == "full run":
                 start, end = end, end + timedelta(days=1)

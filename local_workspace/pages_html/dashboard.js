@@ -248,6 +248,7 @@ async function draw(widget) {
     const rows = evaluate(widget);
     if (widget.type === "counter") {
       body.textContent = rows.length ? shown(rows[0][widget.columns[0].field], widget.columns[0].format) : "–";
+      body.style.setProperty("--length", body.textContent.length); // long numbers are smaller, so that they fit
     } else if (widget.type === "table") {
       const scroll = document.createElement("div");
       scroll.className = "scroll";

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, expect, sync_playwright
 
 from local_workspace.dashboards.definition import Dashboard
 from tests.spark.dashboards.conftest import FILE, Served, publish_next_day
@@ -112,6 +112,23 @@ def test_every_widget_is_drawn(opened: Callable[..., Page], name: str, size: str
             assert re.search(r"chart of \d+ values; least .*\d", label), label
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0, "the page scrolls sideways"
+
+
+def test_a_long_number_fits_its_tile(opened: Callable[..., Page]) -> None:
+    def millions_of_revenue(route: Route) -> None:
+        found = route.fetch().json()
+        found["columns"]["revenue"] = [value * 10_000 for value in found["columns"]["revenue"]]
+        route.fulfill(json=found)
+
+    page = opened("business")
+    page.route("**/rows/orders", millions_of_revenue)
+    page.reload()
+    expect(page.locator("body[data-loaded]")).to_have_count(1, timeout=60_000)
+    assert number(widget(page, "revenue").locator(".body").inner_text()) > 10_000_000
+    for width in (400, 770, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        for tile in page.locator(".counter .body").all():
+            assert tile.evaluate("body => body.scrollWidth - body.clientWidth") <= 0, (width, tile.inner_text())
 
 
 def test_the_numbers_are_those_of_gold(opened: Callable[..., Page], served: Served) -> None:
