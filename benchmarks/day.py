@@ -144,7 +144,9 @@ def bench_day(main_state: LaptopState, data: Path) -> dict[str, Any]:
         up(state)
         with ResourceMonitor(state) as monitor:
             load_seconds = bench.load()
-            written = monitor.spark_bytes_written / sum(file.stat().st_size for file in state.landing.glob("dt=*/*.csv"))
+            written = monitor.spark_bytes_written / sum(
+                file.stat().st_size for file in state.landing.glob("dt=*/*.csv")
+            )
             bench.by_scheduler()  # the first day of its kind
             warm = [bench.by_scheduler() for _ in range(REPEATS)]
         floors, tasks = bench.by_floor_and_job_tasks()
