@@ -30,7 +30,7 @@ from benchmarks.full_run import deliver_again
 from benchmarks.hardware import hardware
 from benchmarks.job_tasks import JobTask, JobTasks, measured, table, total
 from benchmarks.resources import ResourceMonitor, peaks
-from benchmarks.scales import ALTERNATIVES, run_alternative
+from benchmarks.scales import ALTERNATIVES, Landing, run_alternative
 from benchmarks.spark_calls import SparkCalls
 from benchmarks.task_times import Waits, waits
 from laptop.airflow_client import AirflowClient
@@ -141,12 +141,11 @@ def bench_day(main_state: LaptopState, data: Path) -> dict[str, Any]:
     outputs = {name: state.root / name for name in ALTERNATIVES}
     try:
         replay(state, data, state.landing)
+        landing = Landing.measured(state.landing)
         up(state)
         with ResourceMonitor(state) as monitor:
             load_seconds = bench.load()
-            written = monitor.spark_bytes_written / sum(
-                file.stat().st_size for file in state.landing.glob("dt=*/*.csv")
-            )
+            written = monitor.spark_bytes_written / landing.bytes
             bench.by_scheduler()  # the first day of its kind
             warm = [bench.by_scheduler() for _ in range(REPEATS)]
         floors, tasks = bench.by_floor_and_job_tasks()

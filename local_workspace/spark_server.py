@@ -271,6 +271,7 @@ class SparkServer:
             "spark.shuffle.sort.bypassMergeThreshold": "1",
             "spark.io.compression.codec": "zstd",
             "spark.io.compression.zstd.level": "6",
+            # The files of tables and of staging.
             "spark.sql.parquet.compression.codec": "zstd",
             # Without a cluster, planning a query again after each stage costs more than it saves.
             "spark.sql.adaptive.enabled": "false",
